@@ -1,0 +1,177 @@
+/** The configuration: one table of options, one struct that it fills.
+ *
+ *  The table (src/config/options.c) has a row per key: type, place in the struct, range, choices,
+ * default, help. From it come the YAML reader, key=value overrides, --help, --explain, --dump,
+ * configs/reference.yaml and the message for an unknown key. Defaults, then the file, then the
+ * command line; then ranges; then the rules between keys. All problems are reported together.
+ * Constant afterwards; each module is handed its own section only. */
+#ifndef ATTNRES_CONFIG_H
+#define ATTNRES_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <attnres/error.h>
+
+enum {
+    CONFIG_PATH_BYTES = 1024,
+    CONFIG_MAX_STAGES = 4096, /* entries of an explicit partition */
+    CONFIG_MAX_TASKS = 8,     /* rows of a synthetic mixture */
+    CONFIG_MAX_FILE_BYTES = 1 << 20,
+    CONFIG_MAX_DEPTH = 16,
+};
+
+enum model_kind { MODEL_STANDARD, MODEL_FULL, MODEL_BLOCK, MODEL_BLOCK_FULL };
+enum read_kind { READ_QUERY, READ_STATIC };
+enum precision { PRECISION_F32 };
+enum schedule_kind { SCHEDULE_GPIPE, SCHEDULE_1F1B, SCHEDULE_FORWARD };
+enum partition_kind { PARTITION_AUTO, PARTITION_BLOCKS, PARTITION_LIST };
+enum data_kind { DATA_SYNTHETIC, DATA_TEXT, DATA_TOKENS };
+enum task_kind { TASK_STORIES, TASK_PTR, TASK_PHOP, TASK_VARS, TASK_PERM, TASK_KINDS };
+enum loss_kind { LOSS_ALL, LOSS_ANSWER };
+enum lr_schedule_kind { LR_COSINE, LR_WSD, LR_CONSTANT };
+enum optim_kind { OPTIM_ADAMW };
+enum recompute_kind { RECOMPUTE_NONE };
+
+struct run_config {
+    char dir[CONFIG_PATH_BYTES]; /* "auto": runs/<config file's name> */
+    int64_t seed;
+    double stall_s;   /* seconds without progress that end the job; 0 = never */
+    double max_hours; /* 0 = no limit */
+};
+
+struct model_config {
+    enum model_kind kind;
+    int64_t n_layers; /* model.layers; L = 2 n_layers sublayers */
+    int64_t n_blocks; /* model.blocks; N */
+    int64_t dim;      /* C */
+    int64_t n_heads;  /* model.heads; H */
+    int64_t n_kv_heads;
+    int64_t ff;      /* F */
+    int64_t vocab;   /* V */
+    int64_t seq_len; /* T */
+    bool tied;
+    double norm_eps;
+    enum read_kind read;
+};
+
+struct representative_config {
+    enum precision value, gradient;
+};
+
+struct batch_config {
+    int64_t n_sequences; /* batch.sequences, per step over all replicas */
+    int64_t microbatch;  /* sequences per microbatch; M = n_sequences / microbatch */
+};
+
+struct pipeline_config {
+    int64_t n_stages; /* 0 = auto: as many as ranks */
+    int64_t n_chunks, n_replicas;
+    enum schedule_kind schedule;
+    enum partition_kind partition;
+    int64_t n_partition;                       /* entries of the list, 0 unless PARTITION_LIST */
+    int32_t partition_list[CONFIG_MAX_STAGES]; /* sublayers of each stage */
+};
+
+struct optim_config {
+    enum optim_kind kind;
+    double lr, beta1, beta2, eps, weight_decay, clip; /* clip 0 = off */
+    enum lr_schedule_kind schedule;
+    int64_t warmup_steps;
+    double min_lr_ratio, cooldown_ratio;
+};
+
+struct task_weight {
+    enum task_kind task;
+    double weight; /* > 0 */
+};
+
+struct data_config {
+    enum data_kind kind;
+    enum task_kind task;
+    int64_t n_tasks; /* rows of data.tasks; 0: data.task alone */
+    struct task_weight tasks[CONFIG_MAX_TASKS];
+    char train[CONFIG_PATH_BYTES], val[CONFIG_PATH_BYTES]; /* empty = not given */
+    enum loss_kind loss;
+    int64_t max_bytes;
+};
+
+struct train_config {
+    int64_t n_steps, eval_every, eval_tokens, log_every; /* eval_every 0 = never */
+    char init[CONFIG_PATH_BYTES]; /* "none", or a checkpoint to take weights from */
+};
+
+struct checkpoint_config {
+    int64_t every, keep; /* every 0 = only at the end; keep >= 1 */
+    bool initial;
+};
+
+struct memory_config {
+    enum recompute_kind recompute;
+    int64_t limit_bytes; /* 0 = auto */
+};
+
+struct guard_config {
+    int64_t max_skips;
+};
+
+struct compute_config {
+    enum precision precision;
+    int64_t n_threads; /* 0 = auto: the affinity mask */
+};
+
+struct config {
+    struct run_config run;
+    struct model_config model;
+    struct representative_config representative;
+    struct batch_config batch;
+    struct pipeline_config pipeline;
+    struct optim_config optim;
+    struct data_config data;
+    struct train_config train;
+    struct checkpoint_config checkpoint;
+    struct memory_config memory;
+    struct guard_config guard;
+    struct compute_config compute;
+};
+
+/** Defaults, then the file at path (NULL: none), then n overrides "key=value", then all checks. On
+ * failure err holds every problem found, one a line, each with file:line:column or the override it
+ * stands in (ERROR_CONFIG; ERROR_NO_INPUT if the file is absent), and *config is left unset. */
+bool config_load(struct config *config, const char *path, int n_overrides,
+                 const char *const *overrides, struct error *err);
+
+/** The same from memory: bytes of a YAML file, called `name` in messages. A pure function of its
+ * arguments. */
+bool config_parse(struct config *config, const char *name, const char *bytes, size_t length,
+                  int n_overrides, const char *const *overrides, struct error *err);
+
+/** The configuration as YAML that config_parse reads back to the same values. Returns the length
+ * without the closing 0; what does not fit capacity is cut (call with capacity 0 to learn the
+ * length). with_help writes each key's help as a comment above it: configs/reference.yaml. */
+size_t config_dump(const struct config *config, bool with_help, char *text, size_t capacity);
+
+/** One paragraph on a key (type, range, choices, default, help); for a section ("optim") all its
+ * keys. False (ERROR_USAGE, with the nearest known key) if there is none. Returns text like
+ * config_dump. */
+bool config_explain(const char *key, char *text, size_t capacity, struct error *err);
+
+/** What --resume needs: how two configurations differ, key by key. `visit` is called with each key
+ * that differs, both values as text, and the key's rule. */
+enum config_resume_rule { CONFIG_RESUME_FREE, CONFIG_RESUME_WARN, CONFIG_RESUME_REFUSE };
+void config_compare(const struct config *a, const struct config *b,
+                    void (*visit)(void *user, const char *key, const char *value_a,
+                                  const char *value_b, enum config_resume_rule rule),
+                    void *user);
+
+/** The word of an enum value, as the YAML file spells it. */
+const char *config_model_kind_name(enum model_kind kind);
+const char *config_schedule_name(enum schedule_kind kind);
+const char *config_task_name(enum task_kind task);
+
+/** Rule of model.md 1: S = ceil(L/N) sublayers a block is legal if ceil(L/S) = N. Finds the nearest
+ * legal values on both sides (0: none on that side). True if n_blocks itself is legal. */
+bool config_blocks_are_legal(int64_t n_sublayers, int64_t n_blocks, int64_t *below, int64_t *above);
+
+#endif

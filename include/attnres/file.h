@@ -1,0 +1,87 @@
+/** The one door to files: read, map, write whole, append, folders, locks. Faults are injected here.
+ *
+ *  Built on descriptors, not on stdio: after start-up nothing here allocates, except where a
+ * function says that it returns heap memory. Interrupted and short calls are continued. Every error
+ * names the path. */
+#ifndef ATTNRES_FILE_H
+#define ATTNRES_FILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stddef.h>
+
+#include <attnres/error.h>
+
+enum { FILE_PATH_BYTES = 1024 };
+
+/** A regular file's contents in heap memory; bytes[length] is 0. */
+struct file_bytes {
+    unsigned char *bytes;
+    size_t length;
+};
+
+/** Read a whole regular file of at most max_bytes. ERROR_NO_INPUT if absent, ERROR_DATA if it is
+ * not a regular file or larger, ERROR_IO otherwise. End with file_bytes_finish. */
+bool file_read(struct file_bytes *out, const char *path, size_t max_bytes, struct error *err);
+void file_bytes_finish(struct file_bytes *f);
+
+/** A regular file mapped read-only. A length of 0 maps nothing and is no error. */
+struct file_map {
+    const unsigned char *bytes;
+    size_t length;
+};
+bool file_map_init(struct file_map *map, const char *path, struct error *err);
+void file_map_finish(struct file_map *map);
+
+/** A file being written from its start or its end. fd is -1 when closed. */
+struct file_writer {
+    int fd;
+    int64_t offset;
+    char path[FILE_PATH_BYTES];
+};
+bool file_writer_create(struct file_writer *w, const char *path, struct error *err); /* truncates */
+bool file_writer_append(struct file_writer *w, const char *path,
+                        struct error *err); /* creates if absent */
+bool file_writer_write(struct file_writer *w, const void *bytes, size_t length, struct error *err);
+bool file_writer_flush(struct file_writer *w, struct error *err); /* fsync */
+bool file_writer_close(struct file_writer *w, struct error *err); /* also after a failure */
+
+/** A file being read at chosen offsets (a checkpoint's tensors). */
+struct file_reader {
+    int fd;
+    int64_t length;
+    char path[FILE_PATH_BYTES];
+};
+bool file_reader_open(struct file_reader *r, const char *path, struct error *err);
+bool file_reader_read(struct file_reader *r, int64_t offset, void *bytes, size_t length,
+                      struct error *err);
+void file_reader_close(struct file_reader *r);
+
+/** Replace path by these bytes, atomically: written aside, flushed, renamed, parent folder flushed.
+ */
+bool file_replace(const char *path, const void *bytes, size_t length, struct error *err);
+
+bool file_rename(const char *from, const char *to, struct error *err);
+bool file_flush_folder(const char *path, struct error *err);
+bool file_make_folders(const char *path, struct error *err); /* with parents; ERROR_CREATE */
+bool file_exists(const char *path);
+bool file_is_folder(const char *path);
+int64_t file_length(const char *path);                 /* -1: not a regular file */
+bool file_remove(const char *path, struct error *err); /* one file; absent is no error */
+bool file_remove_tree(const char *path,
+                      struct error *err); /* a folder of ours, at most four deep */
+
+/** Call visit for each entry of a folder, in no order, "." and ".." left out; stops when visit
+ * returns false. */
+bool file_list(const char *path, bool (*visit)(void *user, const char *name), void *user,
+               struct error *err);
+
+/** Join with one slash. False (ERROR_CONFIG) if the result does not fit FILE_PATH_BYTES. */
+bool file_join(char *out, const char *folder, const char *name, struct error *err);
+
+/** An advisory lock that dies with its owner. *fd < 0 and ERROR_CREATE (naming the owner recorded
+ * in it) if another process holds it. `owner` is one line written into the file. */
+bool file_lock(int *fd, const char *path, const char *owner, struct error *err);
+void file_unlock(int *fd);
+
+#endif

@@ -1,0 +1,166 @@
+/** The numerics: one implementation of each operation, in plain C, compiled once per
+ * instruction-set level.
+ *
+ *  `struct kernels` is the table of one level; kernels_select picks it at start-up. Every function
+ * takes bare pointers in the order outputs, inputs, what forward saved, sizes. Forward overwrites,
+ * backward accumulates, unless said otherwise. Nothing here allocates, prints or remembers. Threads
+ * (OpenMP, as many as omp_set_num_threads said in the calling thread) split outputs in tiles of
+ * fixed size, so results do not depend on their number. Layout is row major; n is a number of
+ * tokens (B*T); pointers start on 64 bytes. Letters: B sequences, T tokens, C channels, H heads, D
+ * head size, F feed-forward width, V vocabulary. */
+#ifndef ATTNRES_KERNELS_H
+#define ATTNRES_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** One source as a read sees it: values v (n,C) and inverse root mean squares r (n). */
+struct depth_source {
+    const float *v;
+    const float *r;
+};
+
+/** One read in progress (model.md 3): o (n,C) holds the running weighted sum until finish, then h;
+ * m and d (n) the running maximum and denominator, and after finish m is m + ln d; s (sources of
+ * the read, n) the scores, row i of source i of the read. w (C) is the query; `read: static` uses
+ * `logits` (one per source) instead and w is NULL. n_seen counts the sources already taken. */
+struct depth_read {
+    float *o, *m, *d, *s;
+    const float *w;
+    const float *logits;
+    int64_t n_seen;
+};
+
+struct attention_shape {
+    int64_t n_sequences, n_tokens; /* B, T: B*T rows */
+    int64_t n_heads, n_kv_heads, head_dim;
+};
+
+struct adamw_step {
+    float lr, beta1, beta2, eps, weight_decay;
+    float correction1, correction2_root; /* 1 - beta1^t, sqrt(1 - beta2^t) */
+    float gradient_scale;                /* clip factor */
+};
+
+struct kernels {
+    const char *level; /* "x86-64-v2", "x86-64-v3", "x86-64-v4" or "generic" */
+
+    /** x (n,C) = table (V,C) rows of tokens (n). */
+    void (*embed_forward)(float *x, const float *table, const int32_t *tokens, int64_t n,
+                          int64_t C);
+    /** dtable (V,C) += dx (n,C) at tokens, tokens in order. */
+    void (*embed_backward)(float *dtable, const float *dx, const int32_t *tokens, int64_t n,
+                           int64_t C);
+
+    /** out (n,C) = x / rms(x) * gain, rstd (n) kept. arXiv:1910.07467. */
+    void (*rmsnorm_forward)(float *out, float *rstd, const float *x, const float *gain, int64_t n,
+                            int64_t C, float eps);
+    /** dx (n,C) += ..., dgain (C) += ...; scratch: kernels_partials_count(n, C) floats. */
+    void (*rmsnorm_backward)(float *dx, float *dgain, const float *dout, const float *x,
+                             const float *gain, const float *rstd, float *scratch, int64_t n,
+                             int64_t C);
+
+    /** Rotate the q and k parts of qkv (n, (H + 2 KV) D) in place; half-split pairing. cos_sin (T,
+     * 2, D/2) from kernels_rope_table; row t of each sequence uses position first_position + t.
+     * arXiv:2104.09864. */
+    void (*rope_forward)(float *qkv, const float *cos_sin, const struct attention_shape *shape,
+                         int64_t first_position);
+    /** The transposed rotation of dqkv in place. */
+    void (*rope_backward)(float *dqkv, const float *cos_sin, const struct attention_shape *shape);
+
+    /** Causal attention: out (n, H D), lse (B, H, T) kept, from rotated qkv (n, (H + 2 KV) D),
+     * scale D^-1/2. scratch: kernels_attention_scratch_count(shape) floats. No (T,T) tensor is
+     * kept. */
+    void (*attention_forward)(float *out, float *lse, const float *qkv, float *scratch,
+                              const struct attention_shape *shape);
+    /** dqkv (n, (H + 2 KV) D) is OVERWRITTEN (it has no other contribution). */
+    void (*attention_backward)(float *dqkv, const float *dout, const float *qkv, const float *out,
+                               const float *lse, float *scratch,
+                               const struct attention_shape *shape);
+    /** One query row against cached keys: out (H D), q (H D) rotated, keys and values (n_past, KV
+     * D) each with row stride `stride` floats; scratch n_past floats a head. For generation. */
+    void (*attention_decode)(float *out, const float *q, const float *keys, const float *values,
+                             float *scratch, int64_t n_past, int64_t stride,
+                             const struct attention_shape *shape);
+
+    /** act (n,F) = silu(gate) * up, gate_up (n, 2F): gate then up in each row. arXiv:2002.05202. */
+    void (*swiglu_forward)(float *act, const float *gate_up, int64_t n, int64_t F);
+    /** dgate_up (n, 2F) is OVERWRITTEN. */
+    void (*swiglu_backward)(float *dgate_up, const float *dact, const float *gate_up, int64_t n,
+                            int64_t F);
+
+    /** r (n) = 1/sqrt(mean(v^2) + eps) of a source v (n,C). */
+    void (*depth_inverse_rms)(float *r, const float *v, int64_t n, int64_t C, float eps);
+    /** Run the recurrence of each of n_reads reads over the next n_sources sources (ids ascending),
+     * in one sweep over the sources while a tile is in cache. Any grouping of calls gives the same
+     * bits. Advances n_seen. */
+    void (*depth_read_advance)(struct depth_read *reads, int64_t n_reads,
+                               const struct depth_source *sources, int64_t n_sources, int64_t n,
+                               int64_t C);
+    /** h = o / d in place, m = m + ln d. */
+    void (*depth_read_finish)(struct depth_read *read, int64_t n, int64_t C);
+    /** For sources in descending id, dv_i (n,C) += a_i dh + ds_i (r_i w - (s_i r_i^2 / C) v_i); dw
+     * (C) += sum ds_i r_i v_i. read as after finish (o is h). dv has one pointer per source. `read:
+     * static`: dv_i += a_i dh and dw (one per source) += sum over tokens of ds_i. scratch:
+     * kernels_partials_count(n, C) floats (static: C = number of sources). */
+    void (*depth_read_backward)(float *const *dv, float *dw, const float *dh,
+                                const struct depth_read *read, const struct depth_source *sources,
+                                int64_t n_sources, float *scratch, int64_t n, int64_t C);
+
+    /** losses (n) = -log softmax(logits)[target], 0 where target < 0; logits (n,V) is replaced by
+     * its gradient (p - y) * scale on counted rows and by 0 elsewhere; scale 0 leaves the logits
+     * alone (evaluation). best (n), if not NULL, gets the argmax of each row (the lowest index of
+     * equals). */
+    void (*cross_entropy)(float *losses, int32_t *best, float *logits, const int32_t *targets,
+                          float scale, int64_t n, int64_t V);
+
+    /** out = a + b, element by element; out may be a. */
+    void (*add)(float *out, const float *a, const float *b, int64_t count);
+
+    /** Sum of squares in f64 over fixed chunks of 65,536 elements, chunks summed in order.
+     * partials: one f64 per chunk, kernels_chunk_count(count) of them. */
+    double (*sum_squares)(const float *x, double *partials, int64_t count);
+
+    /** AdamW as PyTorch's (arXiv:1711.05101): p *= 1 - lr wd first; bias correction; eps outside
+     * the root. */
+    void (*adamw)(float *p, float *exp_avg, float *exp_avg_sq, const float *g,
+                  const struct adamw_step *step, int64_t count);
+};
+
+/** The levels this build has and this processor can run, lowest first; kernels_level_count of them.
+ *  kernels_select(i) returns the table of level i (0 is always there). */
+int kernels_level_count(void);
+const struct kernels *kernels_select(int level);
+
+/** What the BLAS calls its core type, e.g. "SkylakeX"; and its version line. */
+const char *kernels_blas_core(void);
+const char *kernels_blas_version(void);
+
+/** Make every BLAS call single-threaded in this process, and OpenMP regions of the calling thread
+ * n_threads wide. */
+void kernels_set_threads(int n_threads);
+
+/** Sizes of scratch, in elements. */
+size_t kernels_partials_count(int64_t n, int64_t C);
+size_t kernels_attention_scratch_count(const struct attention_shape *shape);
+size_t kernels_chunk_count(int64_t count);
+
+/** cos_sin (T, 2, D/2): cosines then sines of position t times theta^(-2i/D), theta 10000, in f64
+ * rounded to f32. */
+void kernels_rope_table(float *cos_sin, int64_t T, int64_t D);
+
+/** Matrix products, f32, weights w (out,in) row major. Each is cut into fixed panels by shape
+ * alone; a panel is one single-threaded BLAS call. forward:          y (n,out)  = x (n,in) w^T
+ *  input gradient:   dx (n,in)  = dy (n,out) w      (added to dx if accumulate)
+ *  weight gradient:  dw (out,in) += dy^T x */
+struct matmul_shape {
+    int64_t n, in, out;
+};
+void matmul_forward(float *y, const float *x, const float *w, const struct matmul_shape *shape);
+void matmul_input_gradient(float *dx, const float *dy, const float *w,
+                           const struct matmul_shape *shape, bool accumulate);
+void matmul_weight_gradient(float *dw, const float *dy, const float *x,
+                            const struct matmul_shape *shape);
+
+#endif

@@ -1,0 +1,35 @@
+/** metrics.jsonl: one line per logged step, as design.md defines the keys. A key is absent, never
+ * null.
+ *
+ *  Only rank 0 holds one. Lines go out whole, in one write. On resume the file is cut after the
+ * checkpoint's step, written aside and renamed. */
+#ifndef ATTNRES_METRICS_H
+#define ATTNRES_METRICS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <attnres/error.h>
+#include <attnres/file.h>
+
+/** One line. NAN or a negative count: the key is left out. */
+struct metrics_line {
+    int64_t step;
+    double loss, grad_norm, lr;
+    int64_t tokens;
+    double flops, time_s;
+    double step_s, tokens_per_s, wire_bytes, bubble;
+    double val_loss, bits_per_byte;
+    bool skipped; /* printed only when true */
+};
+
+struct metrics {
+    struct file_writer file;
+};
+
+/** Open for appending, after cutting away lines of steps beyond last_step (-1: start empty). */
+bool metrics_open(struct metrics *m, const char *path, int64_t last_step, struct error *err);
+bool metrics_write(struct metrics *m, const struct metrics_line *line, struct error *err);
+bool metrics_close(struct metrics *m, struct error *err);
+
+#endif

@@ -1,0 +1,46 @@
+/** A run's folder: lock, STATUS, STOP, run.json, log and the checkpoints' parent.
+ *
+ *  Only rank 0 holds one. STATUS is replaced atomically; none of these files is ever an input to
+ * numbers. Nothing here allocates after rundir_open. */
+#ifndef ATTNRES_RUNDIR_H
+#define ATTNRES_RUNDIR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <attnres/error.h>
+#include <attnres/file.h>
+
+struct rundir {
+    char path[FILE_PATH_BYTES];
+    int lock_fd;
+};
+
+/** What STATUS says. */
+enum run_state { RUN_STARTING, RUN_TRAINING, RUN_STOPPED, RUN_DONE, RUN_FAILED };
+
+/** runs/<config file's name without .yaml> unless dir says otherwise ("auto"). With fresh_number
+ * set the first free of <name>-001, -002 ... (the quick start). */
+bool rundir_choose(char *out, const char *dir, const char *config_path, bool fresh_number,
+                   struct error *err);
+
+/** Whether the folder holds a run (a checkpoints folder or metrics.jsonl). */
+bool rundir_holds_run(const char *path);
+
+/** Create if needed and lock. ERROR_CREATE if another run holds it, with host and pid of the
+ * holder. */
+bool rundir_open(struct rundir *r, const char *path, struct error *err);
+void rundir_close(struct rundir *r);
+
+/** Replace STATUS: JSON object {state, reason, resumable, step, time}. */
+bool rundir_write_status(const struct rundir *r, enum run_state state, const char *reason,
+                         bool resumable, int64_t step, struct error *err);
+/** Write a small file of the folder whole, atomically (run.json, plan.json, config.yaml). */
+bool rundir_write_file(const struct rundir *r, const char *name, const void *bytes, size_t length,
+                       struct error *err);
+
+/** Whether STOP lies in the folder. */
+bool rundir_stop_is_asked(const struct rundir *r);
+bool rundir_remove_stop(const struct rundir *r, struct error *err);
+
+#endif

@@ -1,0 +1,98 @@
+/** A schedule is data: for each stage's rank an array of small actions, built from (kind, P, M) and
+ * nothing else.
+ *
+ *  Built in two passes: the order of forwards and backwards, then the sends and receives it
+ * implies. The backward of a stage is I (input gradient, sent as soon as it ends) then W (weight
+ * gradient); `B` prints an adjacent pair I W of one microbatch. 1f1b on 4 stages, 4 microbatches:
+ *
+ *      rank 0   F0 F1 F2 F3 .  .  .  B0 .  B1 .  B2 .  B3
+ *      rank 1   .  F0 F1 F2 .  .  B0 F3 B1 .  B2 .  B3
+ *      rank 2   .  .  F0 F1 .  B0 F2 B1 F3 B2 .  B3
+ *      rank 3   .  .  .  F0 B0 F1 B1 F2 B2 F3 B3
+ *
+ *  A schedule is simulated over all ranks before it runs. */
+#ifndef ATTNRES_SCHEDULE_H
+#define ATTNRES_SCHEDULE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <attnres/config.h>
+#include <attnres/error.h>
+
+enum action_op {
+    ACTION_RECEIVE_VALUES, /* wait for, check and unpack the message from the stage before */
+    ACTION_FORWARD,
+    ACTION_SEND_VALUES,       /* pack and post to the stage behind */
+    ACTION_RECEIVE_GRADIENTS, /* from the stage behind */
+    ACTION_INPUT_GRADIENT,
+    ACTION_SEND_GRADIENTS, /* to the stage before */
+    ACTION_WEIGHT_GRADIENT,
+};
+
+struct action {
+    enum action_op op;
+    int32_t microbatch;
+    int32_t chunk;
+    int32_t slot;          /* activations of this microbatch, from its receive or forward until W */
+    int32_t gradient_slot; /* gradients, from the receive or I until W; -1 where none is held */
+};
+
+struct schedule_spec {
+    enum schedule_kind kind;
+    int n_ranks;  /* P */
+    int n_chunks; /* stages per rank; 1 in all schedules so far */
+    int group;    /* interleaving; 0 */
+    int n_microbatches;
+};
+
+struct schedule {
+    struct schedule_spec spec;
+    struct action *actions; /* of all ranks, one after another */
+    int64_t *first_action;  /* n_ranks + 1 offsets into actions */
+    int *n_slots;           /* per rank: activation slots the rank needs */
+    int *n_gradient_slots;  /* per rank */
+    int channel_depth; /* messages of one direction that may be under way between neighbours; at
+                          least 1 */
+};
+
+/** Build and slot a schedule. ERROR_CONFIG if the combination is illegal, naming the rule and the
+ * nearest legal value; ERROR_INTERNAL if the result does not simulate. End with schedule_finish. */
+bool schedule_init(struct schedule *schedule, const struct schedule_spec *spec, struct error *err);
+void schedule_finish(struct schedule *schedule);
+
+/** Durations of one microbatch on one stage, any unit, per chunk share already divided; `send` is
+ * the time a message takes. */
+struct schedule_costs {
+    double forward, input_gradient, weight_gradient, send;
+    bool send_after_weights; /* gradient leaves at the end of B instead of the end of I */
+};
+
+struct schedule_simulation {
+    double makespan;
+    double *busy;   /* per rank: time computing */
+    double *start;  /* per action, in the order of schedule->actions */
+    int *peak_live; /* per rank: microbatch-chunks between F and the end of W */
+};
+
+/** Run all ranks against each other. Fails (ERROR_INTERNAL) with the grid and the failing cell
+ * marked if an action cannot complete, a send meets no receive or not in order, a backward precedes
+ * its forward, a live slot is overwritten, or more than channel_depth messages pile up on a link.
+ * End with schedule_simulation_finish. */
+bool schedule_simulate(struct schedule_simulation *out, const struct schedule *schedule,
+                       const struct schedule_costs *costs, struct error *err);
+void schedule_simulation_finish(struct schedule_simulation *simulation);
+
+/** The text form: one line per rank, one token per compute action (`F0 F1 B0`, with chunks `1F0`).
+ * Returns the length like snprintf. schedule_parse reads it back into compute actions and runs the
+ * second pass; ERROR_DATA with line and token if it is not a schedule of that spec. */
+size_t schedule_print(const struct schedule *schedule, char *text, size_t capacity);
+bool schedule_parse(struct schedule *schedule, const struct schedule_spec *spec, const char *text,
+                    size_t length, struct error *err);
+
+/** The grid: a line per rank with a cell per unit of time, from a simulation of unit costs; width
+ * is the most columns of text (cut with "..." beyond). Returns the length like snprintf. */
+size_t schedule_print_grid(const struct schedule *schedule, int width, char *text, size_t capacity);
+
+#endif

@@ -1,0 +1,81 @@
+/** How ranks talk: few operations, two implementations. `mpi` is the real one (src/transport/mpi.c,
+ * the only file that knows MPI); `local` connects ranks inside one process, each a thread, or all
+ * stepped by one thread as long as only post and test are used.
+ *
+ *  Messages between two ranks under one tag arrive in the order of their posting. Receives are
+ * posted before their message is due; a send may complete only when its receive was posted (always
+ * so in `local` and in synchronous mode). Sizes are equal on both sides. Communication lost in a
+ * step aborts the job: there is nothing to unwind. */
+#ifndef ATTNRES_TRANSPORT_H
+#define ATTNRES_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <attnres/error.h>
+
+enum { TRANSPORT_MAX_REQUESTS = 1024 };
+
+/** What a message is for; with the chunk it makes the tag. */
+enum transport_channel {
+    CHANNEL_VALUES,
+    CHANNEL_GRADIENTS,
+    CHANNEL_COLLECTIVE,
+    CHANNEL_TIED_HEAD,
+    CHANNEL_CHECKPOINT,
+    TRANSPORT_CHANNELS
+};
+
+struct transport;
+
+/** A posted send or receive. Zeroed: none, and testing or waiting returns at once. */
+struct transport_request {
+    int index; /* slot in the transport plus 1; 0: none */
+};
+
+int transport_rank(const struct transport *t);
+int transport_size(const struct transport *t);
+const char *
+transport_name(const struct transport *t); /* "mpi" or "local", with the library's version */
+
+/** Post a send of bytes to peer. The memory stays untouched until the request is done. */
+void transport_post_send(struct transport *t, int peer, enum transport_channel channel, int chunk,
+                         const void *bytes, size_t length, struct transport_request *request);
+/** Post a receive of exactly length bytes. The memory belongs to the transport until the request is
+ * done. */
+void transport_post_receive(struct transport *t, int peer, enum transport_channel channel,
+                            int chunk, void *bytes, size_t length,
+                            struct transport_request *request);
+/** Whether the request is done; if so it becomes none. Drives progress of all requests. */
+bool transport_test(struct transport *t, struct transport_request *request);
+void transport_wait(struct transport *t, struct transport_request *request);
+
+/** Collective over all ranks. */
+void transport_broadcast(struct transport *t, int root, void *bytes, size_t length);
+void transport_barrier(struct transport *t);
+/** True on every rank if ok on every rank. Collective over all ranks. */
+bool transport_all_true(struct transport *t, bool ok);
+
+/** End the job on all ranks with this exit code after printing the message with the rank. Does not
+ * return under mpi; in local it marks the world as aborted and ends the calling thread. */
+void transport_abort(struct transport *t, int exit_code, const char *message);
+
+/** The mpi transport: MPI_Init (thread level: funneled) and MPI_COMM_WORLD, once per process.
+ * synchronous: every send completes only when matched. Destroy finalises MPI. Only main and
+ * tests/mpi call these. */
+struct transport *transport_mpi_create(int *argc, char ***argv, bool synchronous,
+                                       struct error *err);
+void transport_mpi_destroy(struct transport *t);
+/** Whether the environment says that a launcher (mpirun, srun) started this process. */
+bool transport_mpi_is_launched(void);
+
+/** `size` ranks of one process. Ranks are owned by the world. */
+struct transport_world;
+struct transport_world *transport_world_create(int size);
+void transport_world_destroy(struct transport_world *world);
+struct transport *transport_world_rank(struct transport_world *world, int rank);
+/** Whether some rank aborted; its message, else NULL. */
+const char *transport_world_aborted(const struct transport_world *world);
+
+#endif
