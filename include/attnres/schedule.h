@@ -3,12 +3,12 @@
  *
  *  Built in two passes: the order of forwards and backwards, then the sends and receives it
  * implies. The backward of a stage is I (input gradient, sent as soon as it ends) then W (weight
- * gradient); `B` prints an adjacent pair I W of one microbatch. 1f1b on 4 stages, 4 microbatches:
+ * gradient); `B` prints an adjacent pair I W of one microbatch. 1f1b on 3 stages, 4 microbatches,
+ * as schedule_print_grid draws it:
  *
- *      rank 0   F0 F1 F2 F3 .  .  .  B0 .  B1 .  B2 .  B3
- *      rank 1   .  F0 F1 F2 .  .  B0 F3 B1 .  B2 .  B3
- *      rank 2   .  .  F0 F1 .  B0 F2 B1 F3 B2 .  B3
- *      rank 3   .  .  .  F0 B0 F1 B1 F2 B2 F3 B3
+ *      rank 0    F0 F1 F2 .  .  I0 W0 F3 I1 W1 .  I2 W2 .  I3 W3
+ *      rank 1    .  F0 F1 .  I0 W0 F2 I1 W1 F3 I2 W2 .  I3 W3
+ *      rank 2    .  .  F0 I0 W0 F1 I1 W1 F2 I2 W2 F3 I3 W3
  *
  *  A schedule is simulated over all ranks before it runs. */
 #ifndef ATTNRES_SCHEDULE_H
@@ -47,14 +47,19 @@ struct schedule_spec {
     int n_microbatches;
 };
 
+/** Numbering of the stages: which stage a chunk of a rank is, and back. */
+int schedule_stage(const struct schedule_spec *spec, int rank, int chunk);
+void schedule_place(const struct schedule_spec *spec, int stage, int *rank, int *chunk);
+
 struct schedule {
     struct schedule_spec spec;
     struct action *actions; /* of all ranks, one after another */
     int64_t *first_action;  /* n_ranks + 1 offsets into actions */
     int *n_slots;           /* per rank: activation slots the rank needs */
     int *n_gradient_slots;  /* per rank */
-    int channel_depth; /* messages of one direction that may be under way between neighbours; at
-                          least 1 */
+    int channel_depth;      /* messages that a cut holds in one direction, sent and not yet taken by
+                               their      receive action: with so many receives posted in advance no order of
+                               events deadlocks; at least 1 */
 };
 
 /** Build and slot a schedule. ERROR_CONFIG if the combination is illegal, naming the rule and the

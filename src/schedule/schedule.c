@@ -1,0 +1,259 @@
+#include <attnres/schedule.h>
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "schedule_internal.h"
+
+int schedule_stage(const struct schedule_spec *spec, int rank, int chunk)
+{
+    return chunk * spec->n_ranks + rank;
+}
+
+void schedule_place(const struct schedule_spec *spec, int stage, int *rank, int *chunk)
+{
+    *rank = stage % spec->n_ranks;
+    *chunk = stage / spec->n_ranks;
+}
+
+int schedule_count_stages(const struct schedule_spec *spec)
+{
+    return spec->n_ranks * spec->n_chunks;
+}
+
+bool schedule_cut_has_message(const struct schedule_spec *spec, int stage)
+{
+    if (stage < 0 || stage + 1 >= schedule_count_stages(spec)) {
+        return false;
+    }
+    int before = 0, behind = 0, chunk = 0;
+    schedule_place(spec, stage, &before, &chunk);
+    schedule_place(spec, stage + 1, &behind, &chunk);
+    return before != behind;
+}
+
+bool schedule_allocate(struct schedule *schedule, const struct schedule_spec *spec,
+                       struct error *err)
+{
+    /* With a receive and a send for each forward and each input gradient. */
+    const int64_t order = schedule_order_capacity(spec);
+    const int64_t n_pairs = (int64_t)spec->n_chunks * spec->n_microbatches;
+    const int64_t messages = schedule_find_rule(spec->kind)->has_backward ? 4 : 2;
+    const size_t n_ranks = (size_t)spec->n_ranks;
+    const size_t n_actions = n_ranks * (size_t)(order + messages * n_pairs);
+    *schedule = (struct schedule){
+        .spec = *spec,
+        .actions = calloc(n_actions, sizeof *schedule->actions),
+        .first_action = calloc(n_ranks + 1, sizeof *schedule->first_action),
+        .n_slots = calloc(n_ranks, sizeof *schedule->n_slots),
+        .n_gradient_slots = calloc(n_ranks, sizeof *schedule->n_gradient_slots),
+        .channel_depth = 1,
+    };
+    if (schedule->actions == NULL || schedule->first_action == NULL || schedule->n_slots == NULL ||
+        schedule->n_gradient_slots == NULL) {
+        schedule_finish(schedule);
+        return error_set(err, ERROR_CREATE, "no memory for a schedule of %zu actions", n_actions);
+    }
+    return true;
+}
+
+void schedule_finish(struct schedule *schedule)
+{
+    if (schedule == NULL) {
+        return;
+    }
+    free(schedule->actions);
+    free(schedule->first_action);
+    free(schedule->n_slots);
+    free(schedule->n_gradient_slots);
+    *schedule = (struct schedule){0};
+}
+
+static void append(struct schedule *schedule, int rank, const struct action *like,
+                   enum action_op op)
+{
+    struct action *action = &schedule->actions[schedule->first_action[rank + 1]++];
+    *action = *like;
+    action->op = op;
+}
+
+/* The second pass: a receive right before the action that needs it, a send right after the one that
+ * produces it. */
+void schedule_append_rank(struct schedule *schedule, int rank, const struct action *order,
+                          int64_t n_order)
+{
+    const struct schedule_spec *spec = &schedule->spec;
+    schedule->first_action[rank + 1] = schedule->first_action[rank];
+    for (int64_t i = 0; i < n_order; i++) {
+        const struct action *action = &order[i];
+        const int stage = schedule_stage(spec, rank, action->chunk);
+        const bool has_before = schedule_cut_has_message(spec, stage - 1);
+        const bool has_behind = schedule_cut_has_message(spec, stage);
+        const bool forward = action->op == ACTION_FORWARD;
+        const bool input = action->op == ACTION_INPUT_GRADIENT;
+        if (forward && has_before) {
+            append(schedule, rank, action, ACTION_RECEIVE_VALUES);
+        } else if (input && has_behind) {
+            append(schedule, rank, action, ACTION_RECEIVE_GRADIENTS);
+        }
+        append(schedule, rank, action, action->op);
+        if (forward && has_behind) {
+            append(schedule, rank, action, ACTION_SEND_VALUES);
+        } else if (input && has_before) {
+            append(schedule, rank, action, ACTION_SEND_GRADIENTS);
+        }
+    }
+}
+
+/* Slots of one kind on one rank. */
+struct slots {
+    int32_t *of; /* per chunk and microbatch; -1: none */
+    bool *used;
+    int lowest_free, n_slots;
+};
+
+static int32_t take_slot(struct slots *slots, int64_t pair)
+{
+    if (slots->of[pair] < 0) {
+        while (slots->used[slots->lowest_free]) {
+            slots->lowest_free++;
+        }
+        slots->of[pair] = slots->lowest_free;
+        slots->used[slots->lowest_free++] = true;
+        slots->n_slots = slots->lowest_free > slots->n_slots ? slots->lowest_free : slots->n_slots;
+    }
+    return slots->of[pair];
+}
+
+static void release_slot(struct slots *slots, int64_t pair)
+{
+    const int32_t slot = slots->of[pair];
+    if (slot < 0) {
+        return; /* A weight gradient without forward: the simulation will say so. */
+    }
+    slots->of[pair] = -1;
+    slots->used[slot] = false;
+    slots->lowest_free = slot < slots->lowest_free ? slot : slots->lowest_free;
+}
+
+static void assign_slot(const struct schedule *schedule, int rank, struct slots *values,
+                        struct slots *gradients, struct action *action)
+{
+    const struct schedule_spec *spec = &schedule->spec;
+    const int64_t pair = (int64_t)action->chunk * spec->n_microbatches + action->microbatch;
+    const int stage = schedule_stage(spec, rank, action->chunk);
+    const bool takes = action->op == ACTION_RECEIVE_VALUES || action->op == ACTION_FORWARD;
+    const bool takes_gradient =
+        action->op == ACTION_RECEIVE_GRADIENTS || action->op == ACTION_INPUT_GRADIENT;
+    action->slot = takes ? take_slot(values, pair) : values->of[pair];
+    action->gradient_slot = takes_gradient ? take_slot(gradients, pair) : gradients->of[pair];
+    if (action->op == ACTION_WEIGHT_GRADIENT) {
+        release_slot(values, pair);
+        release_slot(gradients, pair);
+    }
+    const enum action_op last_use =
+        schedule_cut_has_message(spec, stage) ? ACTION_SEND_VALUES : ACTION_FORWARD;
+    if (!schedule_find_rule(spec->kind)->has_backward && action->op == last_use) {
+        release_slot(values, pair);
+    }
+}
+
+static void assign_rank_slots(struct schedule *schedule, int rank, struct slots *values,
+                              struct slots *gradients)
+{
+    const size_t n_pairs = (size_t)schedule->spec.n_chunks * (size_t)schedule->spec.n_microbatches;
+    struct slots *both[] = {values, gradients};
+    for (int i = 0; i < 2; i++) {
+        memset(both[i]->of, -1, n_pairs * sizeof *both[i]->of);
+        memset(both[i]->used, 0, (n_pairs + 1) * sizeof *both[i]->used);
+        both[i]->lowest_free = both[i]->n_slots = 0;
+    }
+    for (int64_t i = schedule->first_action[rank]; i < schedule->first_action[rank + 1]; i++) {
+        assign_slot(schedule, rank, values, gradients, &schedule->actions[i]);
+    }
+    schedule->n_slots[rank] = values->n_slots;
+    schedule->n_gradient_slots[rank] = gradients->n_slots;
+}
+
+static bool assign_slots(struct schedule *schedule, struct error *err)
+{
+    const size_t n_pairs = (size_t)schedule->spec.n_chunks * (size_t)schedule->spec.n_microbatches;
+    struct slots values = {.of = calloc(n_pairs, sizeof *values.of),
+                           .used = calloc(n_pairs + 1, sizeof *values.used)};
+    struct slots gradients = {.of = calloc(n_pairs, sizeof *gradients.of),
+                              .used = calloc(n_pairs + 1, sizeof *gradients.used)};
+    const bool ok =
+        values.of != NULL && values.used != NULL && gradients.of != NULL && gradients.used != NULL;
+    for (int rank = 0; ok && rank < schedule->spec.n_ranks; rank++) {
+        assign_rank_slots(schedule, rank, &values, &gradients);
+    }
+    free(values.of);
+    free(values.used);
+    free(gradients.of);
+    free(gradients.used);
+    return ok ||
+           error_set(err, ERROR_CREATE, "no memory for the slots of %zu microbatches", n_pairs);
+}
+
+/* As many messages as wait on a link when all stages take the same time, and two where there are
+ * two, so that one can travel while another is unpacked. Whether ranks block each other does not
+ * depend on durations, so one simulation with this depth proves it for all. Returns 1 for programs
+ * that fail at any depth. */
+static int find_channel_depth(const struct schedule *schedule)
+{
+    const struct schedule_costs costs = schedule_unit_costs();
+    const int M = schedule->spec.n_microbatches;
+    struct simulation simulation;
+    bool ok = simulation_run(&simulation, schedule, &costs, 0);
+    int depth = ok ? simulation_peak_messages(&simulation) : 1;
+    simulation_finish(&simulation);
+    depth = depth < 2 && ok && M > 1 ? 2 : depth;
+    while (ok && depth < M) {
+        const bool enough = simulation_run(&simulation, schedule, &costs, depth);
+        simulation_finish(&simulation);
+        if (enough) {
+            break;
+        }
+        depth = 2 * depth < M ? 2 * depth : M;
+    }
+    return depth;
+}
+
+bool schedule_complete(struct schedule *schedule, struct error *err)
+{
+    if (!assign_slots(schedule, err)) {
+        return false;
+    }
+    schedule->channel_depth = find_channel_depth(schedule);
+    return true;
+}
+
+bool schedule_init(struct schedule *schedule, const struct schedule_spec *spec, struct error *err)
+{
+    struct schedule built = {0};
+    struct action *order = NULL;
+    bool ok = schedule_check_spec(spec, err) && schedule_allocate(&built, spec, err);
+    if (!ok) {
+        return false;
+    }
+    order = calloc((size_t)schedule_order_capacity(spec), sizeof *order);
+    ok = order != NULL || error_set(err, ERROR_CREATE, "no memory for a schedule");
+    for (int rank = 0; ok && rank < spec->n_ranks; rank++) {
+        const int64_t n = schedule_find_rule(spec->kind)->order(spec, rank, order);
+        assert(n == schedule_order_capacity(spec));
+        schedule_append_rank(&built, rank, order, n);
+    }
+    free(order);
+    struct schedule_simulation simulation = {0};
+    const struct schedule_costs costs = schedule_unit_costs();
+    ok =
+        ok && schedule_complete(&built, err) && schedule_simulate(&simulation, &built, &costs, err);
+    schedule_simulation_finish(&simulation);
+    if (!ok) {
+        schedule_finish(&built);
+        return false;
+    }
+    *schedule = built;
+    return true;
+}
