@@ -68,11 +68,12 @@ bool file_exists(const char *path);
 bool file_is_folder(const char *path);
 int64_t file_length(const char *path);                 /* -1: not a regular file */
 bool file_remove(const char *path, struct error *err); /* one file; absent is no error */
-bool file_remove_tree(const char *path,
-                      struct error *err); /* a folder of ours, at most four deep */
+/** Remove a folder of ours with its contents, at most four deep, following no symbolic link; absent
+ * is no error. */
+bool file_remove_tree(const char *path, struct error *err);
 
 /** Call visit for each entry of a folder, in no order, "." and ".." left out; stops when visit
- * returns false. */
+ * returns false. The C library allocates for it, and frees, inside the call. */
 bool file_list(const char *path, bool (*visit)(void *user, const char *name), void *user,
                struct error *err);
 

@@ -1,0 +1,84 @@
+#include "file_internal.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+enum { OWNER_BYTES = 256 };
+
+static int try_lock(int fd)
+{
+    int failed = 0;
+    do {
+        failed = flock(fd, LOCK_EX | LOCK_NB);
+    } while (failed != 0 && errno == EINTR);
+    return failed;
+}
+
+/* The first line of the lock file, without what could upset a terminal. */
+static void read_owner(char *owner, int fd)
+{
+    const ssize_t n = pread(fd, owner, OWNER_BYTES - 1, 0);
+    owner[n > 0 ? n : 0] = '\0';
+    owner[strcspn(owner, "\n")] = '\0';
+    for (char *c = owner; *c != '\0'; c++) {
+        *c = isprint((unsigned char)*c) ? *c : '?';
+    }
+}
+
+static bool refuse(int fd, const char *path, struct error *err)
+{
+    if (errno != EWOULDBLOCK) {
+        return file_fail(err, ERROR_CREATE, path, "this file system cannot lock it");
+    }
+    char owner[OWNER_BYTES];
+    read_owner(owner, fd);
+    return error_set(err, ERROR_CREATE, "%s: locked by %s", path,
+                     owner[0] != '\0' ? owner : "a process that has not told its name yet");
+}
+
+static bool record_owner(int fd, const char *path, const char *owner, struct error *err)
+{
+    const size_t length = strlen(owner);
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, owner, length, 0) != (ssize_t)length ||
+        pwrite(fd, "\n", 1, (off_t)length) != 1) {
+        return file_fail(err, ERROR_IO, path, "cannot record its owner");
+    }
+    return true;
+}
+
+/* flock belongs to the open file, not to the process: two openings in one process refuse each
+ * other, closing another descriptor of the file frees nothing, and the kernel frees it when the
+ * owner dies in whatever way. */
+bool file_lock(int *fd, const char *path, const char *owner, struct error *err)
+{
+    *fd = -1;
+    const int opened = file_open(path, O_RDWR | O_CREAT | O_NONBLOCK);
+    if (opened < 0) {
+        return file_fail(err, ERROR_CREATE, path, "cannot create");
+    }
+    const bool locked = try_lock(opened) == 0;
+    const bool ok = locked ? record_owner(opened, path, owner, err) : refuse(opened, path, err);
+    if (!ok) {
+        close(opened);
+        return false;
+    }
+    *fd = opened;
+    return true;
+}
+
+/* The file stays: removing it would let a second process lock a new file of the same name while a
+ * third still waits with the old one open. */
+void file_unlock(int *fd)
+{
+    if (fd == NULL || *fd < 0) {
+        return;
+    }
+    const int emptied = ftruncate(*fd, 0);
+    (void)emptied; /* a stale name in a free lock misleads nobody: the lock is what counts */
+    close(*fd);
+    *fd = -1;
+}
