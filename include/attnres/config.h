@@ -20,6 +20,7 @@ enum {
     CONFIG_MAX_TASKS = 8,     /* rows of a synthetic mixture */
     CONFIG_MAX_FILE_BYTES = 1 << 20,
     CONFIG_MAX_DEPTH = 16,
+    CONFIG_EXPLAIN_BYTES = 16384,
 };
 
 enum model_kind { MODEL_STANDARD, MODEL_FULL, MODEL_BLOCK, MODEL_BLOCK_FULL };
@@ -136,9 +137,10 @@ struct config {
     struct compute_config compute;
 };
 
-/** Defaults, then the file at path (NULL: none), then n overrides "key=value", then all checks. On
- * failure err holds every problem found, one a line, each with file:line:column or the override it
- * stands in (ERROR_CONFIG; ERROR_NO_INPUT if the file is absent), and *config is left unset. */
+/** Defaults, then the file at path (NULL: none), then n overrides "key=value" (the last one of a
+ * key counts; paths are taken as they stand, other values are YAML), then all checks. On failure
+ * err holds every problem found, one a line, each with file:line:column or the override it stands
+ * in (ERROR_CONFIG; what file_read says if the file cannot be read), and *config is left unset. */
 bool config_load(struct config *config, const char *path, int n_overrides,
                  const char *const *overrides, struct error *err);
 
@@ -152,10 +154,14 @@ bool config_parse(struct config *config, const char *name, const char *bytes, si
  * length). with_help writes each key's help as a comment above it: configs/reference.yaml. */
 size_t config_dump(const struct config *config, bool with_help, char *text, size_t capacity);
 
-/** One paragraph on a key (type, range, choices, default, help); for a section ("optim") all its
- * keys. False (ERROR_USAGE, with the nearest known key) if there is none. Returns text like
- * config_dump. */
+/** What a person asks of `--explain`: a key's help, values, default and what --resume makes of a
+ * change; for a section ("optim") all its keys. At most 80 columns; CONFIG_EXPLAIN_BYTES holds any
+ * of them. False (ERROR_USAGE, with the nearest known key) if there is no such key. */
 bool config_explain(const char *key, char *text, size_t capacity, struct error *err);
+
+/** All keys, section by section, each with one line of help. Returns the length like config_dump;
+ * CONFIG_EXPLAIN_BYTES holds it. */
+size_t config_list(char *text, size_t capacity);
 
 /** What --resume needs: how two configurations differ, key by key. `visit` is called with each key
  * that differs, both values as text, and the key's rule. */

@@ -1,0 +1,290 @@
+/* The table of options: everything that is said about a key is said here, once. */
+#include "config_internal.h"
+
+#include <string.h>
+
+#define AT(member) offsetof(struct config, member)
+#define FREE CONFIG_RESUME_FREE
+#define WARN CONFIG_RESUME_WARN
+#define REFUSE CONFIG_RESUME_REFUSE
+
+/* Enums are read and written as int. */
+_Static_assert(sizeof(enum model_kind) == sizeof(int), "an enum is as large as an int");
+
+static const struct choice model_kinds[] = {{"standard", MODEL_STANDARD},
+                                            {"full", MODEL_FULL},
+                                            {"block", MODEL_BLOCK},
+                                            {"block_full", MODEL_BLOCK_FULL},
+                                            {NULL, 0}};
+static const struct choice reads[] = {{"query", READ_QUERY}, {"static", READ_STATIC}, {NULL, 0}};
+static const struct choice precisions[] = {{"f32", PRECISION_F32}, {NULL, 0}};
+static const struct choice schedules[] = {
+    {"gpipe", SCHEDULE_GPIPE}, {"1f1b", SCHEDULE_1F1B}, {NULL, 0}};
+static const struct choice optims[] = {{"adamw", OPTIM_ADAMW}, {NULL, 0}};
+static const struct choice lr_schedules[] = {
+    {"cosine", LR_COSINE}, {"wsd", LR_WSD}, {"constant", LR_CONSTANT}, {NULL, 0}};
+static const struct choice data_kinds[] = {
+    {"synthetic", DATA_SYNTHETIC}, {"text", DATA_TEXT}, {"tokens", DATA_TOKENS}, {NULL, 0}};
+static const struct choice losses[] = {{"all", LOSS_ALL}, {"answer", LOSS_ANSWER}, {NULL, 0}};
+static const struct choice recomputes[] = {{"none", RECOMPUTE_NONE}, {NULL, 0}};
+const struct choice config_task_words[] = {{"stories", TASK_STORIES}, {"ptr", TASK_PTR},
+                                           {"phop", TASK_PHOP},       {"vars", TASK_VARS},
+                                           {"perm", TASK_PERM},       {NULL, 0}};
+
+const struct section config_sections[] = {
+    {"run", "The run's folder, its seed and how long it may take."},
+    {"model", "The shape of the transformer and its attention over depth."},
+    {"representative", "Precision in which a block's representative is kept and sent."},
+    {"batch", "Sequences of a step and how they are cut into microbatches."},
+    {"pipeline", "How the model is spread over ranks. No effect on the numbers."},
+    {"optim", "The optimizer and its learning rate."},
+    {"data", "What the model is trained on."},
+    {"train", "Length of the run, evaluation and logging."},
+    {"checkpoint", "When the state is saved and how many of them are kept."},
+    {"memory", "What may be used of it."},
+    {"guard", "What to do about steps whose numbers are not finite."},
+    {"compute", "Precision and threads of the kernels."},
+};
+const size_t config_n_sections = sizeof config_sections / sizeof config_sections[0];
+
+/* The limits keep every product that later code forms of two or three of these within 63 bits. */
+/* key, type, field, default, smallest, largest, choices, on resume, help. */
+const struct option config_options[] = {
+    {"run.dir", OPTION_TEXT, AT(run.dir), "auto", 0, 0, NULL, FREE,
+     "Folder of the run. auto: runs/ and the name of the configuration file."},
+    {"run.seed", OPTION_INT, AT(run.seed), "1", 0, 1e15, NULL, REFUSE,
+     "Seed of weights and data order. The same seed gives the same bits on any number of "
+     "ranks."},
+    {"run.stall_s", OPTION_REAL, AT(run.stall_s), "120", 0, 1e6, NULL, FREE,
+     "Seconds without progress after which the job ends and says who waited for whom. "
+     "0: never."},
+    {"run.max_hours", OPTION_REAL, AT(run.max_hours), "0", 0, 1e5, NULL, FREE,
+     "Hours after which the run saves a checkpoint and stops with exit code 75. 0: no "
+     "limit."},
+
+    {"model.kind", OPTION_CHOICE, AT(model.kind), "block_full", 0, 0, model_kinds, REFUSE,
+     "Residual kind: what each sublayer reads. standard: the running sum; full: every "
+     "earlier output; block: the representatives of earlier blocks and the open block's "
+     "sum; block_full: the representatives and every output of the open block."},
+    {"model.layers", OPTION_INT, AT(model.n_layers), "8", 1, 4096, NULL, REFUSE,
+     "Transformer layers. Each is two sublayers, attention and MLP."},
+    {"model.blocks", OPTION_INT, AT(model.n_blocks), "2", 1, 8192, NULL, REFUSE,
+     "Blocks of consecutive sublayers that depth attention compresses to one "
+     "representative each. With L sublayers a block has S = ceil(L / blocks) of them; "
+     "ceil(L / S) must be blocks again. For full and standard it only guides the "
+     "partition."},
+    {"model.dim", OPTION_INT, AT(model.dim), "128", 2, 65536, NULL, REFUSE,
+     "Width of the residual stream."},
+    {"model.heads", OPTION_INT, AT(model.n_heads), "4", 1, 32768, NULL, REFUSE,
+     "Attention heads. They divide model.dim, and dim / heads is even."},
+    {"model.kv_heads", OPTION_INT, AT(model.n_kv_heads), "4", 1, 32768, NULL, REFUSE,
+     "Heads of keys and values. They divide model.heads; fewer is grouped-query "
+     "attention."},
+    {"model.ff", OPTION_INT, AT(model.ff), "336", 1, 1048576, NULL, REFUSE,
+     "Width inside the MLP (SwiGLU)."},
+    {"model.vocab", OPTION_INT, AT(model.vocab), "256", 2, 16777216, NULL, REFUSE,
+     "Size of the vocabulary. Bytes (text and synthetic data) need 256."},
+    {"model.seq_len", OPTION_INT, AT(model.seq_len), "256", 1, 1048576, NULL, REFUSE,
+     "Tokens of a sequence."},
+    {"model.tied", OPTION_BOOL, AT(model.tied), "false", 0, 0, NULL, REFUSE,
+     "Whether the output head is the embedding."},
+    {"model.norm_eps", OPTION_REAL, AT(model.norm_eps), "1e-8", 1e-30, 1, NULL, REFUSE,
+     "Added to the mean square in every norm and in the keys of depth attention. Keep it "
+     "small: a mean over many sources has a small mean square."},
+    {"model.read", OPTION_CHOICE, AT(model.read), "query", 0, 0, reads, REFUSE,
+     "How a read weighs its sources. query: a learned query against each source; static: "
+     "one learned logit per source, blind to the input (a control)."},
+
+    {"representative.value", OPTION_CHOICE, AT(representative.value), "f32", 0, 0, precisions,
+     REFUSE, "Precision of completed sources. This version knows only f32."},
+    {"representative.gradient", OPTION_CHOICE, AT(representative.gradient), "f32", 0, 0, precisions,
+     REFUSE, "Precision of their gradients at block borders. This version knows only f32."},
+
+    {"batch.sequences", OPTION_INT, AT(batch.n_sequences), "16", 1, 1048576, NULL, REFUSE,
+     "Sequences per step, over all replicas."},
+    {"batch.microbatch", OPTION_INT, AT(batch.microbatch), "2", 1, 1048576, NULL, REFUSE,
+     "Sequences that pass through the pipeline together. Divides batch.sequences; smaller "
+     "ones keep more stages busy."},
+
+    {"pipeline.stages", OPTION_AUTO_INT, AT(pipeline.n_stages), "auto", 1, CONFIG_MAX_STAGES, NULL,
+     FREE, "Stages of the pipeline, one per rank. auto: as many as there are ranks."},
+    {"pipeline.chunks", OPTION_INT, AT(pipeline.n_chunks), "1", 1, 1, NULL, FREE,
+     "Stages that each rank owns. This version knows only 1."},
+    {"pipeline.replicas", OPTION_INT, AT(pipeline.n_replicas), "1", 1, 1, NULL, FREE,
+     "Pipelines that share the sequences of a step. This version knows only 1."},
+    {"pipeline.schedule", OPTION_CHOICE, AT(pipeline.schedule), "1f1b", 0, 0, schedules, FREE,
+     "Order of forwards and backwards. gpipe: all forwards first; 1f1b: as soon as the "
+     "pipeline is full, one backward after each forward, which holds less memory."},
+    {"pipeline.group", OPTION_FIXED, 0, "auto", 0, 0, NULL, FREE,
+     "Microbatches that interleaved chunks take in turn. This version knows only auto."},
+    {"pipeline.partition", OPTION_PARTITION, AT(pipeline), "auto", 1, 8192, NULL, FREE,
+     "Sublayers of each stage. auto: the program chooses (this version: as blocks); blocks: whole "
+     "blocks, as equal as possible; a list such as [3, 5]: one entry per stage, summing to "
+     "twice model.layers."},
+    {"pipeline.cache", OPTION_FIXED, 0, "off", 0, 0, NULL, FREE,
+     "Whether ranks keep sources of earlier chunks. This version knows only off."},
+    {"pipeline.deflate", OPTION_FIXED, 0, "off", 0, 0, NULL, FREE,
+     "Whether messages are deflated. This version knows only off."},
+    {"pipeline.costs", OPTION_FIXED, 0, "none", 0, 0, NULL, FREE,
+     "File of measured costs for partition auto. This version knows only none."},
+
+    {"optim.kind", OPTION_CHOICE, AT(optim.kind), "adamw", 0, 0, optims, REFUSE,
+     "The optimizer. This version knows only adamw."},
+    {"optim.lr", OPTION_REAL, AT(optim.lr), "3e-3", 0, 1e3, NULL, WARN,
+     "Peak learning rate, reached after the warm-up."},
+    {"optim.beta1", OPTION_REAL, AT(optim.beta1), "0.9", 0, 0.999999, NULL, REFUSE,
+     "Decay of the mean of gradients."},
+    {"optim.beta2", OPTION_REAL, AT(optim.beta2), "0.95", 0, 0.999999, NULL, REFUSE,
+     "Decay of the mean of squared gradients."},
+    {"optim.eps", OPTION_REAL, AT(optim.eps), "1e-8", 1e-30, 1, NULL, REFUSE,
+     "Added to the root of the squared mean."},
+    {"optim.weight_decay", OPTION_REAL, AT(optim.weight_decay), "0.1", 0, 100, NULL, REFUSE,
+     "Decay of matrices, embedding and head, times the learning rate. Gains, queries and "
+     "logits do not decay."},
+    {"optim.clip", OPTION_REAL, AT(optim.clip), "1.0", 0, 1e9, NULL, REFUSE,
+     "Gradients are scaled down to this norm over all weights. 0: off."},
+    {"optim.schedule", OPTION_CHOICE, AT(optim.schedule), "cosine", 0, 0, lr_schedules, WARN,
+     "Learning rate after the warm-up. cosine: falls to min_lr_ratio; wsd: stays, then "
+     "falls over the last cooldown_ratio of the steps; constant: stays."},
+    {"optim.warmup_steps", OPTION_INT, AT(optim.warmup_steps), "100", 0, 1e9, NULL, WARN,
+     "Steps in which the learning rate rises to its peak. In a run of fewer steps it "
+     "rises to the end."},
+    {"optim.min_lr_ratio", OPTION_REAL, AT(optim.min_lr_ratio), "0.1", 0, 1, NULL, WARN,
+     "Last learning rate as a share of optim.lr."},
+    {"optim.cooldown_ratio", OPTION_REAL, AT(optim.cooldown_ratio), "0.2", 0, 1, NULL, WARN,
+     "Share of the steps in which wsd lowers the learning rate."},
+
+    {"data.kind", OPTION_CHOICE, AT(data.kind), "synthetic", 0, 0, data_kinds, REFUSE,
+     "Where tokens come from. synthetic: made while training, see data.task; text: files "
+     "of bytes; tokens: llm.c shards."},
+    {"data.task", OPTION_CHOICE, AT(data.task), "stories", 0, 0, config_task_words, REFUSE,
+     "Synthetic task. stories: facts in plain English and questions of 1 to 4 hops over "
+     "them; the others are bare puzzles of several hops."},
+    {"data.tasks", OPTION_TASKS, AT(data), "{}", 0, 1e6, NULL, REFUSE,
+     "Mixture of synthetic tasks with their weights, such as {ptr: 1, vars: 1}. Takes the "
+     "place of data.task unless empty."},
+    {"data.train", OPTION_TEXT, AT(data.train), "", 0, 0, NULL, FREE,
+     "Training data: a file, a folder or a quoted glob. For text also .txt.gz."},
+    {"data.val", OPTION_TEXT, AT(data.val), "", 0, 0, NULL, FREE,
+     "Validation data, given like data.train. Text without it keeps the last 5 % of each "
+     "training file for validation."},
+    {"data.loss", OPTION_CHOICE, AT(data.loss), "all", 0, 0, losses, REFUSE,
+     "Which targets count. all: every token; answer: only the answers of synthetic items."},
+    {"data.max_bytes", OPTION_INT, AT(data.max_bytes), "4e9", 1, 1e15, NULL, REFUSE,
+     "Text is held in memory: more bytes than this are refused."},
+    {"data.skip", OPTION_FIXED, 0, "[]", 0, 0, NULL, WARN,
+     "Steps whose data is left out. This version knows only []."},
+
+    {"train.steps", OPTION_INT, AT(train.n_steps), "1000", 1, 1e9, NULL, WARN,
+     "Updates of the weights."},
+    {"train.eval_every", OPTION_INT, AT(train.eval_every), "100", 0, 1e9, NULL, FREE,
+     "Steps between evaluations on validation data. The last step is evaluated too; 0: "
+     "never."},
+    {"train.eval_tokens", OPTION_INT, AT(train.eval_tokens), "65536", 1, 1e12, NULL, FREE,
+     "Tokens of one such evaluation."},
+    {"train.log_every", OPTION_INT, AT(train.log_every), "10", 1, 1e9, NULL, FREE,
+     "Steps between lines of metrics.jsonl."},
+    {"train.init", OPTION_TEXT, AT(train.init), "none", 0, 0, NULL, FREE,
+     "Checkpoint whose weights start a new run. none: weights drawn from run.seed."},
+
+    {"checkpoint.every", OPTION_INT, AT(checkpoint.every), "500", 0, 1e9, NULL, FREE,
+     "Steps between checkpoints. One is saved at the end in any case; 0: only that."},
+    {"checkpoint.keep", OPTION_INT, AT(checkpoint.keep), "3", 1, 1e6, NULL, FREE,
+     "Checkpoints kept. Older ones go once a newer one was read back."},
+    {"checkpoint.initial", OPTION_BOOL, AT(checkpoint.initial), "false", 0, 0, NULL, FREE,
+     "Whether step 0 is saved, before any update."},
+    {"checkpoint.async", OPTION_FIXED, 0, "false", 0, 0, NULL, FREE,
+     "Whether training goes on while saving. This version knows only false."},
+    {"checkpoint.snapshot_bytes", OPTION_FIXED, 0, "auto", 0, 0, NULL, FREE,
+     "Memory for a snapshot that is being saved. This version knows only auto."},
+
+    {"memory.recompute", OPTION_CHOICE, AT(memory.recompute), "none", 0, 0, recomputes, FREE,
+     "What backward computes again to save memory. This version knows only none."},
+    {"memory.limit", OPTION_AUTO_INT, AT(memory.limit_bytes), "auto", 1048576, 1e15, NULL, FREE,
+     "Bytes a rank may plan to use. auto: what the machine has."},
+
+    {"guard.max_skips", OPTION_INT, AT(guard.max_skips), "10", 0, 1e9, NULL, FREE,
+     "Updates skipped in a row, for numbers that are not finite, before the run stops."},
+    {"guard.spike_z", OPTION_FIXED, 0, "0", 0, 0, NULL, FREE,
+     "Loss spikes to react to, in standard deviations. This version knows only 0 (off)."},
+    {"guard.check_every", OPTION_FIXED, 0, "0", 0, 0, NULL, FREE,
+     "Steps between checks of the weights' sums. This version knows only 0 (off)."},
+
+    {"compute.precision", OPTION_CHOICE, AT(compute.precision), "f32", 0, 0, precisions, REFUSE,
+     "Precision of matrix products. This version knows only f32."},
+    {"compute.threads", OPTION_AUTO_INT, AT(compute.n_threads), "auto", 1, 4096, NULL, FREE,
+     "Threads of a rank; no effect on the numbers. auto: the cores the rank is bound to."},
+};
+const size_t config_n_options = sizeof config_options / sizeof config_options[0];
+_Static_assert(sizeof config_options / sizeof config_options[0] <= CONFIG_OPTIONS_MAX,
+               "a reading has a place for each option");
+
+const struct option *config_find_option(const char *key, size_t length)
+{
+    for (size_t i = 0; i < config_n_options; i++) {
+        const char *known = config_options[i].key;
+        if (strlen(known) == length && memcmp(known, key, length) == 0) {
+            return &config_options[i];
+        }
+    }
+    return NULL;
+}
+
+const struct section *config_find_section(const char *name, size_t length)
+{
+    for (size_t i = 0; i < config_n_sections; i++) {
+        const char *known = config_sections[i].name;
+        if (strlen(known) == length && memcmp(known, name, length) == 0) {
+            return &config_sections[i];
+        }
+    }
+    return NULL;
+}
+
+bool config_is_in_section(const struct option *option, const struct section *section)
+{
+    const size_t length = strlen(section->name);
+    return strncmp(option->key, section->name, length) == 0 && option->key[length] == '.';
+}
+
+const char *config_leaf(const char *key)
+{
+    const char *dot = strchr(key, '.');
+    return dot == NULL ? key : dot + 1;
+}
+
+const struct choice *config_find_choice(const struct choice *choices, const char *word)
+{
+    for (const struct choice *c = choices; c->word != NULL; c++) {
+        if (strcmp(c->word, word) == 0) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+const char *config_choice_word(const struct choice *choices, int value)
+{
+    for (const struct choice *c = choices; c->word != NULL; c++) {
+        if (c->value == value) {
+            return c->word;
+        }
+    }
+    return "?";
+}
+
+const char *config_model_kind_name(enum model_kind kind)
+{
+    return config_choice_word(model_kinds, (int)kind);
+}
+
+const char *config_schedule_name(enum schedule_kind kind)
+{
+    /* Evaluation's own order: nobody chooses it in a file. */
+    return kind == SCHEDULE_FORWARD ? "forward" : config_choice_word(schedules, (int)kind);
+}
+
+const char *config_task_name(enum task_kind task)
+{
+    return config_choice_word(config_task_words, (int)task);
+}
