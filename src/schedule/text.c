@@ -9,10 +9,11 @@
 
 void schedule_text_add(struct schedule_text *out, const char *format, ...)
 {
-    const size_t at = out->length < out->capacity ? out->length : out->capacity;
+    const bool has_room = out->length < out->capacity;
     va_list arguments;
     va_start(arguments, format);
-    const int length = vsnprintf(out->text + at, out->capacity - at, format, arguments);
+    const int length = vsnprintf(has_room ? out->text + out->length : NULL,
+                                 has_room ? out->capacity - out->length : 0, format, arguments);
     va_end(arguments);
     out->length += length > 0 ? (size_t)length : 0;
 }
