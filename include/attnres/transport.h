@@ -15,7 +15,10 @@
 
 #include <attnres/error.h>
 
-enum { TRANSPORT_MAX_REQUESTS = 1024 };
+enum {
+    TRANSPORT_MAX_REQUESTS = 1024, /* posted at a time on one rank */
+    TRANSPORT_MAX_CHUNKS = 4096,
+};
 
 /** What a message is for; with the chunk it makes the tag. */
 enum transport_channel {
@@ -39,6 +42,13 @@ int transport_size(const struct transport *t);
 const char *
 transport_name(const struct transport *t); /* "mpi" or "local", with the library's version */
 
+/** The channel as messages name it: "values". */
+const char *transport_channel_name(enum transport_channel channel);
+
+/** Let a wait that is not done after so many seconds abort the job with exit code 69, naming rank,
+ * peer, channel and how long (run.stall_s); 0, as after create: never. */
+void transport_set_deadline(struct transport *t, double seconds);
+
 /** Post a send of bytes to peer. The memory stays untouched until the request is done. */
 void transport_post_send(struct transport *t, int peer, enum transport_channel channel, int chunk,
                          const void *bytes, size_t length, struct transport_request *request);
@@ -58,7 +68,8 @@ void transport_barrier(struct transport *t);
 bool transport_all_true(struct transport *t, bool ok);
 
 /** End the job on all ranks with this exit code after printing the message with the rank. Does not
- * return under mpi; in local it marks the world as aborted and ends the calling thread. */
+ * return. In local it prints nothing, marks the world as aborted and ends the calling thread; the
+ * other ranks' threads end at their next call, or now if they wait. */
 void transport_abort(struct transport *t, int exit_code, const char *message);
 
 /** The mpi transport: MPI_Init (thread level: funneled) and MPI_COMM_WORLD, once per process.
@@ -70,12 +81,12 @@ void transport_mpi_destroy(struct transport *t);
 /** Whether the environment says that a launcher (mpirun, srun) started this process. */
 bool transport_mpi_is_launched(void);
 
-/** `size` ranks of one process. Ranks are owned by the world. */
+/** `size` ranks of one process. Ranks are owned by the world. NULL when memory ran out. */
 struct transport_world;
 struct transport_world *transport_world_create(int size);
 void transport_world_destroy(struct transport_world *world);
 struct transport *transport_world_rank(struct transport_world *world, int rank);
-/** Whether some rank aborted; its message, else NULL. */
+/** Whether some rank aborted; its message, else NULL. Ask when the ranks' threads have ended. */
 const char *transport_world_aborted(const struct transport_world *world);
 
 #endif

@@ -1,0 +1,234 @@
+/* The only file that knows MPI. Every message has a tag fixed by its channel and chunk; messages
+ * above 2^31 - 1 bytes travel in parts behind one request; all waiting polls, since MPI makes
+ * progress only inside its calls, and yields when polling has been fruitless for a while. */
+#include <attnres/transport.h>
+
+#include <assert.h>
+#include <mpi.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "transport_internal.h"
+
+enum {
+    MAX_PARTS = 16,           /* of a message: 32 GiB */
+    POLLS_BEFORE_YIELD = 200, /* some tens of microseconds */
+};
+
+static const size_t PART_BYTES = ((size_t)1 << 31) - 64; /* keeps each part aligned */
+
+struct mpi_transport {
+    struct transport base;
+    MPI_Comm world;
+    bool synchronous;
+    size_t part_bytes;
+    int n_parts[TRANSPORT_MAX_REQUESTS];
+    MPI_Request parts[TRANSPORT_MAX_REQUESTS][MAX_PARTS];
+};
+
+static struct mpi_transport *mpi(struct transport *t)
+{
+    return (struct mpi_transport *)t; /* base is the first member */
+}
+
+static int message_tag(enum transport_channel channel, int chunk)
+{
+    return chunk * TRANSPORT_CHANNELS + (int)channel;
+}
+
+static void mpi_abort(struct transport *t, int exit_code, const char *message)
+{
+    fprintf(stderr, "attnres: rank %d: %s\n", t->rank, message);
+    fflush(NULL);
+    MPI_Abort(mpi(t)->world, exit_code);
+    _Exit(exit_code);
+}
+
+/* Describes an MPI error code and what was being done with which peer, and ends the job. */
+static void abort_on_error(struct transport *t, int slot, int code)
+{
+    const struct transport_slot *s = &t->slots[slot];
+    char text[MPI_MAX_ERROR_STRING] = "", message[MPI_MAX_ERROR_STRING + 128];
+    int length = 0;
+    MPI_Error_string(code, text, &length);
+    snprintf(message, sizeof message, "MPI: %s rank %d, channel %s, chunk %d, %zu bytes: %s",
+             s->is_send ? "send to" : "receive from", s->peer, transport_channel_name(s->channel),
+             s->chunk, s->length, text);
+    mpi_abort(t, ERROR_LAUNCH, message);
+}
+
+static int post_part(struct mpi_transport *m, const struct transport_slot *slot, size_t at,
+                     int length, MPI_Request *request)
+{
+    const int tag = message_tag(slot->channel, slot->chunk);
+    if (!slot->is_send) {
+        unsigned char *target = slot->target;
+        return MPI_Irecv(length > 0 ? target + at : NULL, length, MPI_BYTE, slot->peer, tag,
+                         m->world, request);
+    }
+    const unsigned char *source = length > 0 ? (const unsigned char *)slot->source + at : NULL;
+    return m->synchronous ? MPI_Issend(source, length, MPI_BYTE, slot->peer, tag, m->world, request)
+                          : MPI_Isend(source, length, MPI_BYTE, slot->peer, tag, m->world, request);
+}
+
+static void mpi_post(struct transport *t, int index)
+{
+    struct mpi_transport *m = mpi(t);
+    const struct transport_slot *slot = &t->slots[index];
+    assert(slot->length <= MAX_PARTS * m->part_bytes);
+    m->n_parts[index] = 0;
+    size_t at = 0;
+    do { /* An empty message is one empty part. */
+        const size_t left = slot->length - at;
+        const size_t length = left < m->part_bytes ? left : m->part_bytes;
+        MPI_Request *request = &m->parts[index][m->n_parts[index]++];
+        const int code = post_part(m, slot, at, (int)length, request);
+        if (code != MPI_SUCCESS) {
+            abort_on_error(t, index, code);
+        }
+        at += length;
+    } while (at < slot->length);
+}
+
+/* A receive that got less than it asked for: the other side means another message. */
+static void check_received(struct transport *t, int index, const MPI_Status *statuses)
+{
+    const struct transport_slot *slot = &t->slots[index];
+    size_t received = 0;
+    for (int i = 0; i < mpi(t)->n_parts[index]; i++) {
+        int count = 0;
+        MPI_Get_count(&statuses[i], MPI_BYTE, &count);
+        received += (size_t)count;
+    }
+    if (received != slot->length) {
+        char message[160];
+        snprintf(message, sizeof message,
+                 "rank %d sent %zu bytes on channel %s, chunk %d; expected %zu", slot->peer,
+                 received, transport_channel_name(slot->channel), slot->chunk, slot->length);
+        mpi_abort(t, ERROR_LAUNCH, message);
+    }
+}
+
+static bool mpi_test(struct transport *t, int index)
+{
+    struct mpi_transport *m = mpi(t);
+    MPI_Status statuses[MAX_PARTS];
+    int done = 0;
+    const int code = MPI_Testall(m->n_parts[index], m->parts[index], &done, statuses);
+    if (code == MPI_ERR_IN_STATUS) {
+        for (int i = 0; i < m->n_parts[index]; i++) {
+            const int error = statuses[i].MPI_ERROR;
+            if (error != MPI_SUCCESS && error != MPI_ERR_PENDING) {
+                abort_on_error(t, index, error);
+            }
+        }
+    }
+    if (code != MPI_SUCCESS) {
+        abort_on_error(t, index, code);
+    }
+    if (done && !t->slots[index].is_send) {
+        check_received(t, index, statuses);
+    }
+    return done != 0;
+}
+
+static bool mpi_await(struct transport *t, int index)
+{
+    for (int i = 0; i < POLLS_BEFORE_YIELD; i++) {
+        if (mpi_test(t, index)) {
+            return true;
+        }
+    }
+    sched_yield();
+    return false;
+}
+
+static bool fail(struct error *err, const char *what, int code)
+{
+    char text[MPI_MAX_ERROR_STRING] = "";
+    int length = 0;
+    MPI_Error_string(code, text, &length);
+    return error_set(err, ERROR_LAUNCH, "%s: %s", what, text);
+}
+
+static bool check_tags(MPI_Comm world, struct error *err)
+{
+    const int highest = message_tag(TRANSPORT_CHANNELS - 1, TRANSPORT_MAX_CHUNKS - 1);
+    int *upper_bound = NULL, found = 0;
+    MPI_Comm_get_attr(world, MPI_TAG_UB, &upper_bound, &found);
+    if (!found || *upper_bound < highest) {
+        return error_set(err, ERROR_LAUNCH, "this MPI has tags up to %d; %d are needed",
+                         found ? *upper_bound : 0, highest);
+    }
+    return true;
+}
+
+static bool start(struct mpi_transport *m, int *argc, char ***argv, struct error *err)
+{
+    static const struct transport_operations operations = {
+        .post = mpi_post, .test = mpi_test, .await = mpi_await, .abort = mpi_abort};
+    int provided = MPI_THREAD_SINGLE;
+    const int code = MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided);
+    if (code != MPI_SUCCESS) {
+        return fail(err, "MPI_Init_thread", code);
+    }
+    if (provided < MPI_THREAD_FUNNELED) {
+        return error_set(err, ERROR_LAUNCH,
+                         "this MPI cannot run beside threads (MPI_THREAD_FUNNELED)");
+    }
+    m->world = MPI_COMM_WORLD;
+    m->part_bytes = PART_BYTES;
+    MPI_Comm_set_errhandler(m->world, MPI_ERRORS_RETURN);
+    int rank = 0, size = 1;
+    MPI_Comm_rank(m->world, &rank);
+    MPI_Comm_size(m->world, &size);
+    transport_init(&m->base, &operations, rank, size);
+    char library[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+    int length = 0;
+    MPI_Get_library_version(library, &length);
+    library[strcspn(library, ",\n")] = 0;
+    snprintf(m->base.name, sizeof m->base.name, "mpi (%.80s)", library);
+    return check_tags(m->world, err);
+}
+
+struct transport *transport_mpi_create(int *argc, char ***argv, bool synchronous, struct error *err)
+{
+    struct mpi_transport *m = calloc(1, sizeof *m);
+    if (m == NULL) {
+        error_set(err, ERROR_CREATE, "no memory for the transport");
+        return NULL;
+    }
+    m->synchronous = synchronous;
+    if (!start(m, argc, argv, err)) {
+        free(m);
+        return NULL;
+    }
+    return &m->base;
+}
+
+void transport_mpi_destroy(struct transport *t)
+{
+    if (t == NULL) {
+        return;
+    }
+    MPI_Finalize();
+    free(mpi(t));
+}
+
+void transport_mpi_set_part_bytes(struct transport *t, size_t bytes)
+{
+    assert(bytes > 0 && bytes % 64 == 0);
+    mpi(t)->part_bytes = bytes;
+}
+
+/* Under Slurm a batch script's own shell has SLURM_PROCID too; a step of srun says its size. */
+bool transport_mpi_is_launched(void)
+{
+    const char *step_tasks = getenv("SLURM_STEP_NUM_TASKS");
+    return getenv("OMPI_COMM_WORLD_SIZE") != NULL || getenv("PMIX_RANK") != NULL ||
+           getenv("PMI_RANK") != NULL ||
+           (getenv("SLURM_PROCID") != NULL && step_tasks != NULL &&
+            strtol(step_tasks, NULL, 10) > 1);
+}

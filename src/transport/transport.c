@@ -1,0 +1,203 @@
+#include <attnres/transport.h>
+
+#include <assert.h>
+#include <stdio.h>
+
+#include <attnres/clock.h>
+
+#include "transport_internal.h"
+
+void transport_init(struct transport *t, const struct transport_operations *operations, int rank,
+                    int size)
+{
+    t->operations = operations;
+    t->rank = rank;
+    t->size = size;
+    t->deadline_s = 0;
+    t->first_free = 0;
+    for (int i = 0; i < TRANSPORT_MAX_REQUESTS; i++) {
+        t->slots[i] = (struct transport_slot){.next = i + 1 < TRANSPORT_MAX_REQUESTS ? i + 1 : -1};
+    }
+}
+
+int transport_rank(const struct transport *t)
+{
+    return t->rank;
+}
+
+int transport_size(const struct transport *t)
+{
+    return t->size;
+}
+
+const char *transport_name(const struct transport *t)
+{
+    return t->name;
+}
+
+void transport_set_deadline(struct transport *t, double seconds)
+{
+    t->deadline_s = seconds;
+}
+
+const char *transport_channel_name(enum transport_channel channel)
+{
+    static const char *const names[TRANSPORT_CHANNELS] = {
+        [CHANNEL_VALUES] = "values",         [CHANNEL_GRADIENTS] = "gradients",
+        [CHANNEL_COLLECTIVE] = "collective", [CHANNEL_TIED_HEAD] = "tied head",
+        [CHANNEL_CHECKPOINT] = "checkpoint",
+    };
+    assert(channel >= 0 && channel < TRANSPORT_CHANNELS);
+    return names[channel];
+}
+
+static void post(struct transport *t, const struct transport_slot *filled,
+                 struct transport_request *request)
+{
+    assert(filled->peer >= 0 && filled->peer < t->size);
+    assert(filled->channel >= 0 && filled->channel < TRANSPORT_CHANNELS);
+    assert(filled->chunk >= 0 && filled->chunk < TRANSPORT_MAX_CHUNKS);
+    assert(t->first_free >= 0 && "more requests at a time than TRANSPORT_MAX_REQUESTS");
+    const int slot = t->first_free;
+    t->first_free = t->slots[slot].next;
+    t->slots[slot] = *filled;
+    t->slots[slot].next = -1;
+    request->index = slot + 1;
+    t->operations->post(t, slot);
+}
+
+void transport_post_send(struct transport *t, int peer, enum transport_channel channel, int chunk,
+                         const void *bytes, size_t length, struct transport_request *request)
+{
+    const struct transport_slot slot = {.is_send = true,
+                                        .peer = peer,
+                                        .channel = channel,
+                                        .chunk = chunk,
+                                        .source = bytes,
+                                        .length = length};
+    post(t, &slot, request);
+}
+
+void transport_post_receive(struct transport *t, int peer, enum transport_channel channel,
+                            int chunk, void *bytes, size_t length,
+                            struct transport_request *request)
+{
+    const struct transport_slot slot = {
+        .peer = peer, .channel = channel, .chunk = chunk, .target = bytes, .length = length};
+    post(t, &slot, request);
+}
+
+static void release(struct transport *t, struct transport_request *request)
+{
+    const int slot = request->index - 1;
+    t->slots[slot].next = t->first_free;
+    t->first_free = slot;
+    request->index = 0;
+}
+
+bool transport_test(struct transport *t, struct transport_request *request)
+{
+    if (request->index == 0) {
+        return true;
+    }
+    if (!t->operations->test(t, request->index - 1)) {
+        return false;
+    }
+    release(t, request);
+    return true;
+}
+
+static void abort_late(struct transport *t, int slot, double waited_s)
+{
+    const struct transport_slot *s = &t->slots[slot];
+    char message[256];
+    snprintf(message, sizeof message,
+             "stalled: waited %.1f s (run.stall_s is %g) for rank %d to %s %zu bytes on channel "
+             "%s, chunk %d",
+             waited_s, t->deadline_s, s->peer, s->is_send ? "take" : "send", s->length,
+             transport_channel_name(s->channel), s->chunk);
+    transport_abort(t, ERROR_LAUNCH, message);
+}
+
+void transport_wait(struct transport *t, struct transport_request *request)
+{
+    if (transport_test(t, request)) {
+        return;
+    }
+    const int slot = request->index - 1;
+    const double start_s = clock_monotonic_s();
+    while (!t->operations->await(t, slot)) {
+        const double waited_s = clock_monotonic_s() - start_s;
+        if (t->deadline_s > 0 && waited_s > t->deadline_s) {
+            abort_late(t, slot, waited_s);
+        }
+    }
+    release(t, request);
+}
+
+void transport_abort(struct transport *t, int exit_code, const char *message)
+{
+    t->operations->abort(t, exit_code, message);
+}
+
+static void send_now(struct transport *t, int peer, const void *bytes, size_t length)
+{
+    struct transport_request request = {0};
+    transport_post_send(t, peer, CHANNEL_COLLECTIVE, 0, bytes, length, &request);
+    transport_wait(t, &request);
+}
+
+static void receive_now(struct transport *t, int peer, void *bytes, size_t length)
+{
+    struct transport_request request = {0};
+    transport_post_receive(t, peer, CHANNEL_COLLECTIVE, 0, bytes, length, &request);
+    transport_wait(t, &request);
+}
+
+/* The binomial tree over ranks counted from the root: the parent of place p is p without its lowest
+ * set bit; the children are p plus each lower power of two. */
+static int lowest_bit_or_size(int place, int size)
+{
+    int bit = 1;
+    while (bit < size && (place & bit) == 0) {
+        bit *= 2;
+    }
+    return bit;
+}
+
+void transport_broadcast(struct transport *t, int root, void *bytes, size_t length)
+{
+    assert(root >= 0 && root < t->size);
+    const int place = (t->rank - root + t->size) % t->size;
+    const int bit = lowest_bit_or_size(place, t->size);
+    if (place != 0) {
+        receive_now(t, (place - bit + root) % t->size, bytes, length);
+    }
+    for (int child = bit / 2; child > 0; child /= 2) {
+        if (place + child < t->size) {
+            send_now(t, (place + child + root) % t->size, bytes, length);
+        }
+    }
+}
+
+bool transport_all_true(struct transport *t, bool ok)
+{
+    const int bit = lowest_bit_or_size(t->rank, t->size);
+    unsigned char all = ok, theirs = 0;
+    for (int child = 1; child < bit; child *= 2) {
+        if (t->rank + child < t->size) {
+            receive_now(t, t->rank + child, &theirs, 1);
+            all = all && theirs;
+        }
+    }
+    if (t->rank != 0) {
+        send_now(t, t->rank - bit, &all, 1);
+    }
+    transport_broadcast(t, 0, &all, 1);
+    return all != 0;
+}
+
+void transport_barrier(struct transport *t)
+{
+    transport_all_true(t, true);
+}

@@ -1,0 +1,90 @@
+#include <attnres/transport.h>
+
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "../support/ranks.h"
+
+static void local_passes_the_suite_on_1_to_6_ranks(void **state)
+{
+    (void)state;
+    ranks_run_suite_local(transport_suite, 6);
+}
+
+static void one_thread_can_step_all_ranks(void **state)
+{
+    (void)state;
+    enum { SIZE = 5 };
+    struct transport_world *world = transport_world_create(SIZE);
+    struct transport_request sends[SIZE] = {{0}}, receives[SIZE] = {{0}};
+    int in[SIZE] = {0}, out[SIZE] = {0};
+    for (int rank = 0; rank < SIZE; rank++) {
+        struct transport *t = transport_world_rank(world, rank);
+        out[rank] = rank;
+        transport_post_send(t, (rank + 1) % SIZE, CHANNEL_VALUES, 0, &out[rank], sizeof out[rank],
+                            &sends[rank]);
+        assert_false(transport_test(t, &sends[rank]));
+    }
+    for (int rank = 0; rank < SIZE; rank++) {
+        struct transport *t = transport_world_rank(world, rank);
+        const int before = (rank + SIZE - 1) % SIZE;
+        transport_post_receive(t, before, CHANNEL_VALUES, 0, &in[rank], sizeof in[rank],
+                               &receives[rank]);
+        assert_true(transport_test(t, &receives[rank]));
+        assert_true(transport_test(transport_world_rank(world, before), &sends[before]));
+        assert_int_equal(in[rank], before);
+    }
+    transport_world_destroy(world);
+}
+
+static void abort_on_last_rank(struct transport *t)
+{
+    if (transport_rank(t) == transport_size(t) - 1) {
+        transport_abort(t, ERROR_DATA, "the frame is damaged");
+    }
+    transport_barrier(t);
+    transport_abort(t, ERROR_INTERNAL, "the barrier was passed");
+}
+
+static void abort_ends_waiting_ranks_and_keeps_the_message(void **state)
+{
+    (void)state;
+    char message[1024];
+    assert_false(ranks_run_local(4, abort_on_last_rank, message));
+    assert_string_equal(message, "rank 3: the frame is damaged (exit code 65)");
+}
+
+static void wait_for_nothing_on_rank_0(struct transport *t)
+{
+    struct transport_request request = {0};
+    unsigned char bytes[3];
+    transport_set_deadline(t, 0.01);
+    if (transport_rank(t) == 0) {
+        transport_post_receive(t, 1, CHANNEL_GRADIENTS, 2, bytes, sizeof bytes, &request);
+        transport_wait(t, &request);
+    }
+}
+
+static void a_late_wait_aborts_naming_whom_it_waits_for(void **state)
+{
+    (void)state;
+    char message[1024];
+    assert_false(ranks_run_local(2, wait_for_nothing_on_rank_0, message));
+    assert_non_null(strstr(message, "rank 0: stalled: waited 0."));
+    assert_non_null(strstr(message, "for rank 1 to send 3 bytes on channel gradients, chunk 2"));
+    assert_non_null(strstr(message, "(exit code 69)"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(local_passes_the_suite_on_1_to_6_ranks),
+        cmocka_unit_test(one_thread_can_step_all_ranks),
+        cmocka_unit_test(abort_ends_waiting_ranks_and_keeps_the_message),
+        cmocka_unit_test(a_late_wait_aborts_naming_whom_it_waits_for),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
