@@ -92,8 +92,10 @@ bool schedule_check_spec(const struct schedule_spec *spec, struct error *err)
     }
     if (spec->n_chunks != rule->n_chunks) {
         return error_set(err, ERROR_CONFIG,
-                         "pipeline.chunks: is %d, but this schedule gives each rank %d",
-                         spec->n_chunks, rule->n_chunks);
+                         "pipeline.chunks is %d, but schedule %s gives each rank %d: nearest legal "
+                         "value %d",
+                         spec->n_chunks, config_schedule_name(spec->kind), rule->n_chunks,
+                         rule->n_chunks);
     }
     const int64_t per_microbatch = (rule->has_backward ? 7 : 3) * (int64_t)rule->n_chunks;
     const int64_t most = MAX_ACTIONS / per_microbatch / spec->n_ranks;

@@ -215,6 +215,41 @@ static void broken_order_fails_with_the_cell_marked(void **state)
     }
 }
 
+/* Whatever a file says: refused, failed in the simulation, or a schedule that runs. */
+static void damaged_text_never_gets_past_parser_and_simulation(void **state)
+{
+    (void)state;
+    static const char alphabet[] = "F0B1I2W3 \n9x";
+    const struct schedule_spec spec = make_spec(SCHEDULE_1F1B, 3, 4);
+    struct schedule whole = build(SCHEDULE_1F1B, 3, 4);
+    char text[256], damaged[256];
+    const size_t length = schedule_print(&whole, text, sizeof text);
+    int n_refused = 0, n_failed = 0, n_run = 0;
+    for (size_t at = 0; at < length; at++) {
+        for (size_t i = 0; i + 1 < sizeof alphabet; i++) {
+            memcpy(damaged, text, length);
+            damaged[at] = alphabet[i];
+            struct schedule schedule;
+            struct schedule_simulation simulation;
+            struct error err = {0};
+            if (!schedule_parse(&schedule, &spec, damaged, length, &err)) {
+                n_refused++;
+                continue;
+            }
+            if (schedule_simulate(&simulation, &schedule, &UNIT, &err)) {
+                assert_true(simulation.makespan >= 12);
+                n_run++;
+                schedule_simulation_finish(&simulation);
+            } else {
+                n_failed++;
+            }
+            schedule_finish(&schedule);
+        }
+    }
+    assert_true(n_refused > 0 && n_failed > 0 && n_run >= (int)length);
+    schedule_finish(&whole);
+}
+
 static struct action *find_action(struct schedule *schedule, int rank, enum action_op op, int nth)
 {
     int64_t i = schedule->first_action[rank];
@@ -340,6 +375,7 @@ int main(void)
         cmocka_unit_test(parse_reads_back_what_print_wrote),
         cmocka_unit_test(parse_refuses_what_is_no_schedule_naming_the_token),
         cmocka_unit_test(broken_order_fails_with_the_cell_marked),
+        cmocka_unit_test(damaged_text_never_gets_past_parser_and_simulation),
         cmocka_unit_test(damaged_slots_and_messages_fail),
         cmocka_unit_test(more_messages_than_the_channel_holds_are_a_deadlock),
         cmocka_unit_test(every_small_grid_simulates_at_its_channel_depth),
