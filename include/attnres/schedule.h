@@ -57,9 +57,9 @@ struct schedule {
     int64_t *first_action;  /* n_ranks + 1 offsets into actions */
     int *n_slots;           /* per rank: activation slots the rank needs */
     int *n_gradient_slots;  /* per rank */
-    int channel_depth;      /* messages that a cut holds in one direction, sent and not yet taken by
-                               their      receive action: with so many receives posted in advance no order of
-                               events deadlocks; at least 1 */
+    /* Messages that a cut holds in one direction, sent and not yet taken by their receive action:
+     * with so many receives posted in advance no order of events deadlocks; at least 1. */
+    int channel_depth;
 };
 
 /** Build and slot a schedule. ERROR_CONFIG if the combination is illegal, naming the rule and the
