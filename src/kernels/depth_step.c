@@ -1,0 +1,186 @@
+/* Attention over depth (model.md 3; Attention Residuals, arXiv:2603.15031), one tile and source:
+ *
+ *     r = 1/sqrt(mean(v^2) + eps)        s = r (w . v)
+ *     first source: m = s, d = 1, o = v;  later: m' = max(m, s), d = d e^(m-m') + e^(s-m'),
+ *     o = o e^(m-m') + e^(s-m') v;  at the end h = o/d, and m + ln d is kept in m.
+ *
+ * Backward, with a = e^(s - (m + ln d)) and ds = a (dh.v - dh.h):
+ *     dv += a dh + ds (r w - (s r^2 / C) v),   dw += ds r v */
+#include "depth_step.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "exponential.h"
+#include "lanes.h"
+
+void KERNEL(depth_step_inverse_rms)(float *restrict r, const float *restrict v,
+                                    const struct depth_tile *tile, float eps)
+{
+    const int64_t C = tile->C;
+    for (int64_t t = tile->begin; t < tile->end; t++) {
+        r[t] = lanes_dot(v + t * C, v + t * C, C);
+    }
+#pragma omp simd
+    for (int64_t t = tile->begin; t < tile->end; t++) {
+        r[t] = 1.0F / sqrtf(r[t] / (float)C + eps);
+    }
+}
+
+/* s = r (w . v), or the read's logit of this source. */
+static void score(float *restrict s, const struct depth_read *read, int64_t i,
+                  const struct depth_source *source, const struct depth_tile *tile)
+{
+    const int64_t C = tile->C;
+    for (int64_t t = tile->begin; t < tile->end; t++) {
+        s[t] = read->w ? source->r[t] * lanes_dot(read->w, source->v + t * C, C) : read->logits[i];
+    }
+}
+
+/* The recurrence of m and d; old_factor and new_factor (TILE) get e^(m-m') and e^(s-m'). */
+static void advance_softmax(float *restrict m, float *restrict d, float *restrict old_factor,
+                            float *restrict new_factor, const float *restrict s, int64_t count)
+{
+#pragma omp simd
+    for (int64_t t = 0; t < count; t++) {
+        const float top = m[t] > s[t] ? m[t] : s[t];
+        const float old_part = exponential(m[t] - top), new_part = exponential(s[t] - top);
+        d[t] = d[t] * old_part + new_part;
+        m[t] = top;
+        old_factor[t] = old_part;
+        new_factor[t] = new_part;
+    }
+}
+
+static void advance_row(float *restrict o, const float *restrict v, float old_factor,
+                        float new_factor, int64_t C)
+{
+#pragma omp simd
+    for (int64_t c = 0; c < C; c++) {
+        o[c] = o[c] * old_factor + new_factor * v[c];
+    }
+}
+
+static void take_first(const struct depth_read *read, const float *s, const float *v,
+                       const struct depth_tile *tile)
+{
+    const int64_t C = tile->C, begin = tile->begin, count = tile->end - begin;
+    for (int64_t t = begin; t < tile->end; t++) {
+        read->m[t] = s[t];
+        read->d[t] = 1.0F;
+    }
+    memcpy(read->o + begin * C, v + begin * C, (size_t)(count * C) * sizeof *v);
+}
+
+void KERNEL(depth_step_advance)(const struct depth_read *read, int64_t i,
+                                const struct depth_source *source, const struct depth_tile *tile)
+{
+    const int64_t C = tile->C, begin = tile->begin, count = tile->end - begin;
+    float *s = read->s + i * tile->n;
+    score(s, read, i, source, tile);
+    if (i == 0) {
+        take_first(read, s, source->v, tile);
+        return;
+    }
+    float old_factor[TILE], new_factor[TILE];
+    advance_softmax(read->m + begin, read->d + begin, old_factor, new_factor, s + begin, count);
+    for (int64_t t = 0; t < count; t++) {
+        const int64_t at = (begin + t) * C;
+        advance_row(read->o + at, source->v + at, old_factor[t], new_factor[t], C);
+    }
+}
+
+static void divide_row(float *restrict o, float d, int64_t C)
+{
+#pragma omp simd
+    for (int64_t c = 0; c < C; c++) {
+        o[c] = o[c] / d;
+    }
+}
+
+void KERNEL(depth_step_finish)(const struct depth_read *read, const struct depth_tile *tile)
+{
+    for (int64_t t = tile->begin; t < tile->end; t++) {
+        divide_row(read->o + t * tile->C, read->d[t], tile->C);
+    }
+#pragma omp simd
+    for (int64_t t = tile->begin; t < tile->end; t++) {
+        read->m[t] += logarithm(read->d[t]);
+    }
+}
+
+void KERNEL(depth_step_dot)(float *restrict dh_h, const float *restrict dh, const float *restrict h,
+                            const struct depth_tile *tile)
+{
+    const int64_t C = tile->C;
+    for (int64_t t = tile->begin; t < tile->end; t++) {
+        dh_h[t - tile->begin] = lanes_dot(dh + t * C, h + t * C, C);
+    }
+}
+
+/* a and ds (TILE) of source i. */
+static void weigh(float *restrict a, float *restrict ds, const float *restrict dh,
+                  const float *restrict dh_h, const struct depth_read *read, int64_t i,
+                  const float *restrict v, const struct depth_tile *tile)
+{
+    const int64_t C = tile->C, begin = tile->begin, count = tile->end - begin;
+    const float *restrict s = read->s + i * tile->n + begin, *restrict m = read->m + begin;
+    for (int64_t t = 0; t < count; t++) {
+        ds[t] = lanes_dot(dh + (begin + t) * C, v + (begin + t) * C, C);
+    }
+#pragma omp simd
+    for (int64_t t = 0; t < count; t++) {
+        a[t] = exponential(s[t] - m[t]);
+        ds[t] = a[t] * (ds[t] - dh_h[t]);
+    }
+}
+
+static void backward_row(float *restrict dv, float *restrict dw, const float *restrict dh,
+                         const float *restrict w, const float *restrict v, const float factor[3],
+                         int64_t C)
+{
+    const float a = factor[0], along_w = factor[1], along_v = factor[2];
+#pragma omp simd
+    for (int64_t c = 0; c < C; c++) {
+        dv[c] += a * dh[c] + (along_w * w[c] - along_v * v[c]);
+        dw[c] += along_w * v[c];
+    }
+}
+
+void KERNEL(depth_step_backward)(float *dv, float *dw_partial, const float *dh, const float *dh_h,
+                                 const struct depth_read *read, int64_t i,
+                                 const struct depth_source *source, const struct depth_tile *tile)
+{
+    const int64_t C = tile->C, begin = tile->begin;
+    const float *s = read->s + i * tile->n;
+    float a[TILE], ds[TILE];
+    weigh(a, ds, dh, dh_h, read, i, source->v, tile);
+    for (int64_t t = begin; t < tile->end; t++) {
+        const float r = source->r[t], ds_r = ds[t - begin] * r;
+        const float factor[3] = {a[t - begin], ds_r, ds_r * r * s[t] / (float)C};
+        backward_row(dv + t * C, dw_partial, dh + t * C, read->w, source->v + t * C, factor, C);
+    }
+}
+
+static void add_scaled_row(float *restrict dv, const float *restrict dh, float a, int64_t C)
+{
+#pragma omp simd
+    for (int64_t c = 0; c < C; c++) {
+        dv[c] += a * dh[c];
+    }
+}
+
+void KERNEL(depth_step_backward_static)(float *dv, float *dlogit, const float *dh,
+                                        const float *dh_h, const struct depth_read *read, int64_t i,
+                                        const struct depth_source *source,
+                                        const struct depth_tile *tile)
+{
+    const int64_t C = tile->C, begin = tile->begin;
+    float a[TILE], ds[TILE], sum = 0.0F;
+    weigh(a, ds, dh, dh_h, read, i, source->v, tile);
+    for (int64_t t = begin; t < tile->end; t++) {
+        add_scaled_row(dv + t * C, dh + t * C, a[t - begin], C);
+        sum += ds[t - begin];
+    }
+    *dlogit += sum;
+}

@@ -1,0 +1,49 @@
+#include "product.h"
+
+#include <cblas.h>
+
+#include <attnres/kernels.h>
+
+static float beta_of(const struct product *size)
+{
+    return size->accumulate ? 1.0F : 0.0F;
+}
+
+void product_nn(float *c, int64_t c_stride, const float *a, int64_t a_stride, const float *b,
+                int64_t b_stride, const struct product *size)
+{
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)size->m, (blasint)size->n,
+                (blasint)size->k, 1.0F, a, (blasint)a_stride, b, (blasint)b_stride, beta_of(size),
+                c, (blasint)c_stride);
+}
+
+void product_nt(float *c, int64_t c_stride, const float *a, int64_t a_stride, const float *b,
+                int64_t b_stride, const struct product *size)
+{
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)size->m, (blasint)size->n,
+                (blasint)size->k, 1.0F, a, (blasint)a_stride, b, (blasint)b_stride, beta_of(size),
+                c, (blasint)c_stride);
+}
+
+void product_tn(float *c, int64_t c_stride, const float *a, int64_t a_stride, const float *b,
+                int64_t b_stride, const struct product *size)
+{
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)size->m, (blasint)size->n,
+                (blasint)size->k, 1.0F, a, (blasint)a_stride, b, (blasint)b_stride, beta_of(size),
+                c, (blasint)c_stride);
+}
+
+void product_set_single_threaded(void)
+{
+    openblas_set_num_threads(1);
+}
+
+const char *kernels_blas_core(void)
+{
+    return openblas_get_corename();
+}
+
+const char *kernels_blas_version(void)
+{
+    return openblas_get_config();
+}
