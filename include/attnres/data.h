@@ -31,9 +31,10 @@ struct data_position {
 
 struct data;
 
-/** Open a split. sections: `data`, run.seed, seq_len T, vocab V (token ids beyond V are
- * ERROR_DATA). Heap memory is counted by data_memory_bytes. DATA_VAL without data.val: the last 5 %
- * of each text file (which DATA_TRAIN then leaves out); tokens without data.val have no DATA_VAL
+/** Open a split. sections: `data`, run.seed, seq_len T, vocab V. Token ids beyond V are ERROR_DATA:
+ * each shard is read through once here, at the speed of the disk, so that no step can meet one.
+ * Heap memory is counted by data_memory_bytes. DATA_VAL without data.val: the last 5 % of each text
+ * file (which DATA_TRAIN then leaves out); tokens without data.val have no DATA_VAL
  * (data_window_count 0). DATA_TEST is for synthetic only. */
 bool data_open(struct data **out, const struct data_config *config, enum data_split split,
                int64_t seed, int64_t seq_len, int64_t vocab, struct error *err);
@@ -53,6 +54,9 @@ int64_t data_size_tokens(const struct data *d); /* tokens in the split; -1: endl
  * (data.loss: answer). Advances the position; epochs and items roll over. */
 void data_read(const struct data *d, struct data_position *position, int64_t n, int32_t *tokens,
                int32_t *targets);
+
+/** Whether a position (out of a checkpoint) can be read from; data_read asserts it. */
+bool data_position_is_valid(const struct data *d, const struct data_position *position);
 
 /** Advance a position by n windows without reading (cheap for files; synthetic generates). */
 void data_skip(const struct data *d, struct data_position *position, int64_t n);

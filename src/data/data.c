@@ -1,0 +1,221 @@
+#include "data_internal.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t stream_seed(enum data_split split, int64_t seed)
+{
+    if (split == DATA_TRAIN) {
+        return 1000 + (uint64_t)seed;
+    }
+    return split == DATA_VAL ? 2 : 1;
+}
+
+static bool open_stream(struct data *d, const struct data_config *config, enum data_split split,
+                        int64_t seed, struct error *err)
+{
+    d->synthetic = true;
+    d->stream_seed = stream_seed(split, seed);
+    d->loss = config->loss;
+    d->n_tasks = config->n_tasks;
+    memcpy(d->tasks, config->tasks, sizeof d->tasks);
+    if (d->n_tasks == 0) {
+        d->n_tasks = 1;
+        d->tasks[0] = (struct task_weight){config->task, 1};
+    }
+    d->cursor = calloc(1, sizeof *d->cursor);
+    if (d->cursor == NULL) {
+        return error_set(err, ERROR_CREATE, "no memory for a cursor");
+    }
+    d->heap_bytes += sizeof *d->cursor;
+    return true;
+}
+
+static bool open_files(struct data *d, const struct data_config *config, enum data_split split,
+                       int64_t vocab, struct error *err)
+{
+    if (split == DATA_TEST) {
+        return error_set(err, ERROR_CONFIG, "only data.kind synthetic has a test split");
+    }
+    const bool text = config->kind == DATA_TEXT;
+    const bool own_val = config->val[0] != '\0';
+    if (split == DATA_VAL && !own_val && !text) {
+        return true;
+    }
+    struct files_request request = {.path =
+                                        split == DATA_VAL && own_val ? config->val : config->train,
+                                    .format = text ? FORMAT_TEXT : FORMAT_TOKENS,
+                                    .max_bytes = config->max_bytes,
+                                    .vocab = vocab};
+    if (text && !own_val) {
+        request.part = split == DATA_VAL ? PART_VAL : PART_TRAIN;
+    }
+    if (request.path[0] == '\0') {
+        return error_set(err, ERROR_CONFIG, "data.train is not given");
+    }
+    if (!files_open(d, &request, err)) {
+        return false;
+    }
+    if (d->n_windows == 0 && request.part != PART_VAL) {
+        return error_set(err, ERROR_DATA,
+                         "%s: no file in it holds one window of model.seq_len + 1 = %lld tokens",
+                         request.path, (long long)d->seq_len + 1);
+    }
+    return true;
+}
+
+static struct data *create(int64_t seq_len, struct error *err)
+{
+    assert(seq_len > 0);
+    struct data *d = calloc(1, sizeof *d);
+    if (d == NULL) {
+        error_set(err, ERROR_CREATE, "no memory for data");
+        return NULL;
+    }
+    d->seq_len = seq_len;
+    d->heap_bytes = sizeof *d;
+    return d;
+}
+
+bool data_open(struct data **out, const struct data_config *config, enum data_split split,
+               int64_t seed, int64_t seq_len, int64_t vocab, struct error *err)
+{
+    struct data *d = create(seq_len, err);
+    if (d == NULL) {
+        return false;
+    }
+    d->order_key = rng_key((uint64_t)seed, "data.windows");
+    const bool ok = config->kind == DATA_SYNTHETIC ? open_stream(d, config, split, seed, err)
+                                                   : open_files(d, config, split, vocab, err);
+    if (!ok) {
+        data_close(d);
+        return false;
+    }
+    *out = d;
+    return true;
+}
+
+bool data_open_path(struct data **out, const char *path, int64_t seq_len, int64_t vocab,
+                    struct error *err)
+{
+    struct data *d = create(seq_len, err);
+    if (d == NULL) {
+        return false;
+    }
+    const struct files_request request = {.path = path, .format = FORMAT_GUESS, .vocab = vocab};
+    bool ok = files_open(d, &request, err);
+    if (ok && d->n_in_order == 0) {
+        ok = error_set(err, ERROR_DATA, "%s: fewer than two tokens", path);
+    }
+    if (!ok) {
+        data_close(d);
+        return false;
+    }
+    *out = d;
+    return true;
+}
+
+void data_close(struct data *d)
+{
+    if (d == NULL) {
+        return;
+    }
+    files_close(d);
+    free(d->cursor);
+    free(d);
+}
+
+size_t data_memory_bytes(const struct data *d)
+{
+    return d->heap_bytes;
+}
+
+bool data_is_bytes(const struct data *d)
+{
+    return d->synthetic || (d->n_files > 0 && d->files[0].token_bytes == 1);
+}
+
+int64_t data_window_count(const struct data *d)
+{
+    return d->synthetic ? -1 : d->n_windows;
+}
+
+int64_t data_size_tokens(const struct data *d)
+{
+    return d->synthetic ? -1 : d->n_tokens;
+}
+
+int64_t data_in_order_count(const struct data *d, bool tail)
+{
+    if (d->synthetic) {
+        return -1;
+    }
+    return tail ? d->n_in_order : d->n_windows;
+}
+
+bool data_position_is_valid(const struct data *d, const struct data_position *position)
+{
+    if (d->synthetic) {
+        return stream_position_is_valid(d, position);
+    }
+    return position->major >= 0 && position->minor >= 0 && position->minor < d->n_windows;
+}
+
+void data_read(const struct data *d, struct data_position *position, int64_t n, int32_t *tokens,
+               int32_t *targets)
+{
+    void (*const read)(const struct data *, struct data_position *, int32_t *, int32_t *) =
+        d->synthetic ? stream_read : windows_read;
+    for (int64_t i = 0; i < n; i++) {
+        read(d, position, tokens + i * d->seq_len, targets + i * d->seq_len);
+    }
+}
+
+void data_skip(const struct data *d, struct data_position *position, int64_t n)
+{
+    if (!d->synthetic) {
+        assert(d->n_windows > 0);
+        position->minor += n;
+        position->major += position->minor / d->n_windows;
+        position->minor %= d->n_windows;
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        stream_skip(d, position);
+    }
+}
+
+static int64_t count_targets(const int32_t *targets, int64_t n)
+{
+    int64_t n_counted = 0;
+    for (int64_t i = 0; i < n; i++) {
+        n_counted += targets[i] >= 0;
+    }
+    return n_counted;
+}
+
+static int64_t read_stream_in_order(const struct data *d, int64_t index, int32_t *tokens,
+                                    int32_t *targets)
+{
+    struct stream_cursor *cursor = d->cursor;
+    if (index < cursor->window) {
+        *cursor = (struct stream_cursor){0};
+    }
+    while (cursor->window < index) {
+        stream_skip(d, &cursor->position);
+        cursor->window++;
+    }
+    stream_read(d, &cursor->position, tokens, targets);
+    cursor->window++;
+    return count_targets(targets, d->seq_len);
+}
+
+int64_t data_read_in_order(const struct data *d, int64_t index, bool tail, int32_t *tokens,
+                           int32_t *targets)
+{
+    assert(index >= 0);
+    return d->synthetic ? read_stream_in_order(d, index, tokens, targets)
+                        : windows_read_in_order(d, index, tail, tokens, targets);
+}

@@ -1,0 +1,116 @@
+#include "data_internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The streams' multipliers and the hash of the name are those of
+ * tests/golden/multihop_reference.py: one stream per item, so that any item is made without the
+ * ones before it. */
+static const uint64_t SEED_FACTOR = 0xD1342543DE82EF95u;
+static const uint64_t INDEX_FACTOR = 0x2545F4914F6CDD1Du;
+
+static const struct task TASKS[TASK_KINDS] = {
+    [TASK_STORIES] = {"stories", " ", 4, task_make_stories},
+    [TASK_PTR] = {"ptr", "", 8, task_make_ptr},
+    [TASK_PHOP] = {"phop", "", 8, task_make_phop},
+    [TASK_VARS] = {"vars", "", 6, task_make_vars},
+    [TASK_PERM] = {"perm", "", 8, task_make_perm},
+};
+
+const struct task *task_find(enum task_kind kind)
+{
+    assert(kind >= 0 && kind < TASK_KINDS);
+    return &TASKS[kind];
+}
+
+int data_task_max_hops(enum task_kind task)
+{
+    return task_find(task)->max_hops;
+}
+
+static struct rng item_stream(const char *name, uint64_t seed, uint64_t index)
+{
+    uint64_t hash = 0;
+    for (const char *c = name; *c != '\0'; c++) {
+        hash = hash * 31 + (unsigned char)*c;
+    }
+    struct rng r = rng_stream(hash ^ seed * SEED_FACTOR ^ index * INDEX_FACTOR);
+    rng_next(&r);
+    return r;
+}
+
+void data_make_item(struct data_item *item, enum task_kind task, uint64_t seed, uint64_t index,
+                    int hops)
+{
+    const struct task *t = task_find(task);
+    assert(hops >= 0 && hops <= t->max_hops);
+    struct rng r = item_stream(t->name, seed, index);
+    item->text[0] = '\0';
+    item->prompt_length = 0;
+    item->answer_length = 0;
+    item->n_options = 0;
+    t->make(item, &r, hops);
+    const int length = item->prompt_length + item->answer_length;
+    assert(item->answer_length > 0 && length + 1 < DATA_ITEM_BYTES);
+    item->text[length] = '\n';
+    item->text[length + 1] = '\0';
+}
+
+void item_add(struct data_item *item, const char *format, ...)
+{
+    const size_t room = sizeof item->text - (size_t)item->prompt_length;
+    va_list arguments;
+    va_start(arguments, format);
+    const int length = vsnprintf(item->text + item->prompt_length, room, format, arguments);
+    va_end(arguments);
+    assert(length >= 0 && (size_t)length < room);
+    item->prompt_length += length;
+}
+
+void item_answer(struct data_item *item, const char *answer)
+{
+    const size_t length = strlen(answer);
+    assert((size_t)item->prompt_length + length + 2 <= sizeof item->text);
+    memcpy(item->text + item->prompt_length, answer, length);
+    item->answer_length = (int)length;
+}
+
+void item_add_option(struct data_item *item, const char *option)
+{
+    const size_t length = strlen(option);
+    assert(item->n_options < DATA_MAX_OPTIONS && length < DATA_OPTION_BYTES);
+    memcpy(item->options[item->n_options++], option, length + 1);
+}
+
+void item_draw_options(struct data_item *item, struct rng *r, char answer, char *others,
+                       int n_others)
+{
+    assert(n_others >= 3);
+    shuffle_letters(r, others, n_others);
+    char options[4] = {answer, others[0], others[1], others[2]};
+    shuffle_letters(r, options, 4);
+    for (int i = 0; i < 4; i++) {
+        item_add_option(item, (const char[2]){options[i]});
+    }
+}
+
+void shuffle_letters(struct rng *r, char *letters, int n)
+{
+    for (int i = n - 1; i > 0; i--) {
+        const uint64_t j = rng_below(r, (uint64_t)i + 1);
+        const char kept = letters[i];
+        letters[i] = letters[j];
+        letters[j] = kept;
+    }
+}
+
+void shuffle_ints(struct rng *r, int *values, int n)
+{
+    for (int i = n - 1; i > 0; i--) {
+        const uint64_t j = rng_below(r, (uint64_t)i + 1);
+        const int kept = values[i];
+        values[i] = values[j];
+        values[j] = kept;
+    }
+}

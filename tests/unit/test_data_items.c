@@ -1,0 +1,147 @@
+#include <attnres/data.h>
+#include <attnres/file.h>
+#include <attnres/zip.h>
+
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+/* Written by tests/golden/multihop_reference.py --checksums. */
+static const struct {
+    enum task_kind task;
+    uint64_t seed;
+    int count, hops;
+    uint32_t crc;
+} RECORDED[] = {
+    {TASK_PTR, 1U, 300, 0, 0x8A7C4AC1},     {TASK_PTR, 2U, 300, 0, 0x1E846D9C},
+    {TASK_PTR, 1001U, 300, 0, 0x530023F4},  {TASK_PTR, 1U, 300, 1, 0x9248002A},
+    {TASK_PTR, 7U, 300, 3, 0x8BF45E08},     {TASK_PTR, 9223372036854775813U, 300, 6, 0x1FDA40E1},
+    {TASK_PHOP, 1U, 300, 0, 0x8D8F549F},    {TASK_PHOP, 2U, 300, 0, 0x74BBC743},
+    {TASK_PHOP, 1001U, 300, 0, 0xB8FC40A9}, {TASK_PHOP, 1U, 300, 1, 0x83C245D5},
+    {TASK_PHOP, 7U, 300, 3, 0x3DE36AD1},    {TASK_PHOP, 9223372036854775813U, 300, 6, 0xE59788FB},
+    {TASK_VARS, 1U, 300, 0, 0x636A5967},    {TASK_VARS, 2U, 300, 0, 0xCBD4BD8B},
+    {TASK_VARS, 1001U, 300, 0, 0xCB1EAF11}, {TASK_VARS, 1U, 300, 1, 0x359BDB0D},
+    {TASK_VARS, 7U, 300, 3, 0xF2DBC6CD},    {TASK_VARS, 9223372036854775813U, 300, 6, 0x4AEC162B},
+    {TASK_PERM, 1U, 300, 0, 0x0413F6BB},    {TASK_PERM, 2U, 300, 0, 0xF5047734},
+    {TASK_PERM, 1001U, 300, 0, 0x4453B1ED}, {TASK_PERM, 1U, 300, 1, 0x6C8951A1},
+    {TASK_PERM, 7U, 300, 3, 0x89A25C2D},    {TASK_PERM, 9223372036854775813U, 300, 6, 0xD2C02B8D},
+};
+
+static void make_folder(char *folder)
+{
+    memcpy(folder, "/tmp/attnres-data-XXXXXX", 25);
+    assert_non_null(mkdtemp(folder));
+}
+
+static void items_equal_the_reference_generator(void **state)
+{
+    (void)state;
+    char folder[32];
+    char path[64];
+    make_folder(folder);
+    snprintf(path, sizeof path, "%s/items", folder);
+    struct error err = {0};
+    for (size_t i = 0; i < sizeof RECORDED / sizeof RECORDED[0]; i++) {
+        assert_true(data_write_items(RECORDED[i].task, RECORDED[i].seed, RECORDED[i].count,
+                                     RECORDED[i].hops, path, &err));
+        struct file_bytes written = {0};
+        assert_true(file_read(&written, path, 1 << 20, &err));
+        assert_int_equal(zip_crc32(0, written.bytes, written.length), RECORDED[i].crc);
+        file_bytes_finish(&written);
+    }
+    assert_true(file_remove_tree(folder, &err));
+}
+
+static void hops_beyond_the_task_are_refused(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    assert_false(data_write_items(TASK_PTR, 1, 1, 9, "-", &err));
+    assert_int_equal(err.kind, ERROR_USAGE);
+}
+
+static int count_option(const struct data_item *item, const char *word, size_t length)
+{
+    int n = 0;
+    for (int i = 0; i < item->n_options; i++) {
+        n += strlen(item->options[i]) == length && memcmp(item->options[i], word, length) == 0;
+    }
+    return n;
+}
+
+static void every_item_offers_its_answer_once(void **state)
+{
+    (void)state;
+    for (int task = 0; task < TASK_KINDS; task++) {
+        for (uint64_t index = 0; index < 200; index++) {
+            struct data_item item;
+            data_make_item(&item, (enum task_kind)task, 1, index, 0);
+            const char *answer = item.text + item.prompt_length;
+            assert_int_equal(count_option(&item, answer, (size_t)item.answer_length), 1);
+            assert_in_range(item.hops, 1, data_task_max_hops((enum task_kind)task));
+            assert_int_equal(answer[item.answer_length], '\n');
+        }
+    }
+}
+
+/* Occurrences of a whole word in the prompt, from byte `from` on. */
+static int count_word(const struct data_item *item, int from, const char *word)
+{
+    int n = 0;
+    const size_t length = strlen(word);
+    for (const char *at = item->text + from;
+         (at = strstr(at, word)) != NULL && at < item->text + item->prompt_length; at += length) {
+        const char before = at > item->text ? at[-1] : ' ';
+        const char after = at[length];
+        n += strchr(" .'", before) != NULL && strchr(" .',?\n", after) != NULL;
+    }
+    return n;
+}
+
+/* Each candidate stands in the facts equally often and nowhere else, so that copying any word of
+ * the right type is right exactly once in n_options. */
+static void stories_mention_candidates_equally_often(void **state)
+{
+    (void)state;
+    for (uint64_t index = 0; index < 400; index++) {
+        struct data_item item;
+        data_make_item(&item, TASK_STORIES, 1, index, 0);
+        assert_true(item.n_options >= 2);
+        const int expected = count_word(&item, 0, item.options[0]);
+        assert_in_range(expected, 1, 4);
+        for (int i = 1; i < item.n_options; i++) {
+            assert_int_equal(count_word(&item, 0, item.options[i]), expected);
+        }
+    }
+}
+
+static void stories_fit_a_short_window_and_draw_hops_evenly(void **state)
+{
+    (void)state;
+    int n[5] = {0};
+    for (uint64_t index = 0; index < 2000; index++) {
+        struct data_item item;
+        data_make_item(&item, TASK_STORIES, 7, index, 0);
+        assert_true(item.prompt_length + item.answer_length < 320);
+        n[item.hops]++;
+    }
+    for (int hops = 1; hops <= 4; hops++) {
+        assert_in_range(n[hops], 400, 600);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(items_equal_the_reference_generator),
+        cmocka_unit_test(hops_beyond_the_task_are_refused),
+        cmocka_unit_test(every_item_offers_its_answer_once),
+        cmocka_unit_test(stories_mention_candidates_equally_often),
+        cmocka_unit_test(stories_fit_a_short_window_and_draw_hops_evenly),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
