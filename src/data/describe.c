@@ -54,7 +54,7 @@ static bool print_json(const struct description *s, char *text, size_t capacity)
     json_int(&w, "windows_of_256", s->n_windows);
     json_int(&w, "largest_token", s->largest_token);
     if (s->is_bytes) {
-        json_real(&w, "order1_entropy", s->order1_entropy);
+        json_number(&w, "order1_entropy", s->order1_entropy);
     }
     json_end_object(&w);
     return json_writer_ok(&w);

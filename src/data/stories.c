@@ -137,7 +137,8 @@ static void add_solved_questions(struct data_item *item, const struct story *s, 
 {
     int order[N_CAST] = {0, 1, 2, 3};
     shuffle_ints(r, order, N_CAST);
-    for (int i = 0; i < N_CAST; i++) {
+    const int n = s->hops < N_RELATIONS ? N_CAST : N_CAST / 2;
+    for (int i = 0; i < n; i++) {
         add_question(item, s, r, s->side, order[i], 1);
         item_add(item, "%s. ", target_name(s, s->side, order[i], 1));
     }
