@@ -23,16 +23,21 @@ struct log {
     struct file_writer file; /* log.txt, once log_open_file was called */
 };
 
-/** terminal is found out from standard error; a dumb TERM or Slurm's environment make it false. */
+/** terminal is found out from standard error, or from mpirun's when that is where ours leads; a
+ * dumb TERM or Slurm's environment make it false. */
 void log_init(struct log *log, int rank);
+/** Lines go to this file as well, each with its time (UTC). When it can no longer be written a
+ * warning says so and the run goes on. */
 bool log_open_file(struct log *log, const char *path, struct error *err);
 void log_finish(struct log *log);
 
+/** One line in one write, or several when the message holds newlines. Other control characters are
+ * masked. */
 void log_write(struct log *log, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/** The live line: on a terminal it replaces itself, elsewhere nothing is written (log_write the
- * plain line). */
+/** The live line of rank 0: on a terminal it replaces itself, elsewhere nothing is written
+ * (log_write the plain line). */
 void log_progress(struct log *log, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif
