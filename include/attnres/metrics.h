@@ -27,7 +27,8 @@ struct metrics {
     struct file_writer file;
 };
 
-/** Open for appending, after cutting away lines of steps beyond last_step (-1: start empty). */
+/** Open for appending, after cutting away lines of steps beyond last_step (-1: start empty) and
+ * those that a crash has torn. An absent file is created. */
 bool metrics_open(struct metrics *m, const char *path, int64_t last_step, struct error *err);
 bool metrics_write(struct metrics *m, const struct metrics_line *line, struct error *err);
 bool metrics_close(struct metrics *m, struct error *err);
