@@ -19,7 +19,7 @@ struct rundir {
 /** What STATUS says. */
 enum run_state { RUN_STARTING, RUN_TRAINING, RUN_STOPPED, RUN_DONE, RUN_FAILED };
 
-/** runs/<config file's name without .yaml> unless dir says otherwise ("auto"). With fresh_number
+/** dir itself unless it is "auto"; then runs/<config file's name without .yaml>, with fresh_number
  * set the first free of <name>-001, -002 ... (the quick start). */
 bool rundir_choose(char *out, const char *dir, const char *config_path, bool fresh_number,
                    struct error *err);
@@ -32,7 +32,8 @@ bool rundir_holds_run(const char *path);
 bool rundir_open(struct rundir *r, const char *path, struct error *err);
 void rundir_close(struct rundir *r);
 
-/** Replace STATUS: JSON object {state, reason, resumable, step, time}. */
+/** Replace STATUS: one line, the JSON object {state, reason, resumable, step, time (UTC, as text)}.
+ * A reason of NULL is empty; one beyond 1023 bytes is cut. */
 bool rundir_write_status(const struct rundir *r, enum run_state state, const char *reason,
                          bool resumable, int64_t step, struct error *err);
 /** Write a small file of the folder whole, atomically (run.json, plan.json, config.yaml). */

@@ -1,0 +1,158 @@
+#include <attnres/rundir.h>
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <attnres/clock.h>
+#include <attnres/json.h>
+
+enum { HOST_BYTES = 256, REASON_BYTES = 1024, STATUS_BYTES = 8 * REASON_BYTES, MAX_NUMBER = 9999 };
+
+/* The config file's name without folder and without .yaml or .yml. */
+static bool base_name(char *out, const char *config_path, struct error *err)
+{
+    const char *slash = strrchr(config_path, '/');
+    const char *name = slash == NULL ? config_path : slash + 1;
+    size_t length = strlen(name);
+    const char *dot = strrchr(name, '.');
+    if (dot != NULL && dot != name && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0)) {
+        length = (size_t)(dot - name);
+    }
+    if (length == 0 || length >= FILE_PATH_BYTES) {
+        return error_set(err, ERROR_CONFIG, "%.60s: gives no name to the run's folder; set run.dir",
+                         config_path);
+    }
+    memcpy(out, name, length);
+    out[length] = '\0';
+    return true;
+}
+
+static bool first_free(char *out, const char *folder, struct error *err)
+{
+    for (int number = 1; number <= MAX_NUMBER; number++) {
+        char path[FILE_PATH_BYTES];
+        const int length = snprintf(path, sizeof path, "%s-%03d", folder, number);
+        if (length < 0 || length >= FILE_PATH_BYTES) {
+            return error_set(err, ERROR_CONFIG, "%.60s...: path too long", folder);
+        }
+        if (!file_exists(path)) {
+            memcpy(out, path, (size_t)length + 1);
+            return true;
+        }
+    }
+    return error_set(err, ERROR_CREATE, "%s-001 to -%d all exist: remove some", folder, MAX_NUMBER);
+}
+
+bool rundir_choose(char *out, const char *dir, const char *config_path, bool fresh_number,
+                   struct error *err)
+{
+    if (strcmp(dir, "auto") != 0) {
+        return file_join(out, "", dir, err);
+    }
+    char name[FILE_PATH_BYTES];
+    char folder[FILE_PATH_BYTES];
+    if (!base_name(name, config_path, err) || !file_join(folder, "runs", name, err)) {
+        return false;
+    }
+    if (fresh_number) {
+        return first_free(out, folder, err);
+    }
+    memcpy(out, folder, strlen(folder) + 1);
+    return true;
+}
+
+bool rundir_holds_run(const char *path)
+{
+    char inside[FILE_PATH_BYTES];
+    return (file_join(inside, path, "checkpoints", NULL) && file_is_folder(inside)) ||
+           (file_join(inside, path, "metrics.jsonl", NULL) && file_exists(inside));
+}
+
+static bool lock_folder(struct rundir *r, struct error *err)
+{
+    char lock_path[FILE_PATH_BYTES];
+    char host[HOST_BYTES] = "";
+    char owner[HOST_BYTES + 32];
+    if (gethostname(host, sizeof host - 1) != 0 || host[0] == '\0') {
+        memcpy(host, "unknown", sizeof "unknown");
+    }
+    snprintf(owner, sizeof owner, "%s %ld", host, (long)getpid());
+    return file_join(lock_path, r->path, ".lock", err) &&
+           file_lock(&r->lock_fd, lock_path, owner, err);
+}
+
+bool rundir_open(struct rundir *r, const char *path, struct error *err)
+{
+    struct rundir opened = {.lock_fd = -1};
+    if (!file_make_folders(path, err) || !file_join(opened.path, "", path, err) ||
+        !lock_folder(&opened, err)) {
+        return false;
+    }
+    *r = opened;
+    return true;
+}
+
+/* A zeroed folder has descriptor 0 but no path: it was never opened. */
+void rundir_close(struct rundir *r)
+{
+    if (r == NULL) {
+        return;
+    }
+    if (r->path[0] != '\0') {
+        file_unlock(&r->lock_fd);
+    }
+    *r = (struct rundir){.lock_fd = -1};
+}
+
+bool rundir_write_file(const struct rundir *r, const char *name, const void *bytes, size_t length,
+                       struct error *err)
+{
+    assert(strchr(name, '/') == NULL);
+    char path[FILE_PATH_BYTES];
+    return file_join(path, r->path, name, err) && file_replace(path, bytes, length, err);
+}
+
+bool rundir_write_status(const struct rundir *r, enum run_state state, const char *reason,
+                         bool resumable, int64_t step, struct error *err)
+{
+    static const char *const STATE_NAMES[] = {
+        [RUN_STARTING] = "starting", [RUN_TRAINING] = "training", [RUN_STOPPED] = "stopped",
+        [RUN_DONE] = "done",         [RUN_FAILED] = "failed",
+    };
+    char now[21];
+    char short_reason[REASON_BYTES];
+    char text[STATUS_BYTES];
+    struct json_writer w;
+    clock_format_utc(clock_wall_s(), now);
+    snprintf(short_reason, sizeof short_reason, "%s", reason != NULL ? reason : "");
+    json_writer_init(&w, text, sizeof text - 1); /* the newline needs the last byte */
+    json_begin_object(&w, NULL);
+    json_text(&w, "state", STATE_NAMES[state]);
+    json_text(&w, "reason", short_reason);
+    json_bool(&w, "resumable", resumable);
+    json_int(&w, "step", step);
+    json_text(&w, "time", now);
+    json_end_object(&w);
+    assert(json_writer_ok(&w)); /* a byte of the reason becomes at most six characters */
+    text[w.length] = '\n';
+    return rundir_write_file(r, "STATUS", text, w.length + 1, err);
+}
+
+static bool stop_path(char *out, const struct rundir *r, struct error *err)
+{
+    return file_join(out, r->path, "STOP", err);
+}
+
+bool rundir_stop_is_asked(const struct rundir *r)
+{
+    char path[FILE_PATH_BYTES];
+    return stop_path(path, r, NULL) && file_exists(path);
+}
+
+bool rundir_remove_stop(const struct rundir *r, struct error *err)
+{
+    char path[FILE_PATH_BYTES];
+    return stop_path(path, r, err) && file_remove(path, err);
+}

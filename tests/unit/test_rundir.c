@@ -1,0 +1,171 @@
+#include <attnres/rundir.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include <attnres/json.h>
+
+static char folder[64];
+
+/* Tests run inside a folder of their own, since the default runs/ is a relative path. */
+static int enter_folder(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/attnres_test_rundir.XXXXXX");
+    return mkdtemp(folder) == NULL || chdir(folder) != 0;
+}
+
+static int leave_folder(void **state)
+{
+    (void)state;
+    return chdir("/") != 0 || !file_remove_tree(folder, NULL);
+}
+
+static void auto_takes_the_config_files_name(void **state)
+{
+    (void)state;
+    char out[FILE_PATH_BYTES];
+    struct error err = {0};
+    assert_true(rundir_choose(out, "auto", "configs/small.yaml", false, NULL));
+    assert_string_equal(out, "runs/small");
+    assert_true(rundir_choose(out, "auto", "v1.2.yml", false, NULL));
+    assert_string_equal(out, "runs/v1.2");
+    assert_true(rundir_choose(out, "auto", "plain", false, NULL));
+    assert_string_equal(out, "runs/plain");
+    assert_true(rundir_choose(out, "else/where", "configs/small.yaml", false, NULL));
+    assert_string_equal(out, "else/where");
+    assert_false(rundir_choose(out, "auto", "configs/", false, &err));
+    assert_int_equal(err.kind, ERROR_CONFIG);
+}
+
+static void fresh_numbers_skip_what_exists(void **state)
+{
+    (void)state;
+    char out[FILE_PATH_BYTES];
+    assert_true(rundir_choose(out, "auto", "quick.yaml", true, NULL));
+    assert_string_equal(out, "runs/quick-001");
+    assert_true(file_make_folders("runs/quick-001", NULL));
+    assert_true(file_make_folders("runs/quick-002", NULL));
+    assert_true(rundir_choose(out, "auto", "quick.yaml", true, NULL));
+    assert_string_equal(out, "runs/quick-003");
+    assert_true(rundir_choose(out, "given", "quick.yaml", true, NULL));
+    assert_string_equal(out, "given");
+}
+
+static void a_run_is_known_by_metrics_or_checkpoints(void **state)
+{
+    (void)state;
+    assert_false(rundir_holds_run("a"));
+    assert_true(file_make_folders("a", NULL));
+    assert_true(file_replace("a/log.txt", "", 0, NULL));
+    assert_false(rundir_holds_run("a"));
+    assert_true(file_replace("a/metrics.jsonl", "", 0, NULL));
+    assert_true(rundir_holds_run("a"));
+    assert_true(file_make_folders("b/checkpoints", NULL));
+    assert_true(rundir_holds_run("b"));
+}
+
+static void a_second_opening_is_refused_with_host_and_pid(void **state)
+{
+    (void)state;
+    struct rundir first = {0}, second = {0};
+    struct error err = {0};
+    char host[256] = "", holder[300];
+    gethostname(host, sizeof host - 1);
+    snprintf(holder, sizeof holder, "%s %ld", host, (long)getpid());
+    assert_true(rundir_open(&first, "runs/a", NULL));
+    assert_false(rundir_open(&second, "runs/a", &err));
+    assert_int_equal(err.kind, ERROR_CREATE);
+    assert_non_null(strstr(err.message, holder));
+    rundir_close(&first);
+    assert_true(rundir_open(&second, "runs/a", NULL));
+    rundir_close(&second);
+    rundir_close(&second);
+    rundir_close(NULL);
+    rundir_close(&(struct rundir){0});
+}
+
+static void an_impossible_folder_cannot_be_created(void **state)
+{
+    (void)state;
+    struct rundir r = {0};
+    struct error err = {0};
+    assert_true(file_replace("plain", "", 0, NULL));
+    assert_false(rundir_open(&r, "plain/run", &err));
+    assert_int_equal(err.kind, ERROR_CREATE);
+}
+
+static void check_status(const char *state_name, const char *reason, bool resumable, int64_t step)
+{
+    struct file_bytes f = {0};
+    struct json_document d;
+    bool flag = !resumable;
+    int64_t number = -1;
+    assert_true(file_read(&f, "run/STATUS", 10000, NULL));
+    assert_ptr_equal(strchr((char *)f.bytes, '\n'), f.bytes + f.length - 1);
+    assert_true(json_parse(&d, (char *)f.bytes, f.length, "STATUS", NULL));
+    assert_int_equal(json_count(d.root), 5);
+    assert_string_equal(json_as_text(json_get(d.root, "state")), state_name);
+    assert_string_equal(json_as_text(json_get(d.root, "reason")), reason);
+    assert_true(json_as_bool(json_get(d.root, "resumable"), &flag) && flag == resumable);
+    assert_true(json_as_int(json_get(d.root, "step"), &number) && number == step);
+    assert_int_equal(strlen(json_as_text(json_get(d.root, "time"))), 20);
+    json_document_finish(&d);
+    file_bytes_finish(&f);
+}
+
+static void status_is_replaced_whole(void **state)
+{
+    (void)state;
+    struct rundir r = {0};
+    assert_true(rundir_open(&r, "run", NULL));
+    assert_true(rundir_write_status(&r, RUN_STARTING, NULL, false, 0, NULL));
+    check_status("starting", "", false, 0);
+    assert_true(rundir_write_status(&r, RUN_TRAINING, "", true, 10, NULL));
+    check_status("training", "", true, 10);
+    assert_true(rundir_write_status(&r, RUN_STOPPED, "STOP \"asked\"\n", true, 12, NULL));
+    check_status("stopped", "STOP \"asked\"\n", true, 12);
+    assert_true(rundir_write_status(&r, RUN_DONE, "", false, 100, NULL));
+    check_status("done", "", false, 100);
+    char reason[2000], cut[1024];
+    memset(reason, 1, sizeof reason - 1);
+    reason[sizeof reason - 1] = '\0';
+    snprintf(cut, sizeof cut, "%.1023s", reason);
+    assert_true(rundir_write_status(&r, RUN_FAILED, reason, true, 100, NULL));
+    check_status("failed", cut, true, 100);
+    rundir_close(&r);
+}
+
+static void stop_is_seen_and_removed(void **state)
+{
+    (void)state;
+    struct rundir r = {0};
+    assert_true(rundir_open(&r, "run", NULL));
+    assert_false(rundir_stop_is_asked(&r));
+    assert_true(rundir_remove_stop(&r, NULL));
+    assert_true(rundir_write_file(&r, "STOP", "", 0, NULL));
+    assert_true(rundir_stop_is_asked(&r));
+    assert_true(rundir_remove_stop(&r, NULL));
+    assert_false(rundir_stop_is_asked(&r));
+    rundir_close(&r);
+}
+
+int main(void)
+{
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter_folder, leave_folder)
+    const struct CMUnitTest tests[] = {
+        IN_FOLDER(auto_takes_the_config_files_name),
+        IN_FOLDER(fresh_numbers_skip_what_exists),
+        IN_FOLDER(a_run_is_known_by_metrics_or_checkpoints),
+        IN_FOLDER(a_second_opening_is_refused_with_host_and_pid),
+        IN_FOLDER(an_impossible_folder_cannot_be_created),
+        IN_FOLDER(status_is_replaced_whole),
+        IN_FOLDER(stop_is_seen_and_removed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
