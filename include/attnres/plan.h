@@ -1,0 +1,194 @@
+/** The plan of a run: partition, stages, schedules, and the one table of planned buffers of a
+ * stage.
+ *
+ *  Plain data, the same on every rank, made without MPI. Model, optimiser, engine and checkpoint
+ * take their memory from the buffer table by name; no size is stated elsewhere:
+ *
+ *      plan_init      config, ranks -> depth plan, parameter table, stages, schedule
+ *      plan_lay_out   one stage -> table of buffers: name, shape, slots, lifetime, bytes
+ *      memory_init    table -> one allocation; memory_buffer(BUFFER_X, slot) -> address */
+#ifndef ATTNRES_PLAN_H
+#define ATTNRES_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <attnres/arena.h>
+#include <attnres/config.h>
+#include <attnres/depth.h>
+#include <attnres/error.h>
+#include <attnres/params.h>
+#include <attnres/schedule.h>
+
+/** What the memory is for: training, or forward passes alone (eval, generate). */
+enum plan_purpose { PLAN_TRAIN, PLAN_FORWARD };
+
+/** A contiguous run of sublayers, and what it holds. */
+struct stage {
+    int index;
+    bool is_first, is_last;         /* holds the embedding; holds the head */
+    int64_t first, end;             /* sublayers */
+    int64_t first_param, end_param; /* rows of the parameter table */
+    int64_t weight_count;      /* floats from the first row's start to the last row's end, padded */
+    struct depth_set incoming; /* values that the stage before sends; empty on the first */
+    struct depth_set outgoing; /* values for the stage behind; empty on the last */
+    int64_t n_values;          /* values the stage holds per microbatch, received and produced */
+    int64_t *value_ids;        /* ascending */
+    int64_t n_reads;           /* end - first, and one more on the last stage */
+    int64_t *score_offset;     /* per read: sources of the reads before it; n_reads + 1 entries.
+                                  A read with one source has none: it returns it. */
+    int64_t n_deep_reads;      /* reads with more than one source */
+    int64_t n_attention, n_mlp; /* sublayers of each sort */
+};
+
+struct plan {
+    const struct config *config; /* borrowed */
+    enum plan_purpose purpose;
+    struct depth_plan depth;
+    struct params params;
+    int n_stages;
+    struct stage *stages;
+    struct schedule schedule;  /* of a training step; for PLAN_FORWARD the same as `forward` */
+    struct schedule forward;   /* one microbatch through all stages, for evaluation */
+    int64_t n_microbatches;    /* M */
+    int64_t microbatch_tokens; /* tokens of one microbatch: batch.microbatch * seq_len */
+    int64_t max_stage_params;  /* rows of the stage with the most */
+};
+
+/** Plan a run for n_ranks ranks. config is borrowed until plan_finish. ERROR_LAUNCH with the right
+ * launch line if the ranks do not fit the stages, ERROR_CONFIG if the partition is not possible. */
+bool plan_init(struct plan *plan, const struct config *config, int n_ranks,
+               enum plan_purpose purpose, struct error *err);
+void plan_finish(struct plan *plan);
+
+/** Place of a value among the stage's values; -1 if the stage does not hold it. */
+int64_t stage_value_index(const struct stage *stage, int64_t id);
+/** How many sources the stage's read in front of sublayer l has, and whether the depth kernel runs
+ * for it. */
+int64_t stage_read_sources(const struct plan *plan, int64_t l);
+
+/** Cut L sublayers into n_stages: ends[i] is the end of stage i. */
+bool plan_partition(int64_t *ends, const struct config *config, int n_stages, struct error *err);
+
+/** FLOPs of one training step's matrix products and reads as design.md counts them, per token. */
+double plan_flops_per_token(const struct plan *plan);
+
+enum buffer_id {
+    /* state */
+    BUFFER_WEIGHTS,
+    BUFFER_HEAD_WEIGHT, /* copy of the tied embedding on a last stage that is not the first */
+    BUFFER_GRADIENTS,
+    BUFFER_HEAD_GRADIENT, /* tied: the head's own gradient, also when both ends share a rank */
+    BUFFER_EXP_AVG,
+    BUFFER_EXP_AVG_SQ,
+    /* per activation slot: from F to W */
+    BUFFER_VALUES,
+    BUFFER_INVERSE_RMS,
+    BUFFER_SCORES,
+    BUFFER_READ_LSE,
+    BUFFER_HIDDEN,
+    BUFFER_NORMED,
+    BUFFER_RSTD,
+    BUFFER_QKV,
+    BUFFER_ATTENDED,
+    BUFFER_ATTENTION_LSE,
+    BUFFER_GATE_UP,
+    BUFFER_ACTIVATED,
+    BUFFER_LOGITS,
+    /* per gradient slot: from I to W */
+    BUFFER_DVALUES,
+    BUFFER_DQKV,
+    BUFFER_DGATE_UP,
+    /* messages */
+    BUFFER_VALUES_IN,
+    BUFFER_VALUES_OUT,
+    BUFFER_GRADIENTS_IN,
+    BUFFER_GRADIENTS_OUT,
+    /* scratch of one action */
+    BUFFER_OUTPUT,
+    BUFFER_DNORMED,
+    BUFFER_DHIDDEN,
+    BUFFER_DINNER,
+    BUFFER_DENOMINATOR,
+    BUFFER_LOSSES,
+    BUFFER_BEST,
+    BUFFER_PARTIALS,
+    BUFFER_ATTENTION_SCRATCH,
+    BUFFER_ROPE,
+    /* the step's batch */
+    BUFFER_TOKENS,
+    BUFFER_TARGETS,
+    BUFFER_MICROBATCH_LOSS,
+    /* update, reports, files */
+    BUFFER_CHUNK_SUMS,
+    BUFFER_REPORT,
+    BUFFER_REPORTS, /* rank 0: of all ranks */
+    BUFFER_TEXT,    /* headers, the manifest, lines */
+    BUFFER_FILE,    /* reading files back */
+    BUFFER_COUNT
+};
+
+/** How long contents live; what the printed table groups by. */
+enum buffer_group {
+    GROUP_PARAMETERS,
+    GROUP_GRADIENTS,
+    GROUP_OPTIMIZER,
+    GROUP_ACTIVATIONS,
+    GROUP_ACTIVATION_GRADIENTS,
+    GROUP_MESSAGES,
+    GROUP_SCRATCH,
+    GROUP_BATCH,
+    GROUP_REPORTS,
+    GROUP_COUNT
+};
+
+struct buffer {
+    enum buffer_id id;
+    const char *name;
+    enum buffer_group group;
+    int64_t n_slots;
+    int64_t shape[3]; /* of one slot; unused ones are 1 */
+    size_t element_bytes;
+    size_t slot_bytes; /* padded to 64 */
+    size_t offset;     /* of slot 0 in the arena */
+};
+
+struct buffer_table {
+    struct buffer
+        rows[BUFFER_COUNT]; /* row i has id i; a buffer that the stage does not need has 0 slots */
+    size_t total_bytes;
+    bool overflowed; /* a size does not fit */
+};
+
+/** Buffers of a stage. Pure. */
+void plan_lay_out(struct buffer_table *table, const struct plan *plan, int stage);
+const char *plan_group_name(enum buffer_group group);
+
+/** Fixed bytes in front of a rank's report, before one f64 per parameter row of the stage. */
+enum { PLAN_REPORT_HEAD_BYTES = 128 };
+
+/** The memory behind a table. */
+struct memory {
+    struct buffer_table table;
+    struct arena arena;
+};
+/** Take it all at once, zeroed. ERROR_CREATE naming the size if the system has not got it. */
+bool memory_init(struct memory *memory, const struct plan *plan, int stage, struct error *err);
+void memory_finish(struct memory *memory);
+/** Address of a slot; NULL if the stage has no such buffer. */
+void *memory_buffer(const struct memory *memory, enum buffer_id id, int64_t slot);
+/** Bytes of one slot as laid out. */
+size_t memory_slot_bytes(const struct memory *memory, enum buffer_id id);
+
+/** A parameter row's place in BUFFER_WEIGHTS, BUFFER_GRADIENTS, BUFFER_EXP_AVG or BUFFER_EXP_AVG_SQ
+ * of the stage that owns it. */
+float *memory_tensor(const struct memory *memory, const struct plan *plan,
+                     const struct stage *stage, const struct param *param, enum buffer_id id);
+
+/** For people: partition with tensors per cut, schedule, memory per rank. Length like snprintf. */
+size_t plan_print(const struct plan *plan, int width, char *text, size_t capacity);
+/** For plan.json. */
+size_t plan_print_json(const struct plan *plan, char *text, size_t capacity);
+
+#endif

@@ -1,0 +1,222 @@
+#include <attnres/plan.h>
+
+#include <assert.h>
+#include <stdlib.h>
+
+/** Reads of one more source than one run the depth kernel; `standard` never does. */
+static int64_t deep_sources(const struct depth_plan *depth, int64_t l)
+{
+    const struct depth_set sources = depth_live(depth, l);
+    const int64_t n = depth_set_count(&sources);
+    return n > 1 ? n : 0;
+}
+
+int64_t stage_read_sources(const struct plan *plan, int64_t l)
+{
+    const struct depth_set sources = depth_live(&plan->depth, l);
+    return depth_set_count(&sources);
+}
+
+int64_t stage_value_index(const struct stage *stage, int64_t id)
+{
+    int64_t low = 0, high = stage->n_values;
+    while (low < high) {
+        const int64_t middle = low + (high - low) / 2;
+        if (stage->value_ids[middle] < id) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < stage->n_values && stage->value_ids[low] == id ? low : -1;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/** Values the stage holds: what comes in (or b_0), and what its sublayers leave. */
+static void list_values(struct stage *stage, const struct depth_plan *depth)
+{
+    const struct depth_set held = depth_live(depth, stage->first);
+    const int64_t n_held = depth_set_count(&held);
+    stage->value_ids = calloc((size_t)(n_held + 2 * (stage->end - stage->first)), sizeof(int64_t));
+    assert(stage->value_ids != NULL);
+    for (int64_t i = 0; i < n_held; i++) {
+        stage->value_ids[stage->n_values++] = depth_set_id(&held, i);
+    }
+    for (int64_t l = stage->first; l < stage->end; l++) {
+        const struct depth_output out = depth_output_of(depth, l);
+        stage->value_ids[stage->n_values++] = out.value;
+        if (out.completes >= 0) {
+            stage->value_ids[stage->n_values++] = out.completes;
+        }
+    }
+    qsort(stage->value_ids, (size_t)stage->n_values, sizeof(int64_t), compare_ids);
+}
+
+static void fill_stage(struct stage *stage, const struct plan *plan, int index, int64_t first,
+                       int64_t end)
+{
+    const struct depth_plan *depth = &plan->depth;
+    *stage = (struct stage){.index = index,
+                            .is_first = index == 0,
+                            .is_last = index == plan->n_stages - 1,
+                            .first = first,
+                            .end = end};
+    const struct param *rows = plan->params.rows;
+    stage->first_param = params_first(&plan->params, stage->is_first ? -1 : first);
+    stage->end_param = params_first(&plan->params, stage->is_last ? depth->n_sublayers + 1 : end);
+    const struct param *last = &rows[stage->end_param - 1];
+    stage->weight_count = last->offset + last->count - rows[stage->first_param].offset;
+    if (!stage->is_first) {
+        stage->incoming = depth_live(depth, first);
+    }
+    if (!stage->is_last) {
+        stage->outgoing = depth_live(depth, end);
+    }
+    list_values(stage, depth);
+    stage->n_reads = end - first + (stage->is_last ? 1 : 0);
+    stage->score_offset = calloc((size_t)stage->n_reads + 1, sizeof(int64_t));
+    assert(stage->score_offset != NULL);
+    for (int64_t i = 0; i < stage->n_reads; i++) {
+        const int64_t n_sources = deep_sources(depth, first + i);
+        stage->score_offset[i + 1] = stage->score_offset[i] + n_sources;
+        stage->n_deep_reads += n_sources > 0;
+    }
+    stage->n_attention = (end + 1) / 2 - (first + 1) / 2;
+    stage->n_mlp = end - first - stage->n_attention;
+}
+
+/** The block borders that guide `partition: blocks`, for kinds without blocks as well. */
+static int64_t guiding_block_size(const struct config *config)
+{
+    const int64_t L = 2 * config->model.n_layers;
+    return (L + config->model.n_blocks - 1) / config->model.n_blocks;
+}
+
+bool plan_partition(int64_t *ends, const struct config *config, int n_stages, struct error *err)
+{
+    const int64_t L = 2 * config->model.n_layers;
+    const struct pipeline_config *pipeline = &config->pipeline;
+    if (n_stages > L) {
+        return error_set(err, ERROR_LAUNCH,
+                         "%d stages, but the model has only %lld sublayers (2 x model.layers): "
+                         "start at most %lld ranks",
+                         n_stages, (long long)L, (long long)L);
+    }
+    if (pipeline->partition == PARTITION_LIST) {
+        if (pipeline->n_partition != n_stages) {
+            return error_set(err, ERROR_LAUNCH,
+                             "pipeline.partition lists %lld stages, but there are %d: start it "
+                             "with mpirun -n %lld",
+                             (long long)pipeline->n_partition, n_stages,
+                             (long long)pipeline->n_partition);
+        }
+        int64_t end = 0;
+        for (int i = 0; i < n_stages; i++) {
+            ends[i] = end += pipeline->partition_list[i];
+        }
+        assert(end == L && "config checks the sum");
+        return true;
+    }
+    const int64_t S = guiding_block_size(config), N = (L + S - 1) / S;
+    for (int i = 0; i < n_stages; i++) {
+        const int64_t end = n_stages <= N ? (i + 1) * N / n_stages * S : (i + 1) * L / n_stages;
+        ends[i] = end < L ? end : L;
+    }
+    return true;
+}
+
+static bool choose_stages(int *n_stages, const struct config *config, int n_ranks,
+                          struct error *err)
+{
+    const int64_t wanted = config->pipeline.n_stages;
+    if (wanted != 0 && wanted != n_ranks) {
+        return error_set(
+            err, ERROR_LAUNCH,
+            "pipeline.stages is %lld, but there %s %d rank%s: start it with mpirun -n %lld, or set "
+            "pipeline.stages=auto",
+            (long long)wanted, n_ranks == 1 ? "is" : "are", n_ranks, n_ranks == 1 ? "" : "s",
+            (long long)wanted);
+    }
+    *n_stages = n_ranks;
+    return true;
+}
+
+static bool make_stages(struct plan *plan, struct error *err)
+{
+    int64_t *ends = calloc((size_t)plan->n_stages, sizeof *ends);
+    plan->stages = calloc((size_t)plan->n_stages, sizeof *plan->stages);
+    assert(ends != NULL && plan->stages != NULL);
+    const bool ok = plan_partition(ends, plan->config, plan->n_stages, err);
+    for (int i = 0; ok && i < plan->n_stages; i++) {
+        struct stage *stage = &plan->stages[i];
+        fill_stage(stage, plan, i, i == 0 ? 0 : ends[i - 1], ends[i]);
+        const int64_t n_params = stage->end_param - stage->first_param;
+        plan->max_stage_params =
+            n_params > plan->max_stage_params ? n_params : plan->max_stage_params;
+    }
+    free(ends);
+    return ok;
+}
+
+static bool make_schedules(struct plan *plan, struct error *err)
+{
+    const struct schedule_spec forward = {
+        .kind = SCHEDULE_FORWARD, .n_ranks = plan->n_stages, .n_chunks = 1, .n_microbatches = 1};
+    const struct schedule_spec training = {.kind = plan->config->pipeline.schedule,
+                                           .n_ranks = plan->n_stages,
+                                           .n_chunks = 1,
+                                           .n_microbatches = (int)plan->n_microbatches};
+    return schedule_init(&plan->forward, &forward, err) &&
+           schedule_init(&plan->schedule, plan->purpose == PLAN_TRAIN ? &training : &forward, err);
+}
+
+bool plan_init(struct plan *plan, const struct config *config, int n_ranks,
+               enum plan_purpose purpose, struct error *err)
+{
+    *plan = (struct plan){.config = config,
+                          .purpose = purpose,
+                          .depth = depth_plan_make(&config->model),
+                          .n_microbatches = config->batch.n_sequences / config->batch.microbatch,
+                          .microbatch_tokens = config->batch.microbatch * config->model.seq_len};
+    if (!choose_stages(&plan->n_stages, config, n_ranks, err)) {
+        return false;
+    }
+    params_init(&plan->params, &config->model, &plan->depth);
+    if (!make_stages(plan, err) || !make_schedules(plan, err)) {
+        plan_finish(plan);
+        return false;
+    }
+    return true;
+}
+
+void plan_finish(struct plan *plan)
+{
+    for (int i = 0; plan->stages != NULL && i < plan->n_stages; i++) {
+        free(plan->stages[i].value_ids);
+        free(plan->stages[i].score_offset);
+    }
+    free(plan->stages);
+    schedule_finish(&plan->schedule);
+    schedule_finish(&plan->forward);
+    params_finish(&plan->params);
+    *plan = (struct plan){0};
+}
+
+double plan_flops_per_token(const struct plan *plan)
+{
+    const struct model_config *model = &plan->config->model;
+    double n_weights = model->tied ? (double)model->vocab * (double)model->dim : 0.0;
+    for (int64_t i = 0; i < plan->params.n_rows; i++) {
+        const struct param *p = &plan->params.rows[i];
+        n_weights += p->rows > 0 && p->role != PARAM_EMBEDDING ? (double)p->count : 0.0;
+    }
+    const double attention =
+        2.0 * (double)model->n_layers * (double)model->seq_len * (double)model->dim;
+    const double reads = 4.0 * (double)model->dim * (double)depth_pair_count(&plan->depth);
+    return 3.0 * (2.0 * n_weights + attention + reads);
+}

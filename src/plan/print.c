@@ -1,0 +1,166 @@
+/* The plan for people and for plan.json. */
+#include <attnres/plan.h>
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <attnres/json.h>
+
+/** Text that grows up to a capacity and goes on counting behind it, as snprintf does. */
+struct text {
+    char *bytes;
+    size_t capacity, length;
+};
+
+static void put(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void put(struct text *t, const char *format, ...)
+{
+    const size_t at = t->length < t->capacity ? t->length : t->capacity;
+    va_list arguments;
+    va_start(arguments, format);
+    const int n =
+        vsnprintf(t->bytes != NULL ? t->bytes + at : NULL, t->capacity - at, format, arguments);
+    va_end(arguments);
+    t->length += n > 0 ? (size_t)n : 0;
+}
+
+static void put_model(struct text *t, const struct plan *plan)
+{
+    const struct model_config *m = &plan->config->model;
+    put(t,
+        "model      %s, %lld layers = %lld sublayers, dim %lld, heads %lld (%lld key/value), ff "
+        "%lld, vocab %lld, seq %lld%s\n",
+        config_model_kind_name(m->kind), (long long)m->n_layers, (long long)plan->depth.n_sublayers,
+        (long long)m->dim, (long long)m->n_heads, (long long)m->n_kv_heads, (long long)m->ff,
+        (long long)m->vocab, (long long)m->seq_len, m->tied ? ", tied head" : "");
+    if (plan->depth.n_blocks > 0) {
+        put(t, "blocks     %lld of %lld sublayers (%g layers) each\n",
+            (long long)plan->depth.n_blocks, (long long)plan->depth.block_size,
+            (double)plan->depth.block_size / 2.0);
+    }
+    put(t, "parameters %lld; %.4g MFLOP per token and training step\n",
+        (long long)plan->params.n_parameters, plan_flops_per_token(plan) / 1e6);
+    if (plan->purpose == PLAN_TRAIN) {
+        put(t, "batch      %lld sequences = %lld microbatches of %lld, %lld tokens a step\n",
+            (long long)plan->config->batch.n_sequences, (long long)plan->n_microbatches,
+            (long long)plan->config->batch.microbatch,
+            (long long)(plan->config->batch.n_sequences * m->seq_len));
+    }
+}
+
+static void put_partition(struct text *t, const struct plan *plan)
+{
+    put(t, "\nstage  sublayers     tensors out  bytes out per microbatch  on a block border\n");
+    bool inside = false;
+    for (int i = 0; i < plan->n_stages; i++) {
+        const struct stage *s = &plan->stages[i];
+        const int64_t n_out = depth_set_count(&s->outgoing);
+        put(t, "%5d  %4lld ... %-4lld ", i, (long long)s->first, (long long)s->end - 1);
+        if (s->is_last) {
+            put(t, "%11s  %24s  %s\n", "-", "-", "-");
+            continue;
+        }
+        const bool is_border = depth_is_border(&plan->depth, s->end);
+        inside = inside || !is_border;
+        put(t, "%11lld  %24lld  %s\n", (long long)n_out,
+            (long long)(n_out * plan->microbatch_tokens * plan->config->model.dim * 4),
+            is_border ? "yes" : "no");
+    }
+    if (inside) {
+        put(t, "A cut inside a block carries the block's open tensors as well; a number of blocks "
+               "that is a "
+               "multiple of the stages avoids it.\n");
+    }
+}
+
+static void put_schedule(struct text *t, const struct plan *plan, int width)
+{
+    put(t, "\nschedule   %s\n", config_schedule_name(plan->config->pipeline.schedule));
+    const size_t at = t->length < t->capacity ? t->length : t->capacity;
+    t->length += schedule_print_grid(&plan->schedule, width,
+                                     t->bytes != NULL ? t->bytes + at : NULL, t->capacity - at);
+    struct schedule_simulation simulation;
+    const struct schedule_costs costs = {
+        .forward = 1.0, .input_gradient = 1.0, .weight_gradient = 1.0};
+    if (schedule_simulate(&simulation, &plan->schedule, &costs, NULL)) {
+        const double ideal = 3.0 * (double)plan->n_microbatches;
+        put(t, "makespan   %g (F = I = W = 1, messages free); bubble %.1f %% of the time\n",
+            simulation.makespan, 100.0 * (1.0 - ideal / simulation.makespan));
+        schedule_simulation_finish(&simulation);
+    }
+}
+
+static void put_memory(struct text *t, const struct plan *plan)
+{
+    put(t, "\nmemory per rank, MiB\n%5s", "stage");
+    for (int g = 0; g < GROUP_COUNT; g++) {
+        put(t, "  %s", plan_group_name((enum buffer_group)g));
+    }
+    put(t, "  total\n");
+    for (int i = 0; i < plan->n_stages; i++) {
+        struct buffer_table table;
+        plan_lay_out(&table, plan, i);
+        double bytes[GROUP_COUNT] = {0};
+        for (int b = 0; b < BUFFER_COUNT; b++) {
+            bytes[table.rows[b].group] +=
+                (double)table.rows[b].slot_bytes * (double)table.rows[b].n_slots;
+        }
+        put(t, "%5d", i);
+        for (int g = 0; g < GROUP_COUNT; g++) {
+            put(t, "  %*.1f", (int)strlen(plan_group_name((enum buffer_group)g)),
+                bytes[g] / 1048576.0);
+        }
+        put(t, "  %5.1f\n", (double)table.total_bytes / 1048576.0);
+    }
+}
+
+size_t plan_print(const struct plan *plan, int width, char *text, size_t capacity)
+{
+    struct text t = {.bytes = text, .capacity = capacity};
+    put_model(&t, plan);
+    put_partition(&t, plan);
+    if (plan->purpose == PLAN_TRAIN) {
+        put_schedule(&t, plan, width);
+    }
+    put_memory(&t, plan);
+    return t.length;
+}
+
+static void write_stage(struct json_writer *w, const struct plan *plan, int i)
+{
+    const struct stage *s = &plan->stages[i];
+    struct buffer_table table;
+    plan_lay_out(&table, plan, i);
+    json_begin_object(w, NULL);
+    json_int(w, "first_sublayer", s->first);
+    json_int(w, "n_sublayers", s->end - s->first);
+    json_int(w, "tensors_in", depth_set_count(&s->incoming));
+    json_int(w, "tensors_out", depth_set_count(&s->outgoing));
+    json_int(w, "activation_slots", plan->schedule.n_slots[i]);
+    json_int(w, "planned_bytes", (int64_t)table.total_bytes);
+    json_end_object(w);
+}
+
+size_t plan_print_json(const struct plan *plan, char *text, size_t capacity)
+{
+    struct json_writer w;
+    json_writer_init(&w, text, capacity);
+    json_begin_object(&w, NULL);
+    json_text(&w, "kind", config_model_kind_name(plan->config->model.kind));
+    json_text(&w, "schedule", config_schedule_name(plan->config->pipeline.schedule));
+    json_int(&w, "n_sublayers", plan->depth.n_sublayers);
+    json_int(&w, "n_blocks", plan->depth.n_blocks);
+    json_int(&w, "block_size", plan->depth.block_size);
+    json_int(&w, "n_parameters", plan->params.n_parameters);
+    json_int(&w, "n_microbatches", plan->n_microbatches);
+    json_number(&w, "flops_per_token", plan_flops_per_token(plan));
+    json_begin_array(&w, "stages");
+    for (int i = 0; i < plan->n_stages; i++) {
+        write_stage(&w, plan, i);
+    }
+    json_end_array(&w);
+    json_end_object(&w);
+    return json_writer_ok(&w) ? w.length : 0;
+}

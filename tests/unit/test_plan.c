@@ -1,0 +1,182 @@
+#include <attnres/plan.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+/* A plan of the defaults with these overrides; ends the test when it is refused and `refusal` is
+ * NULL. */
+static void make_plan(struct plan *plan, struct config *config, int n_ranks,
+                      const char *const *overrides, int n, struct error *refusal)
+{
+    struct error err = {0};
+    if (!config_load(config, NULL, n, overrides, &err)) {
+        fail_msg("%s", err.message);
+    }
+    if (!plan_init(plan, config, n_ranks, PLAN_TRAIN, refusal != NULL ? refusal : &err) &&
+        refusal == NULL) {
+        fail_msg("%s", err.message);
+    }
+}
+
+static void stages_cover_sublayers_and_parameters_once(void **state)
+{
+    (void)state;
+    struct config *config = calloc(1, sizeof *config);
+    for (int n_ranks = 1; n_ranks <= 16; n_ranks++) {
+        struct plan plan;
+        make_plan(&plan, config, n_ranks, NULL, 0, NULL);
+        int64_t sublayer = 0, row = 0;
+        for (int i = 0; i < plan.n_stages; i++) {
+            assert_int_equal(plan.stages[i].first, sublayer);
+            assert_int_equal(plan.stages[i].first_param, row);
+            assert_true(plan.stages[i].end > sublayer);
+            assert_int_equal(plan.stages[i].n_attention + plan.stages[i].n_mlp,
+                             plan.stages[i].end - sublayer);
+            sublayer = plan.stages[i].end;
+            row = plan.stages[i].end_param;
+        }
+        assert_int_equal(sublayer, 16);
+        assert_int_equal(row, plan.params.n_rows);
+        plan_finish(&plan);
+    }
+    free(config);
+}
+
+static void blocks_partition_gives_whole_blocks_where_they_suffice(void **state)
+{
+    (void)state;
+    struct config *config = calloc(1, sizeof *config);
+    const char *const overrides[] = {"model.layers=8", "model.blocks=8"};
+    for (int n_ranks = 1; n_ranks <= 8; n_ranks++) {
+        struct plan plan;
+        make_plan(&plan, config, n_ranks, overrides, 2, NULL);
+        for (int i = 0; i < plan.n_stages; i++) {
+            assert_true(depth_is_border(&plan.depth, plan.stages[i].end));
+        }
+        plan_finish(&plan);
+    }
+    free(config);
+}
+
+static void ranks_that_do_not_fit_are_refused_with_the_launch_line(void **state)
+{
+    (void)state;
+    struct config *config = calloc(1, sizeof *config);
+    struct plan plan;
+    const char *const stages[] = {"pipeline.stages=4"};
+    const char *const list[] = {"pipeline.partition=[8,4,4]"};
+    struct error err = {0};
+    make_plan(&plan, config, 2, stages, 1, &err);
+    assert_int_equal(err.kind, ERROR_LAUNCH);
+    assert_non_null(strstr(err.message, "mpirun -n 4"));
+    err = (struct error){0};
+    make_plan(&plan, config, 2, list, 1, &err);
+    assert_int_equal(err.kind, ERROR_LAUNCH);
+    assert_non_null(strstr(err.message, "mpirun -n 3"));
+    err = (struct error){0};
+    make_plan(&plan, config, 17, NULL, 0, &err);
+    assert_int_equal(err.kind, ERROR_LAUNCH);
+    free(config);
+}
+
+/* What one stage sends is what the next receives, and both hold it. */
+static void cuts_agree_on_both_sides(void **state)
+{
+    (void)state;
+    const char *const kinds[] = {"model.kind=standard", "model.kind=full", "model.kind=block",
+                                 "model.kind=block_full"};
+    struct config *config = calloc(1, sizeof *config);
+    for (int k = 0; k < 4; k++) {
+        for (int n_ranks = 2; n_ranks <= 16; n_ranks++) {
+            struct plan plan;
+            make_plan(&plan, config, n_ranks, &kinds[k], 1, NULL);
+            for (int i = 0; i + 1 < n_ranks; i++) {
+                const struct depth_set *out = &plan.stages[i].outgoing,
+                                       *in = &plan.stages[i + 1].incoming;
+                assert_memory_equal(out, in, sizeof *out);
+                for (int64_t j = 0; j < depth_set_count(out); j++) {
+                    assert_true(stage_value_index(&plan.stages[i], depth_set_id(out, j)) >= 0);
+                    assert_true(stage_value_index(&plan.stages[i + 1], depth_set_id(in, j)) >= 0);
+                }
+            }
+            plan_finish(&plan);
+        }
+    }
+    free(config);
+}
+
+static void memory_is_what_the_table_says(void **state)
+{
+    (void)state;
+    struct config *config = calloc(1, sizeof *config);
+    struct plan plan;
+    make_plan(&plan, config, 2, NULL, 0, NULL);
+    struct memory memory;
+    struct error err = {0};
+    assert_true(memory_init(&memory, &plan, 1, &err));
+    assert_int_equal(memory.arena.used, memory.table.total_bytes);
+    assert_null(memory_buffer(&memory, BUFFER_REPORTS, 0)); /* rank 0 only */
+    const float *gradients = memory_buffer(&memory, BUFFER_GRADIENTS, 0);
+    assert_non_null(gradients);
+    assert_true(memory_slot_bytes(&memory, BUFFER_GRADIENTS) >=
+                (size_t)plan.stages[1].weight_count * 4);
+    memory_finish(&memory);
+    plan_finish(&plan);
+    free(config);
+}
+
+static void sizes_beyond_the_address_space_are_refused(void **state)
+{
+    (void)state;
+    struct config *config = calloc(1, sizeof *config);
+    struct plan plan;
+    const char *const overrides[] = {
+        "model.dim=65536",     "model.ff=65536",     "model.layers=4096",   "model.blocks=4096",
+        "batch.microbatch=64", "batch.sequences=64", "model.seq_len=65536", "model.kind=full"};
+    make_plan(&plan, config, 1, overrides, 8, NULL);
+    struct memory memory;
+    struct error err = {0};
+    assert_false(memory_init(&memory, &plan, 0, &err));
+    assert_true(err.kind == ERROR_CONFIG || err.kind == ERROR_CREATE);
+    memory_finish(&memory);
+    plan_finish(&plan);
+    free(config);
+}
+
+/* design.md: 3 x forward; a hand count for a model of one layer. */
+static void flops_follow_the_stated_formula(void **state)
+{
+    (void)state;
+    struct config *config = calloc(1, sizeof *config);
+    struct plan plan;
+    const char *const overrides[] = {"model.layers=1",   "model.blocks=1",   "model.dim=8",
+                                     "model.heads=2",    "model.kv_heads=1", "model.ff=12",
+                                     "model.seq_len=16", "model.vocab=256"};
+    make_plan(&plan, config, 1, overrides, 8, NULL);
+    const double weights = 8 * 8 + 2 * 4 * 8 + 8 * 8 + 3 * 8 * 12 + 256 * 8;
+    const double pairs = 2 + 2; /* read 1: b_0 and the first output; read 2: b_0 and b_1 */
+    assert_true(plan_flops_per_token(&plan) ==
+                3.0 * (2.0 * weights + 2.0 * 16 * 8 + 4.0 * 8 * pairs));
+    plan_finish(&plan);
+    free(config);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stages_cover_sublayers_and_parameters_once),
+        cmocka_unit_test(blocks_partition_gives_whole_blocks_where_they_suffice),
+        cmocka_unit_test(ranks_that_do_not_fit_are_refused_with_the_launch_line),
+        cmocka_unit_test(cuts_agree_on_both_sides),
+        cmocka_unit_test(memory_is_what_the_table_says),
+        cmocka_unit_test(sizes_beyond_the_address_space_are_refused),
+        cmocka_unit_test(flops_follow_the_stated_formula),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
