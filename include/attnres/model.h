@@ -1,0 +1,78 @@
+/** One stage of the transformer: forward, input gradient (I) and weight gradient (W) of one
+ * microbatch, model.md 2-4.
+ *
+ *  The stage's work is cut into parts, one per sublayer and one for the head, so that the engine
+ * can drive messages between them. A part takes its inputs from the slot's values and leaves its
+ * output there; the engine moves values and their gradients between stages. I and W are the same
+ * functions in every schedule. Nothing here allocates after model_init, communicates or decides.
+ *
+ *  Gradients of values follow three rules, which make their bits independent of cuts: the last
+ * stage zeroes those that the head reads; what a sum is made of starts as a copy of the sum's
+ * gradient; readers add, deepest first. */
+#ifndef ATTNRES_MODEL_H
+#define ATTNRES_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <attnres/kernels.h>
+#include <attnres/plan.h>
+
+struct model {
+    const struct plan *plan;
+    const struct stage *stage;
+    const struct memory *memory;
+    const struct kernels *kernels;
+    int64_t n; /* tokens of a microbatch */
+    struct attention_shape shape;
+    struct depth_read *reads;     /* reads in progress: the open block's on this stage */
+    struct depth_source *sources; /* scratch: one read's sources */
+    float **dsources;             /* scratch: and where their gradients go */
+};
+
+/** Where one microbatch lives, and what the ends of the pipeline know of it. */
+struct model_work {
+    int slot;
+    int gradient_slot;
+    const int32_t *tokens;  /* (n): first stage */
+    const int32_t *targets; /* (n): last stage; -1 does not count */
+    float loss_scale; /* 1 / counted targets of the step; 0: keep the logits, no gradient follows */
+    bool wants_best;  /* fill BUFFER_BEST */
+    double loss;      /* out, last stage: sum of nats over counted targets, in token order */
+};
+
+/** Borrow plan, memory and kernels; fills the rotary table. */
+void model_init(struct model *model, const struct plan *plan, int stage,
+                const struct memory *memory, const struct kernels *kernels);
+void model_finish(struct model *model);
+
+/** Draw all weights of the stage from the seed (model.md 2). */
+void model_draw_weights(const struct model *model, int64_t seed);
+
+/** Sublayers of the stage, and one more for the head on the last stage. */
+int model_part_count(const struct model *model);
+
+/** Before part 0: look up the embedding, or take in the values that arrived. */
+void model_forward_begin(const struct model *model, const struct model_work *work);
+void model_forward_part(const struct model *model, struct model_work *work, int part);
+
+/** Before the deepest part's I; then parts from the deepest up. */
+void model_input_gradient_begin(const struct model *model, const struct model_work *work);
+void model_input_gradient_part(const struct model *model, const struct model_work *work, int part);
+
+/** Parts in any fixed order; here deepest first as well. Part 0 of the first stage includes the
+ * embedding. */
+void model_weight_gradient_part(const struct model *model, const struct model_work *work, int part);
+
+/** A value or its gradient in a slot, by id. (n,C) */
+float *model_value(const struct model *model, int slot, int64_t id);
+float *model_dvalue(const struct model *model, int gradient_slot, int64_t id);
+
+/** The stage's tensors of a row of the parameter table that it owns. */
+float *model_weight(const struct model *model, const struct param *param);
+float *model_gradient(const struct model *model, const struct param *param);
+/** The head's matrix and gradient, tied or not; NULL off the last stage. */
+float *model_head_weight(const struct model *model);
+float *model_head_gradient(const struct model *model);
+
+#endif

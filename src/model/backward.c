@@ -1,0 +1,180 @@
+#include "model_internal.h"
+
+#include <assert.h>
+#include <string.h>
+
+static void copy_dvalue(const struct model *model, int gradient_slot, int64_t to, int64_t from)
+{
+    const size_t bytes = (size_t)(model->n * model->plan->config->model.dim) * sizeof(float);
+    memcpy(model_dvalue(model, gradient_slot, to), model_dvalue(model, gradient_slot, from), bytes);
+}
+
+void model_input_gradient_begin(const struct model *model, const struct model_work *work)
+{
+    if (!model->stage->is_last) {
+        return;
+    }
+    const struct depth_plan *depth = &model->plan->depth;
+    const struct depth_set read_by_head = depth_live(depth, depth->n_sublayers);
+    const size_t bytes = (size_t)(model->n * model->plan->config->model.dim) * sizeof(float);
+    for (int64_t i = 0; i < depth_set_count(&read_by_head); i++) {
+        memset(model_dvalue(model, work->gradient_slot, depth_set_id(&read_by_head, i)), 0, bytes);
+    }
+}
+
+/** The gradients of what a sublayer's output was summed into become its own: every member of a
+ * completed block starts from a copy of db_n, and so does the sum that the output was added to.
+ * Returns dy (n,C). */
+static const float *spread_output(const struct model *model, int gradient_slot, int64_t l)
+{
+    const struct depth_plan *depth = &model->plan->depth;
+    const struct depth_output out = depth_output_of(depth, l);
+    if (out.completes >= 0) {
+        for (int64_t member = depth_block_first(depth, out.completes); member <= l; member++) {
+            copy_dvalue(model, gradient_slot, depth_open_id(depth, member), out.completes);
+        }
+    }
+    if (out.adds_to >= 0) {
+        copy_dvalue(model, gradient_slot, out.adds_to, out.value);
+    }
+    return model_dvalue(model, gradient_slot, out.value);
+}
+
+static void attend_backward(const struct model *model, const struct model_work *work, int64_t l,
+                            float *dnormed, const float *dy)
+{
+    const struct attention_shape *shape = &model->shape;
+    const int64_t n = model->n, C = model->plan->config->model.dim;
+    const int64_t width = C + 2 * shape->n_kv_heads * shape->head_dim,
+                  i = model_sort_index(model, l);
+    const float *qkv = model_row(model, BUFFER_QKV, work->slot, i, n * width);
+    const float *attended = model_row(model, BUFFER_ATTENDED, work->slot, i, n * C);
+    const float *lse = model_row(model, BUFFER_ATTENTION_LSE, work->slot, i, n * shape->n_heads);
+    float *dqkv = model_row(model, BUFFER_DQKV, work->gradient_slot, i, n * width);
+    float *dattended = memory_buffer(model->memory, BUFFER_DINNER, 0);
+    const float *w_qkv = model_weight(model, model_param(model, l, PARAM_Q));
+    const float *w_o = model_weight(model, model_param(model, l, PARAM_O));
+    matmul_input_gradient(dattended, dy, w_o, &(struct matmul_shape){n, C, C}, false);
+    model->kernels->attention_backward(dqkv, dattended, qkv, attended, lse,
+                                       memory_buffer(model->memory, BUFFER_ATTENTION_SCRATCH, 0),
+                                       shape);
+    model->kernels->rope_backward(dqkv, memory_buffer(model->memory, BUFFER_ROPE, 0), shape);
+    matmul_input_gradient(dnormed, dqkv, w_qkv, &(struct matmul_shape){n, C, width}, false);
+}
+
+static void transform_backward(const struct model *model, const struct model_work *work, int64_t l,
+                               float *dnormed, const float *dy)
+{
+    const int64_t n = model->n, C = model->plan->config->model.dim,
+                  F = model->plan->config->model.ff;
+    const int64_t i = model_sort_index(model, l);
+    const float *gate_up = model_row(model, BUFFER_GATE_UP, work->slot, i, n * 2 * F);
+    float *dgate_up = model_row(model, BUFFER_DGATE_UP, work->gradient_slot, i, n * 2 * F);
+    float *dactivated = memory_buffer(model->memory, BUFFER_DINNER, 0);
+    const float *w_gate_up = model_weight(model, model_param(model, l, PARAM_GATE));
+    const float *w_down = model_weight(model, model_param(model, l, PARAM_DOWN));
+    matmul_input_gradient(dactivated, dy, w_down, &(struct matmul_shape){n, F, C}, false);
+    model->kernels->swiglu_backward(dgate_up, dactivated, gate_up, n, F);
+    matmul_input_gradient(dnormed, dgate_up, w_gate_up, &(struct matmul_shape){n, C, 2 * F}, false);
+}
+
+static void normalise_backward(const struct model *model, const struct model_work *work, int part,
+                               float *dh, const float *dnormed)
+{
+    const struct param *gain = model_param(model, model_part_sublayer(model, part), PARAM_GAIN);
+    model->kernels->rmsnorm_backward(
+        dh, model_gradient(model, gain), dnormed, model_hidden(model, work->slot, part),
+        model_weight(model, gain), model_row(model, BUFFER_RSTD, work->slot, part, model->n),
+        memory_buffer(model->memory, BUFFER_PARTIALS, 0), model->n, model->plan->config->model.dim);
+}
+
+/** Through the norm and the read of a part, into the gradients of the read's sources. */
+static void read_backward(const struct model *model, const struct model_work *work, int part,
+                          const float *dnormed)
+{
+    const int64_t l = model_part_sublayer(model, part), C = model->plan->config->model.dim;
+    const struct depth_set set = depth_live(&model->plan->depth, l);
+    const int64_t n_sources = model_deep_sources(model, part);
+    if (n_sources == 0) { /* a read with one source returns it */
+        float *dv = model_dvalue(model, work->gradient_slot, depth_set_id(&set, 0));
+        normalise_backward(model, work, part, dv, dnormed);
+        return;
+    }
+    float *dh = memory_buffer(model->memory, BUFFER_DHIDDEN, 0);
+    memset(dh, 0, (size_t)(model->n * C) * sizeof(float));
+    normalise_backward(model, work, part, dh, dnormed);
+    model_fill_sources(model, work->slot, l, 0, n_sources);
+    for (int64_t i = 0; i < n_sources; i++) {
+        model->dsources[i] = model_dvalue(model, work->gradient_slot, depth_set_id(&set, i));
+    }
+    struct depth_read read = model_read(model, work->slot, part);
+    read.n_seen = n_sources;
+    model->kernels->depth_read_backward(
+        model->dsources, model_gradient(model, model_param(model, l, PARAM_READ)), dh, &read,
+        model->sources, n_sources, memory_buffer(model->memory, BUFFER_PARTIALS, 0), model->n, C);
+}
+
+void model_input_gradient_part(const struct model *model, const struct model_work *work, int part)
+{
+    assert(part >= 0 && part < model_part_count(model));
+    float *dnormed = memory_buffer(model->memory, BUFFER_DNORMED, 0);
+    const int64_t l = model_part_sublayer(model, part);
+    if (model_part_is_head(model, part)) {
+        const struct model_config *config = &model->plan->config->model;
+        const float *dlogits = memory_buffer(model->memory, BUFFER_LOGITS, work->slot);
+        matmul_input_gradient(dnormed, dlogits, model_head_weight(model),
+                              &(struct matmul_shape){model->n, config->dim, config->vocab}, false);
+    } else {
+        const float *dy = spread_output(model, work->gradient_slot, l);
+        if (l % 2 == 0) {
+            attend_backward(model, work, l, dnormed, dy);
+        } else {
+            transform_backward(model, work, l, dnormed, dy);
+        }
+    }
+    read_backward(model, work, part, dnormed);
+}
+
+/** The weight gradients of the two matrix products of a sublayer: into it and out of it. */
+static void sublayer_weight_gradient(const struct model *model, const struct model_work *work,
+                                     int part)
+{
+    const struct model_config *config = &model->plan->config->model;
+    const int64_t n = model->n, C = config->dim, l = model_part_sublayer(model, part);
+    const bool is_attention = l % 2 == 0;
+    const int64_t inner = is_attention ? C : config->ff, i = model_sort_index(model, l);
+    const int64_t width =
+        is_attention ? C + 2 * model->shape.n_kv_heads * model->shape.head_dim : 2 * inner;
+    const float *normed = model_row(model, BUFFER_NORMED, work->slot, part, n * C);
+    const float *middle = model_row(model, is_attention ? BUFFER_ATTENDED : BUFFER_ACTIVATED,
+                                    work->slot, i, n * inner);
+    const float *dwide = model_row(model, is_attention ? BUFFER_DQKV : BUFFER_DGATE_UP,
+                                   work->gradient_slot, i, n * width);
+    const struct depth_output out = depth_output_of(&model->plan->depth, l);
+    const float *dy = model_dvalue(model, work->gradient_slot, out.value);
+    float *dw_in =
+        model_gradient(model, model_param(model, l, is_attention ? PARAM_Q : PARAM_GATE));
+    float *dw_out =
+        model_gradient(model, model_param(model, l, is_attention ? PARAM_O : PARAM_DOWN));
+    matmul_weight_gradient(dw_out, dy, middle, &(struct matmul_shape){n, inner, C});
+    matmul_weight_gradient(dw_in, dwide, normed, &(struct matmul_shape){n, C, width});
+}
+
+void model_weight_gradient_part(const struct model *model, const struct model_work *work, int part)
+{
+    const struct model_config *config = &model->plan->config->model;
+    if (model_part_is_head(model, part)) {
+        const float *normed =
+            model_row(model, BUFFER_NORMED, work->slot, part, model->n * config->dim);
+        const float *dlogits = memory_buffer(model->memory, BUFFER_LOGITS, work->slot);
+        matmul_weight_gradient(model_head_gradient(model), dlogits, normed,
+                               &(struct matmul_shape){model->n, config->dim, config->vocab});
+    } else {
+        sublayer_weight_gradient(model, work, part);
+    }
+    if (part == 0 && model->stage->is_first) {
+        model->kernels->embed_backward(
+            model_gradient(model, model_param(model, -1, PARAM_EMBEDDING)),
+            model_dvalue(model, work->gradient_slot, 0), work->tokens, model->n, config->dim);
+    }
+}

@@ -1,0 +1,187 @@
+#include "model_internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+int model_part_count(const struct model *model)
+{
+    return (int)model->stage->n_reads;
+}
+
+int64_t model_part_sublayer(const struct model *model, int part)
+{
+    return model->stage->first + part;
+}
+
+bool model_part_is_head(const struct model *model, int part)
+{
+    return model_part_sublayer(model, part) == model->plan->depth.n_sublayers;
+}
+
+float *model_row(const struct model *model, enum buffer_id id, int slot, int64_t index,
+                 int64_t row_count)
+{
+    float *base = memory_buffer(model->memory, id, slot);
+    return base + index * row_count;
+}
+
+int64_t model_sort_index(const struct model *model, int64_t l)
+{
+    const int64_t first = model->stage->first;
+    return l % 2 == 0 ? l / 2 - (first + 1) / 2 : l / 2 - first / 2;
+}
+
+int64_t model_deep_sources(const struct model *model, int part)
+{
+    return model->stage->score_offset[part + 1] - model->stage->score_offset[part];
+}
+
+/** Place of a part's read among the stage's reads of more than one source. Only the very first read
+ * of the model, and all of `standard`, have one. */
+static int64_t deep_index(const struct model *model, int part)
+{
+    return model->stage->n_deep_reads == model->stage->n_reads ? part : part - 1;
+}
+
+float *model_value(const struct model *model, int slot, int64_t id)
+{
+    const int64_t index = stage_value_index(model->stage, id);
+    assert(index >= 0 && "the stage holds this value");
+    return model_row(model, BUFFER_VALUES, slot, index, model->n * model->plan->config->model.dim);
+}
+
+float *model_dvalue(const struct model *model, int gradient_slot, int64_t id)
+{
+    const int64_t index = stage_value_index(model->stage, id);
+    assert(index >= 0 && "the stage holds this value");
+    return model_row(model, BUFFER_DVALUES, gradient_slot, index,
+                     model->n * model->plan->config->model.dim);
+}
+
+float *model_hidden(const struct model *model, int slot, int part)
+{
+    if (model_deep_sources(model, part) > 0) {
+        return model_row(model, BUFFER_HIDDEN, slot, deep_index(model, part),
+                         model->n * model->plan->config->model.dim);
+    }
+    const struct depth_set sources =
+        depth_live(&model->plan->depth, model_part_sublayer(model, part));
+    return model_value(model, slot, depth_set_id(&sources, 0));
+}
+
+const struct param *model_param(const struct model *model, int64_t l, enum param_role role)
+{
+    const struct param *param = params_find(&model->plan->params, l, role);
+    assert(param != NULL);
+    return param;
+}
+
+struct depth_read model_read(const struct model *model, int slot, int part)
+{
+    const int64_t deep = deep_index(model, part);
+    const struct param *param = model_param(model, model_part_sublayer(model, part), PARAM_READ);
+    const float *weight = model_weight(model, param);
+    const bool is_static = model->plan->config->model.read == READ_STATIC;
+    return (struct depth_read){
+        .o = model_hidden(model, slot, part),
+        .m = model_row(model, BUFFER_READ_LSE, slot, deep, model->n),
+        .d = model_row(model, BUFFER_DENOMINATOR, 0, deep, model->n),
+        .s = model_row(model, BUFFER_SCORES, slot, model->stage->score_offset[part], model->n),
+        .w = is_static ? NULL : weight,
+        .logits = is_static ? weight : NULL,
+    };
+}
+
+void model_fill_sources(const struct model *model, int slot, int64_t l, int64_t from, int64_t end)
+{
+    const struct depth_set set = depth_live(&model->plan->depth, l);
+    for (int64_t i = from; i < end; i++) {
+        const int64_t id = depth_set_id(&set, i);
+        const int64_t index = stage_value_index(model->stage, id);
+        model->sources[i - from] = (struct depth_source){
+            .v = model_value(model, slot, id),
+            .r = model_row(model, BUFFER_INVERSE_RMS, slot, index, model->n),
+        };
+    }
+}
+
+float *model_weight(const struct model *model, const struct param *param)
+{
+    return memory_tensor(model->memory, model->plan, model->stage, param, BUFFER_WEIGHTS);
+}
+
+float *model_gradient(const struct model *model, const struct param *param)
+{
+    return memory_tensor(model->memory, model->plan, model->stage, param, BUFFER_GRADIENTS);
+}
+
+float *model_head_weight(const struct model *model)
+{
+    if (!model->stage->is_last) {
+        return NULL;
+    }
+    if (!model->plan->config->model.tied) {
+        return model_weight(model, model_param(model, model->plan->depth.n_sublayers, PARAM_HEAD));
+    }
+    return model->stage->is_first ? model_weight(model, model_param(model, -1, PARAM_EMBEDDING))
+                                  : memory_buffer(model->memory, BUFFER_HEAD_WEIGHT, 0);
+}
+
+float *model_head_gradient(const struct model *model)
+{
+    if (!model->stage->is_last) {
+        return NULL;
+    }
+    return model->plan->config->model.tied
+               ? memory_buffer(model->memory, BUFFER_HEAD_GRADIENT, 0)
+               : model_gradient(model,
+                                model_param(model, model->plan->depth.n_sublayers, PARAM_HEAD));
+}
+
+static void *allocate(size_t count, size_t size)
+{
+    void *memory = calloc(count, size);
+    assert(memory != NULL && "a few bytes at start-up");
+    return memory;
+}
+
+void model_init(struct model *model, const struct plan *plan, int stage,
+                const struct memory *memory, const struct kernels *kernels)
+{
+    const struct model_config *config = &plan->config->model;
+    const int64_t T = config->seq_len, D = config->dim / config->n_heads;
+    *model = (struct model){
+        .plan = plan,
+        .stage = &plan->stages[stage],
+        .memory = memory,
+        .kernels = kernels,
+        .n = plan->microbatch_tokens,
+        .shape = {plan->microbatch_tokens / T, T, config->n_heads, config->n_kv_heads, D}};
+    model->reads = allocate((size_t)model->stage->n_reads, sizeof *model->reads);
+    model->sources = allocate((size_t)model->stage->n_values, sizeof *model->sources);
+    model->dsources = allocate((size_t)model->stage->n_values, sizeof *model->dsources);
+    float *rope = memory_buffer(memory, BUFFER_ROPE, 0);
+    if (rope != NULL) {
+        kernels_rope_table(rope, T, D);
+    }
+}
+
+void model_finish(struct model *model)
+{
+    free(model->reads);
+    free(model->sources);
+    free(model->dsources);
+    *model = (struct model){0};
+}
+
+void model_draw_weights(const struct model *model, int64_t seed)
+{
+    const struct stage *stage = model->stage;
+    const struct params *params = &model->plan->params;
+    for (int64_t i = stage->first_param; i < stage->end_param; i++) {
+        params_draw(&params->rows[i], seed, model_weight(model, &params->rows[i]));
+    }
+    if (model->plan->config->model.tied && stage->is_last && !stage->is_first) {
+        params_draw(model_param(model, -1, PARAM_EMBEDDING), seed, model_head_weight(model));
+    }
+}

@@ -1,0 +1,32 @@
+/** What forward.c and backward.c share: where a part's tensors lie. */
+#ifndef ATTNRES_MODEL_INTERNAL_H
+#define ATTNRES_MODEL_INTERNAL_H
+
+#include <attnres/model.h>
+
+/** The sublayer in front of which a part's read stands; L for the head. */
+int64_t model_part_sublayer(const struct model *model, int part);
+bool model_part_is_head(const struct model *model, int part);
+
+/** Row `index` of a per-slot buffer whose rows have `row_count` floats. */
+float *model_row(const struct model *model, enum buffer_id id, int slot, int64_t index,
+                 int64_t row_count);
+
+/** The i-th attention or MLP sublayer of the stage that sublayer l is. */
+int64_t model_sort_index(const struct model *model, int64_t l);
+
+/** Sources of a part's read; 0 if the read has one source and returns it. */
+int64_t model_deep_sources(const struct model *model, int part);
+
+/** The read's result h (n,C) in a slot. */
+float *model_hidden(const struct model *model, int slot, int part);
+
+/** A part's read as the kernels take it, with nothing seen yet. */
+struct depth_read model_read(const struct model *model, int slot, int part);
+
+/** Fill model->sources with the sources [from, end) of read l. */
+void model_fill_sources(const struct model *model, int slot, int64_t l, int64_t from, int64_t end);
+
+const struct param *model_param(const struct model *model, int64_t l, enum param_role role);
+
+#endif
