@@ -1,0 +1,88 @@
+#include <attnres/optim.h>
+
+#include <math.h>
+
+static const double PI = 3.14159265358979323846;
+
+/** Share of the peak rate after warm-up; p runs from 0 to 1 over the steps behind it. */
+static double decay_factor(const struct optim_config *config, int64_t n_steps, int64_t s)
+{
+    const double m = config->min_lr_ratio;
+    switch (config->schedule) {
+    case LR_COSINE: {
+        const double span = (double)(n_steps - config->warmup_steps);
+        double p = span > 0.0 ? (double)(s - config->warmup_steps) / span : 1.0;
+        p = p < 0.0 ? 0.0 : (p > 1.0 ? 1.0 : p);
+        return m + (1.0 - m) * (1.0 + cos(PI * p)) / 2.0;
+    }
+    case LR_WSD: {
+        const double cooldown = round(config->cooldown_ratio * (double)n_steps);
+        const double start = (double)n_steps - cooldown;
+        if ((double)s < start || cooldown <= 0.0) {
+            return 1.0;
+        }
+        const double p = ((double)s - start) / cooldown;
+        return m + (1.0 - m) * (1.0 - sqrt(p < 1.0 ? p : 1.0));
+    }
+    case LR_CONSTANT:
+        break;
+    }
+    return 1.0;
+}
+
+double optim_lr(const struct optim_config *config, int64_t n_steps, int64_t s)
+{
+    double warmup = 1.0;
+    if (config->warmup_steps > 0 && s + 1 < config->warmup_steps) {
+        warmup = (double)(s + 1) / (double)config->warmup_steps;
+    }
+    return config->lr * warmup * decay_factor(config, n_steps, s);
+}
+
+static float *tensor(const struct optim *optim, const struct param *param, enum buffer_id id)
+{
+    return memory_tensor(optim->memory, optim->plan, optim->stage, param, id);
+}
+
+void optim_squares(const struct optim *optim, double *squares)
+{
+    const struct stage *stage = optim->stage;
+    double *chunks = memory_buffer(optim->memory, BUFFER_CHUNK_SUMS, 0);
+    for (int64_t i = stage->first_param; i < stage->end_param; i++) {
+        const struct param *param = &optim->plan->params.rows[i];
+        squares[i - stage->first_param] = optim->kernels->sum_squares(
+            tensor(optim, param, BUFFER_GRADIENTS), chunks, param->count);
+    }
+}
+
+double optim_clip_factor(const struct optim_config *config, double norm)
+{
+    if (config->clip <= 0.0) {
+        return 1.0;
+    }
+    const double factor = config->clip / (norm + 1e-6);
+    return factor < 1.0 ? factor : 1.0;
+}
+
+void optim_update(const struct optim *optim, const struct optim_config *config, double lr,
+                  double clip_factor, int64_t n_updates)
+{
+    const struct stage *stage = optim->stage;
+    struct adamw_step step = {
+        .lr = (float)lr,
+        .beta1 = (float)config->beta1,
+        .beta2 = (float)config->beta2,
+        .eps = (float)config->eps,
+        .correction1 = (float)(1.0 - pow(config->beta1, (double)n_updates)),
+        .correction2_root = (float)sqrt(1.0 - pow(config->beta2, (double)n_updates)),
+        .gradient_scale = (float)clip_factor,
+    };
+    for (int64_t i = stage->first_param; i < stage->end_param; i++) {
+        const struct param *param = &optim->plan->params.rows[i];
+        step.weight_decay = param->decays ? (float)config->weight_decay : 0.0F;
+        optim->kernels->adamw(tensor(optim, param, BUFFER_WEIGHTS),
+                              tensor(optim, param, BUFFER_EXP_AVG),
+                              tensor(optim, param, BUFFER_EXP_AVG_SQ),
+                              tensor(optim, param, BUFFER_GRADIENTS), &step, param->count);
+    }
+}
