@@ -7,8 +7,10 @@
 #ifndef ATTNRES_COLLECTIVE_H
 #define ATTNRES_COLLECTIVE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
+#include <attnres/error.h>
 #include <attnres/transport.h>
 
 /** Ranks first ... first + size - 1. */
@@ -31,5 +33,10 @@ void collective_sum_f32(struct transport *t, struct collective_group group, floa
                         float *scratch);
 void collective_sum_f64(struct transport *t, struct collective_group group, double *x, size_t n,
                         double *scratch);
+
+/** Whether all ranks succeeded so far. If not, every rank returns false with the error kind of the
+ * lowest rank that failed, and only that rank keeps its message, so that a failure is told once.
+ * err must not be NULL. Collective over all ranks. */
+bool collective_agree(struct transport *t, bool ok, struct error *err);
 
 #endif
