@@ -1,0 +1,87 @@
+/** The engine carries out one rank's schedule, one action after another. It decides nothing and
+ * allocates nothing after engine_init.
+ *
+ *  A program counter and one switch: engine_advance performs one action or says that it must wait.
+ * Receives are posted ahead, as many as the schedule's channel depth; a send waits only for its own
+ * buffer. Counters of messages run on from schedule to schedule, so that forward passes of an
+ * evaluation follow each other down the pipeline without waiting. */
+#ifndef ATTNRES_ENGINE_H
+#define ATTNRES_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <attnres/model.h>
+#include <attnres/plan.h>
+#include <attnres/transport.h>
+
+enum { ENGINE_MAX_DEPTH = 64 };
+
+enum engine_state { ENGINE_DONE, ENGINE_WORKED, ENGINE_WAITING };
+
+/** One direction to one neighbour. */
+struct engine_link {
+    int peer; /* rank; -1: no neighbour */
+    enum transport_channel channel;
+    enum buffer_id buffer;
+    const struct depth_set *set; /* values of a message, or values whose gradients it carries */
+    int64_t n_expected;          /* receiving: messages that the schedules so far bring */
+    int64_t n_posted;
+    int64_t n_done; /* receiving: taken out of their buffers */
+    struct transport_request requests[ENGINE_MAX_DEPTH];
+};
+
+/** The batch that a schedule works on. Memory stays with the caller until the schedule is done. */
+struct engine_batch {
+    const int32_t *tokens;  /* (M, n): first stage */
+    const int32_t *targets; /* (M, n): last stage */
+    float loss_scale;       /* see model_work */
+    bool wants_best;        /* for schedules of one microbatch */
+    double *losses;         /* (M), last stage: nats of each microbatch; may be NULL elsewhere */
+};
+
+/** What a rank's time went to; sums since engine_init. */
+struct engine_times {
+    double forward_s, input_gradient_s, weight_gradient_s, wait_s, pack_s;
+    int64_t bytes_sent;
+};
+
+struct engine {
+    const struct plan *plan;
+    const struct model *model;
+    const struct memory *memory;
+    struct transport *transport;
+    int rank;
+    int depth; /* buffers per link */
+    const struct schedule *schedule;
+    int64_t counter, end; /* next action, and one behind the last */
+    int64_t round;        /* schedules begun; identifies messages */
+    struct engine_batch batch;
+    struct engine_link values_in, values_out, gradients_in, gradients_out;
+    struct transport_request *pending; /* what ENGINE_WAITING waits for */
+    float **tensors;                   /* scratch: tensors of one message */
+    struct engine_times times;
+};
+
+/** Borrow everything. The rank is the transport's; its stage is the one of the same number. */
+void engine_init(struct engine *engine, const struct plan *plan, const struct model *model,
+                 const struct memory *memory, struct transport *transport);
+void engine_finish(struct engine *engine);
+
+/** Start a schedule: collective in the sense that every rank begins the same schedules in the same
+ * order. */
+void engine_begin(struct engine *engine, const struct schedule *schedule,
+                  const struct engine_batch *batch);
+
+/** Perform one action, or report that the next one must wait for engine->pending, or that all are
+ * done. */
+enum engine_state engine_advance(struct engine *engine);
+
+/** engine_begin, then advance to the end, waiting where needed. */
+void engine_run(struct engine *engine, const struct schedule *schedule,
+                const struct engine_batch *batch);
+
+/** Wait until everything sent has left its buffer. */
+void engine_drain(struct engine *engine);
+
+#endif
