@@ -1,0 +1,31 @@
+/** What writing and reading share: names, and the record that a rank hands to rank 0 for the
+ * manifest. */
+#ifndef ATTNRES_CHECKPOINT_INTERNAL_H
+#define ATTNRES_CHECKPOINT_INTERNAL_H
+
+#include <attnres/checkpoint.h>
+
+/** The kinds of tensor per parameter row, and of file per rank. */
+enum tensor_kind { TENSOR_WEIGHT, TENSOR_EXP_AVG, TENSOR_EXP_AVG_SQ, TENSOR_KINDS };
+enum file_kind { FILE_MODEL, FILE_OPTIM, FILE_KINDS };
+
+enum { CHECKPOINT_FORMAT = 1, TENSOR_NAME_BYTES = PARAM_NAME_BYTES + 16, FILE_NAME_BYTES = 64 };
+
+/** Head of a rank's record; behind it come TENSOR_KINDS CRCs per row of the stage. */
+struct save_record {
+    int64_t header_bytes[FILE_KINDS]; /* the safetensors header with its length field */
+    int64_t file_bytes[FILE_KINDS];
+};
+
+void checkpoint_file_name(char *out, enum file_kind kind, int rank);
+void checkpoint_tensor_name(char *out, const struct param *param, enum tensor_kind kind);
+enum file_kind checkpoint_tensor_file(enum tensor_kind kind);
+/** The stage's memory of a tensor. */
+float *checkpoint_tensor(const struct model *model, const struct param *param,
+                         enum tensor_kind kind);
+/** Offset of a tensor in its file, header excluded: tensors stand in table order, kinds of a file
+ * inside a row. */
+int64_t checkpoint_data_offset(const struct params *params, const struct stage *stage, int64_t row,
+                               enum tensor_kind kind);
+
+#endif

@@ -1,0 +1,60 @@
+#include "checkpoint_internal.h"
+
+#include <stdio.h>
+
+#include <attnres/rng.h>
+
+void checkpoint_file_name(char *out, enum file_kind kind, int rank)
+{
+    snprintf(out, FILE_NAME_BYTES, "%s-%05d.safetensors", kind == FILE_MODEL ? "model" : "optim",
+             rank + 1);
+}
+
+void checkpoint_tensor_name(char *out, const struct param *param, enum tensor_kind kind)
+{
+    static const char *const TAILS[TENSOR_KINDS] = {"", ".exp_avg", ".exp_avg_sq"};
+    snprintf(out, TENSOR_NAME_BYTES, "%s%s", param->name, TAILS[kind]);
+}
+
+enum file_kind checkpoint_tensor_file(enum tensor_kind kind)
+{
+    return kind == TENSOR_WEIGHT ? FILE_MODEL : FILE_OPTIM;
+}
+
+float *checkpoint_tensor(const struct model *model, const struct param *param,
+                         enum tensor_kind kind)
+{
+    static const enum buffer_id BUFFERS[TENSOR_KINDS] = {BUFFER_WEIGHTS, BUFFER_EXP_AVG,
+                                                         BUFFER_EXP_AVG_SQ};
+    return memory_tensor(model->memory, model->plan, model->stage, param, BUFFERS[kind]);
+}
+
+int64_t checkpoint_data_offset(const struct params *params, const struct stage *stage, int64_t row,
+                               enum tensor_kind kind)
+{
+    const int64_t per_row = kind == TENSOR_WEIGHT ? 1 : 2;
+    int64_t count = 0;
+    for (int64_t i = stage->first_param; i < row; i++) {
+        count += per_row * params->rows[i].count;
+    }
+    count += kind == TENSOR_EXP_AVG_SQ ? params->rows[row].count : 0;
+    return count * (int64_t)sizeof(float);
+}
+
+uint64_t checkpoint_hash_combine(uint64_t hash, uint64_t row_hash)
+{
+    return rng_at(hash, row_hash);
+}
+
+uint64_t checkpoint_hash_tensor(const float *values, int64_t count)
+{
+    uint64_t hash = (uint64_t)count;
+    for (int64_t i = 0; i < count; i++) {
+        union {
+            float f;
+            uint32_t bits;
+        } word = {.f = values[i]};
+        hash = rng_at(hash, word.bits);
+    }
+    return hash;
+}

@@ -1,0 +1,280 @@
+#include "checkpoint_internal.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <attnres/zip.h>
+
+/** A manifest is text about tensors; even the largest model's stays below this. */
+static const size_t MAX_MANIFEST_BYTES = (size_t)64 << 20;
+
+bool checkpoint_step_path(char *out, const char *run_path, int64_t step, struct error *err)
+{
+    char name[64], parent[FILE_PATH_BYTES];
+    snprintf(name, sizeof name, "step-%08" PRId64, step);
+    return file_join(parent, run_path, "checkpoints", err) && file_join(out, parent, name, err);
+}
+
+struct listing {
+    int64_t *steps;
+    int n, capacity;
+};
+
+/** Keep the newest `capacity` steps, in descending order. */
+static bool note_step(void *user, const char *name)
+{
+    struct listing *list = user;
+    if (strncmp(name, "step-", 5) != 0 || strspn(name + 5, "0123456789") != strlen(name + 5) ||
+        strlen(name) < 13 || strlen(name) > 22) {
+        return true;
+    }
+    const int64_t step = strtoll(name + 5, NULL, 10);
+    int at = list->n;
+    while (at > 0 && list->steps[at - 1] < step) {
+        at--;
+    }
+    if (at == list->capacity) {
+        return true;
+    }
+    const int n_moved = (list->n < list->capacity ? list->n : list->capacity - 1) - at;
+    memmove(&list->steps[at + 1], &list->steps[at], (size_t)n_moved * sizeof list->steps[0]);
+    list->steps[at] = step;
+    list->n += list->n < list->capacity;
+    return true;
+}
+
+int checkpoint_list(int64_t *steps, int capacity, const char *run_path)
+{
+    char parent[FILE_PATH_BYTES];
+    struct listing list = {.steps = steps, .capacity = capacity};
+    if (!file_join(parent, run_path, "checkpoints", NULL) ||
+        !file_list(parent, note_step, &list, NULL)) {
+        return 0;
+    }
+    return list.n;
+}
+
+bool checkpoint_find(char *out, const char *path, struct error *err)
+{
+    char manifest[FILE_PATH_BYTES];
+    if (!file_exists(path)) {
+        return error_set(err, ERROR_NO_INPUT, "%s: no such checkpoint or run folder", path);
+    }
+    if (!file_join(manifest, path, "manifest.json", err)) {
+        return false;
+    }
+    if (file_exists(manifest)) {
+        snprintf(out, FILE_PATH_BYTES, "%s", path);
+        return true;
+    }
+    int64_t newest = 0;
+    if (checkpoint_list(&newest, 1, path) == 0) {
+        return error_set(err, ERROR_NO_INPUT,
+                         "%s: neither a checkpoint (manifest.json) nor a run folder with one "
+                         "(checkpoints/step-*)",
+                         path);
+    }
+    return checkpoint_step_path(out, path, newest, err);
+}
+
+/** The last line must be the CRC-32 of everything before it. */
+static bool check_last_line(const struct file_bytes *file, const char *path, struct error *err)
+{
+    const char *text = (const char *)file->bytes;
+    size_t start = file->length > 0 ? file->length - 1 : 0;
+    while (start > 0 && text[start - 1] != '\n') {
+        start--;
+    }
+    char expected[64];
+    snprintf(expected, sizeof expected, "\"crc32\":\"%08" PRIx32 "\"}\n",
+             zip_crc32(0, text, start));
+    const size_t length = strlen(expected);
+    if (file->length - start != length || memcmp(text + start, expected, length) != 0) {
+        return error_set(err, ERROR_DATA,
+                         "%s: damaged: its last line is not the checksum of what stands before",
+                         path);
+    }
+    return true;
+}
+
+static bool read_int(int64_t *out, const struct json_value *root, const char *key, int64_t least,
+                     const char *path, struct error *err)
+{
+    int64_t value = 0;
+    if (!json_as_int(json_get(root, key), &value) || value < least) {
+        return error_set(err, ERROR_DATA, "%s: %s is missing or out of range", path, key);
+    }
+    *out = value;
+    return true;
+}
+
+static bool read_state(struct checkpoint *c, const char *path, struct error *err)
+{
+    const struct json_value *root = c->manifest.root, *position = json_get(root, "data_position");
+    struct checkpoint_state *s = &c->state;
+    int64_t format = 0;
+    if (!read_int(&format, root, "format", 0, path, err)) {
+        return false;
+    }
+    if (format != CHECKPOINT_FORMAT) {
+        return error_set(err, ERROR_DATA, "%s: format %" PRId64 "; this version reads %d", path,
+                         format, CHECKPOINT_FORMAT);
+    }
+    if (!read_int(&s->step, root, "step", 0, path, err) ||
+        !read_int(&s->n_updates, root, "updates", 0, path, err) ||
+        !read_int(&s->n_skips_in_a_row, json_get(root, "guard"), "skips_in_a_row", 0, path, err) ||
+        !read_int(&s->data_tokens, root, "data_tokens", -1, path, err) ||
+        !read_int(&s->tokens, root, "tokens", 0, path, err)) {
+        return false;
+    }
+    if (!json_as_int(json_at(position, 0), &s->position.major) || s->position.major < 0 ||
+        !json_as_int(json_at(position, 1), &s->position.minor) || s->position.minor < 0) {
+        return error_set(err, ERROR_DATA, "%s: data_position is missing or out of range", path);
+    }
+    c->config_text = json_as_text(json_get(root, "config"));
+    if (!json_as_real(json_get(root, "time_s"), &s->time_s) || c->config_text == NULL) {
+        return error_set(err, ERROR_DATA, "%s: time_s or config is missing", path);
+    }
+    return true;
+}
+
+bool checkpoint_open(struct checkpoint *c, const char *step_path, struct error *err)
+{
+    *c = (struct checkpoint){0};
+    snprintf(c->path, sizeof c->path, "%s", step_path);
+    char path[FILE_PATH_BYTES];
+    struct file_bytes file = {0};
+    if (!file_join(path, step_path, "manifest.json", err) ||
+        !file_read(&file, path, MAX_MANIFEST_BYTES, err)) {
+        return false;
+    }
+    const bool ok = check_last_line(&file, path, err) &&
+                    json_parse(&c->manifest, (const char *)file.bytes, file.length, path, err) &&
+                    read_state(c, path, err);
+    file_bytes_finish(&file);
+    if (!ok) {
+        checkpoint_close(c);
+    }
+    return ok;
+}
+
+void checkpoint_close(struct checkpoint *c)
+{
+    json_document_finish(&c->manifest);
+    *c = (struct checkpoint){0};
+}
+
+/** Where the manifest says a tensor is. */
+struct location {
+    char file[FILE_NAME_BYTES];
+    int64_t offset, file_bytes;
+    uint32_t crc;
+};
+
+static bool is_plain_name(const char *name)
+{
+    const size_t length = strlen(name);
+    return length > 0 && length < FILE_NAME_BYTES && name[0] != '.' &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") == length;
+}
+
+static bool read_crc(uint32_t *crc, const char *text)
+{
+    if (text == NULL || strlen(text) != 8 || strspn(text, "0123456789abcdef") != 8) {
+        return false;
+    }
+    *crc = (uint32_t)strtoul(text, NULL, 16);
+    return true;
+}
+
+static bool read_location(struct location *l, const struct checkpoint *c,
+                          const struct json_value *entry, const char *name, struct error *err)
+{
+    const char *file = json_as_text(json_get(entry, "file"));
+    if (file == NULL || !is_plain_name(file) ||
+        !json_as_int(json_get(entry, "offset"), &l->offset) || l->offset < 8 ||
+        !read_crc(&l->crc, json_as_text(json_get(entry, "crc32"))) ||
+        !json_as_int(json_get(json_get(c->manifest.root, "files"), file), &l->file_bytes)) {
+        return error_set(err, ERROR_DATA,
+                         "%s/manifest.json: the entry of %s is missing or not valid", c->path,
+                         name);
+    }
+    snprintf(l->file, sizeof l->file, "%s", file);
+    return true;
+}
+
+/** A file of the checkpoint that stays open while tensors of it are read. */
+struct open_file {
+    char name[FILE_NAME_BYTES];
+    struct file_reader reader;
+};
+
+static bool switch_file(struct open_file *f, const struct checkpoint *c, const struct location *l,
+                        struct error *err)
+{
+    if (f->reader.fd >= 0 && strcmp(f->name, l->file) == 0) {
+        return true;
+    }
+    file_reader_close(&f->reader);
+    f->reader.fd = -1;
+    char path[FILE_PATH_BYTES];
+    if (!file_join(path, c->path, l->file, err) || !file_reader_open(&f->reader, path, err)) {
+        return false;
+    }
+    snprintf(f->name, sizeof f->name, "%s", l->file);
+    if (f->reader.length != l->file_bytes) {
+        return error_set(err, ERROR_DATA, "%s: has %" PRId64 " bytes, the manifest says %" PRId64,
+                         path, f->reader.length, l->file_bytes);
+    }
+    return true;
+}
+
+static bool load_tensor(struct open_file *f, const struct checkpoint *c, const char *name,
+                        float *out, int64_t count, struct error *err)
+{
+    struct location l;
+    const struct json_value *entry = json_get(json_get(c->manifest.root, "tensors"), name);
+    const int64_t bytes = count * 4;
+    if (!read_location(&l, c, entry, name, err) || !switch_file(f, c, &l, err)) {
+        return false;
+    }
+    if (l.offset > f->reader.length - bytes) {
+        return error_set(err, ERROR_DATA, "%s/%s: ends before %s does", c->path, l.file, name);
+    }
+    if (!file_reader_read(&f->reader, l.offset, out, (size_t)bytes, err)) {
+        return false;
+    }
+    if (zip_crc32(0, out, (size_t)bytes) != l.crc) {
+        return error_set(err, ERROR_DATA, "%s/%s: %s is damaged (its CRC-32 differs)", c->path,
+                         l.file, name);
+    }
+    return true;
+}
+
+bool checkpoint_load(const struct checkpoint *c, const struct model *model, bool with_moments,
+                     struct error *err)
+{
+    const struct params *params = &model->plan->params;
+    const struct stage *stage = model->stage;
+    struct open_file f = {.reader = {.fd = -1}};
+    bool ok = true;
+    for (int64_t i = stage->first_param; ok && i < stage->end_param; i++) {
+        const struct param *param = &params->rows[i];
+        for (enum tensor_kind kind = 0; ok && kind < (with_moments ? TENSOR_KINDS : TENSOR_EXP_AVG);
+             kind++) {
+            char name[TENSOR_NAME_BYTES];
+            checkpoint_tensor_name(name, param, kind);
+            ok = load_tensor(&f, c, name, checkpoint_tensor(model, param, kind), param->count, err);
+        }
+    }
+    if (ok && model->plan->config->model.tied && stage->is_last && !stage->is_first) {
+        const struct param *embedding = params_find(params, -1, PARAM_EMBEDDING);
+        ok = load_tensor(&f, c, embedding->name, model_head_weight(model), embedding->count, err);
+    }
+    file_reader_close(&f.reader);
+    return ok;
+}

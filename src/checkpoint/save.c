@@ -1,0 +1,304 @@
+#include "checkpoint_internal.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <attnres/collective.h>
+#include <attnres/zip.h>
+
+/** One save in progress on one rank. */
+struct save {
+    const struct model *model;
+    struct transport *transport;
+    const struct params *params;
+    const struct stage *stage;
+    char *text; /* BUFFER_TEXT */
+    size_t text_bytes;
+    struct save_record *record; /* BUFFER_REPORT */
+    uint32_t *crcs;             /* behind the record */
+};
+
+static struct save begin_save(const struct model *model, struct transport *transport)
+{
+    struct save s = {.model = model,
+                     .transport = transport,
+                     .params = &model->plan->params,
+                     .stage = model->stage,
+                     .text = memory_buffer(model->memory, BUFFER_TEXT, 0),
+                     .text_bytes = memory_slot_bytes(model->memory, BUFFER_TEXT),
+                     .record = memory_buffer(model->memory, BUFFER_REPORT, 0)};
+    s.crcs = (uint32_t *)(s.record + 1);
+    return s;
+}
+
+static void write_shape(struct json_writer *w, const struct param *param)
+{
+    json_begin_array(w, "shape");
+    if (param->rows > 0) {
+        json_int(w, NULL, param->rows);
+    }
+    json_int(w, NULL, param->cols);
+    json_end_array(w);
+}
+
+/** The safetensors header of one file into s->text, padded so that the data starts on 64 bytes.
+ * Returns its bytes, the length field included. */
+static int64_t write_header(struct save *s, enum file_kind file)
+{
+    struct json_writer w;
+    json_writer_init(&w, s->text + 8, s->text_bytes - 8 - 64);
+    json_begin_object(&w, NULL);
+    for (int64_t i = s->stage->first_param; i < s->stage->end_param; i++) {
+        const struct param *param = &s->params->rows[i];
+        for (enum tensor_kind kind = 0; kind < TENSOR_KINDS; kind++) {
+            if (checkpoint_tensor_file(kind) != file) {
+                continue;
+            }
+            char name[TENSOR_NAME_BYTES];
+            checkpoint_tensor_name(name, param, kind);
+            const int64_t offset = checkpoint_data_offset(s->params, s->stage, i, kind);
+            json_begin_object(&w, name);
+            json_text(&w, "dtype", "F32");
+            write_shape(&w, param);
+            json_begin_array(&w, "data_offsets");
+            json_int(&w, NULL, offset);
+            json_int(&w, NULL, offset + param->count * 4);
+            json_end_array(&w);
+            json_end_object(&w);
+        }
+    }
+    json_end_object(&w);
+    assert(json_writer_ok(&w) && "the plan gives headers enough room");
+    size_t length = w.length;
+    while ((8 + length) % 64 != 0) {
+        s->text[8 + length++] = ' ';
+    }
+    for (int i = 0; i < 8; i++) {
+        s->text[i] = (char)(unsigned char)((uint64_t)length >> (8 * i));
+    }
+    return (int64_t)(8 + length);
+}
+
+/** Write one of the rank's files whole and note its tensors' CRCs. */
+static bool write_file(struct save *s, const char *folder, enum file_kind file, struct error *err)
+{
+    char name[FILE_NAME_BYTES], path[FILE_PATH_BYTES];
+    checkpoint_file_name(name, file, s->stage->index);
+    struct file_writer writer = {.fd = -1};
+    if (!file_join(path, folder, name, err) || !file_writer_create(&writer, path, err)) {
+        return false;
+    }
+    s->record->header_bytes[file] = write_header(s, file);
+    bool ok = file_writer_write(&writer, s->text, (size_t)s->record->header_bytes[file], err);
+    for (int64_t i = s->stage->first_param; ok && i < s->stage->end_param; i++) {
+        const struct param *param = &s->params->rows[i];
+        for (enum tensor_kind kind = 0; ok && kind < TENSOR_KINDS; kind++) {
+            if (checkpoint_tensor_file(kind) == file) {
+                const float *values = checkpoint_tensor(s->model, param, kind);
+                const size_t bytes = (size_t)param->count * sizeof(float);
+                s->crcs[(i - s->stage->first_param) * TENSOR_KINDS + kind] =
+                    zip_crc32(0, values, bytes);
+                ok = file_writer_write(&writer, values, bytes, err);
+            }
+        }
+    }
+    s->record->file_bytes[file] = writer.offset;
+    ok = ok && file_writer_flush(&writer, err);
+    return file_writer_close(&writer, ok ? err : NULL) && ok;
+}
+
+static void write_tensors(struct json_writer *w, const struct save *s, int rank,
+                          const struct save_record *record)
+{
+    const struct stage *stage = &s->model->plan->stages[rank];
+    const uint32_t *crcs = (const uint32_t *)(record + 1);
+    for (int64_t i = stage->first_param; i < stage->end_param; i++) {
+        for (enum tensor_kind kind = 0; kind < TENSOR_KINDS; kind++) {
+            const enum file_kind file = checkpoint_tensor_file(kind);
+            char name[TENSOR_NAME_BYTES], file_name[FILE_NAME_BYTES], crc[16];
+            checkpoint_tensor_name(name, &s->params->rows[i], kind);
+            checkpoint_file_name(file_name, file, rank);
+            snprintf(crc, sizeof crc, "%08" PRIx32,
+                     crcs[(i - stage->first_param) * TENSOR_KINDS + kind]);
+            json_begin_object(w, name);
+            json_text(w, "file", file_name);
+            json_int(w, "offset",
+                     record->header_bytes[file] +
+                         checkpoint_data_offset(s->params, stage, i, kind));
+            json_text(w, "crc32", crc);
+            json_end_object(w);
+        }
+    }
+}
+
+static void write_state(struct json_writer *w, const struct checkpoint_state *state,
+                        const char *config_text)
+{
+    json_int(w, "format", CHECKPOINT_FORMAT);
+    json_int(w, "step", state->step);
+    json_int(w, "updates", state->n_updates);
+    json_begin_object(w, "guard");
+    json_int(w, "skips_in_a_row", state->n_skips_in_a_row);
+    json_end_object(w);
+    json_begin_array(w, "data_position");
+    json_int(w, NULL, state->position.major);
+    json_int(w, NULL, state->position.minor);
+    json_end_array(w);
+    json_int(w, "data_tokens", state->data_tokens);
+    json_int(w, "tokens", state->tokens);
+    json_number(w, "time_s", state->time_s);
+    json_text(w, "config", config_text);
+}
+
+/** Rank 0: the manifest from all ranks' records, and its file. */
+static bool write_manifest(struct save *s, const char *folder, const struct checkpoint_state *state,
+                           const char *config_text, struct error *err)
+{
+    const unsigned char *records = memory_buffer(s->model->memory, BUFFER_REPORTS, 0);
+    const size_t record_bytes = memory_slot_bytes(s->model->memory, BUFFER_REPORT);
+    struct json_writer w;
+    json_writer_init(&w, s->text, s->text_bytes - 64);
+    json_begin_object(&w, NULL);
+    write_state(&w, state, config_text);
+    json_begin_object(&w, "files");
+    for (int rank = 0; rank < s->model->plan->n_stages; rank++) {
+        const struct save_record *record =
+            (const struct save_record *)(const void *)(records + (size_t)rank * record_bytes);
+        for (enum file_kind file = 0; file < FILE_KINDS; file++) {
+            char name[FILE_NAME_BYTES];
+            checkpoint_file_name(name, file, rank);
+            json_int(&w, name, record->file_bytes[file]);
+        }
+    }
+    json_end_object(&w);
+    json_begin_object(&w, "tensors");
+    for (int rank = 0; rank < s->model->plan->n_stages; rank++) {
+        write_tensors(
+            &w, s, rank,
+            (const struct save_record *)(const void *)(records + (size_t)rank * record_bytes));
+    }
+    json_end_object(&w);
+    json_end_object(&w);
+    assert(json_writer_ok(&w) && "the plan gives the manifest enough room");
+    size_t length = w.length;
+    while (s->text[length] != '}') {
+        length--;
+    }
+    s->text[length++] = ',';
+    s->text[length++] = '\n';
+    const uint32_t crc = zip_crc32(0, s->text, length);
+    length += (size_t)snprintf(s->text + length, 64, "\"crc32\":\"%08" PRIx32 "\"}\n", crc);
+
+    char path[FILE_PATH_BYTES];
+    struct file_writer writer = {.fd = -1};
+    if (!file_join(path, folder, "manifest.json", err) || !file_writer_create(&writer, path, err)) {
+        return false;
+    }
+    const bool ok =
+        file_writer_write(&writer, s->text, length, err) && file_writer_flush(&writer, err);
+    return file_writer_close(&writer, ok ? err : NULL) && ok;
+}
+
+static bool prepare_folder(const char *parent, const char *partial, struct error *err)
+{
+    return file_make_folders(parent, err) && file_remove_tree(partial, err) &&
+           file_make_folders(partial, err);
+}
+
+/** Make what was written visible, replacing a folder of the same step that an older run may have
+ * left. */
+static bool publish(const char *parent, const char *partial, const char *final, struct error *err)
+{
+    return file_flush_folder(partial, err) &&
+           (!file_exists(final) || file_remove_tree(final, err)) &&
+           file_rename(partial, final, err) && file_flush_folder(parent, err);
+}
+
+bool checkpoint_save(const struct model *model, struct transport *transport, const char *run_path,
+                     const struct checkpoint_state *state, const char *config_text,
+                     struct error *err)
+{
+    struct save s = begin_save(model, transport);
+    const bool is_root = model->stage->index == 0;
+    char parent[FILE_PATH_BYTES], partial[FILE_PATH_BYTES], final[FILE_PATH_BYTES], name[64];
+    snprintf(name, sizeof name, ".step-%08" PRId64 ".partial", state->step);
+    bool ok = file_join(parent, run_path, "checkpoints", err) &&
+              file_join(partial, parent, name, err) &&
+              checkpoint_step_path(final, run_path, state->step, err);
+    ok = ok && (!is_root || prepare_folder(parent, partial, err));
+    if (!transport_all_true(transport, ok)) {
+        return false;
+    }
+    memset(s.record, 0, memory_slot_bytes(model->memory, BUFFER_REPORT));
+    ok = write_file(&s, partial, FILE_MODEL, err) && write_file(&s, partial, FILE_OPTIM, err);
+    if (!transport_all_true(transport, ok)) {
+        return false;
+    }
+    collective_gather(transport, collective_all(transport), 0, s.record,
+                      memory_slot_bytes(model->memory, BUFFER_REPORT),
+                      memory_buffer(model->memory, BUFFER_REPORTS, 0));
+    if (is_root) {
+        ok = write_manifest(&s, partial, state, config_text, err) &&
+             publish(parent, partial, final, err);
+    }
+    return transport_all_true(transport, ok);
+}
+
+/** Read one of the rank's files back and compare every tensor with memory's CRC. */
+static bool read_back(const struct save *s, const char *folder, enum file_kind file,
+                      struct error *err)
+{
+    char name[FILE_NAME_BYTES], path[FILE_PATH_BYTES];
+    checkpoint_file_name(name, file, s->stage->index);
+    struct file_reader reader = {.fd = -1};
+    if (!file_join(path, folder, name, err) || !file_reader_open(&reader, path, err)) {
+        return false;
+    }
+    unsigned char *buffer = memory_buffer(s->model->memory, BUFFER_FILE, 0);
+    const int64_t capacity = (int64_t)memory_slot_bytes(s->model->memory, BUFFER_FILE);
+    bool ok = true;
+    for (int64_t i = s->stage->first_param; ok && i < s->stage->end_param; i++) {
+        for (enum tensor_kind kind = 0; ok && kind < TENSOR_KINDS; kind++) {
+            if (checkpoint_tensor_file(kind) != file) {
+                continue;
+            }
+            const int64_t bytes = s->params->rows[i].count * 4;
+            int64_t at = s->record->header_bytes[file] +
+                         checkpoint_data_offset(s->params, s->stage, i, kind);
+            uint32_t crc = 0;
+            for (int64_t done = 0; ok && done < bytes;) {
+                const int64_t part = bytes - done < capacity ? bytes - done : capacity;
+                ok = file_reader_read(&reader, at + done, buffer, (size_t)part, err);
+                crc = ok ? zip_crc32(crc, buffer, (size_t)part) : crc;
+                done += part;
+            }
+            if (ok && crc != s->crcs[(i - s->stage->first_param) * TENSOR_KINDS + kind]) {
+                ok = error_set(err, ERROR_IO, "%s: %s reads back other than it was written", path,
+                               s->params->rows[i].name);
+            }
+        }
+    }
+    file_reader_close(&reader);
+    return ok;
+}
+
+bool checkpoint_prune(const struct model *model, struct transport *transport, const char *run_path,
+                      int64_t step, int64_t keep, struct error *err)
+{
+    enum { MOST = 4096 };
+    const struct save s = begin_save(model, transport);
+    char folder[FILE_PATH_BYTES];
+    bool ok = checkpoint_step_path(folder, run_path, step, err) &&
+              read_back(&s, folder, FILE_MODEL, err) && read_back(&s, folder, FILE_OPTIM, err);
+    if (!transport_all_true(transport, ok) || model->stage->index != 0) {
+        return ok;
+    }
+    int64_t steps[MOST];
+    const int n = checkpoint_list(steps, MOST, run_path);
+    for (int i = (int)(keep < n ? keep : n); ok && i < n; i++) {
+        ok = checkpoint_step_path(folder, run_path, steps[i], err) && file_remove_tree(folder, err);
+    }
+    return ok;
+}
