@@ -1,0 +1,37 @@
+/** Evaluation on any number of ranks: loss over windows, accuracy over synthetic items.
+ *
+ *  Forward passes of one microbatch each follow each other down the pipeline. All functions are
+ * collective over all ranks and return the same numbers everywhere; they allocate nothing. */
+#ifndef ATTNRES_EVALUATE_H
+#define ATTNRES_EVALUATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <attnres/data.h>
+#include <attnres/engine.h>
+
+struct evaluate_loss {
+    double loss; /* mean nats per counted target */
+    int64_t n_targets;
+};
+
+/** Loss over windows 0 ... n_windows - 1 of data in file order. `tail` counts each file's last
+ * shorter window as one. data is open on the first and the last stage at least. */
+struct evaluate_loss evaluate_windows(struct engine *engine, const struct data *data,
+                                      int64_t n_windows, bool tail);
+
+/** Accuracy on items whose answer the model must write, byte for byte (the most likely byte at
+ * every place). */
+struct evaluate_hops {
+    int hops;
+    int64_t n_items, n_right;
+    double chance; /* mean over items of 1 / candidate answers */
+};
+
+/** n_items items of a task with a fixed number of hops under a seed. Items longer than the window
+ * lose their beginning. */
+struct evaluate_hops evaluate_task(struct engine *engine, enum task_kind task, uint64_t seed,
+                                   int hops, int64_t n_items);
+
+#endif
