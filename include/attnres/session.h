@@ -1,0 +1,53 @@
+/** What every command that runs a model sets up, in the order that ranks can agree on:
+ * configuration, kernel level, threads, plan, memory, model, engine.
+ *
+ *  Rank 0 reads the configuration and hands it to all, so that no two ranks can differ in it. */
+#ifndef ATTNRES_SESSION_H
+#define ATTNRES_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <attnres/config.h>
+#include <attnres/engine.h>
+#include <attnres/error.h>
+#include <attnres/kernels.h>
+#include <attnres/log.h>
+#include <attnres/model.h>
+#include <attnres/plan.h>
+#include <attnres/transport.h>
+
+struct session {
+    struct config config;
+    struct transport *transport;
+    struct log *log;
+    const struct kernels *kernels;
+    int n_threads;
+    int64_t base_bytes; /* resident before the arena was taken: libraries and program */
+    struct plan plan;
+    struct memory memory;
+    struct model model;
+    struct engine engine;
+};
+
+/** Agree on a configuration: rank 0's *config goes to all ranks. ok and err are rank 0's; others'
+ * are ignored. Collective over all ranks. */
+bool session_share_config(struct config *config, struct transport *transport, bool ok,
+                          struct error *err);
+
+/** Plan only: kernel level, threads and plan; no memory is taken yet. Collective over all ranks. */
+bool session_plan(struct session *s, const struct config *config, struct transport *transport,
+                  struct log *log, enum plan_purpose purpose, struct error *err);
+/** Take the memory and make model and engine. Collective over all ranks. */
+bool session_start(struct session *s, struct error *err);
+void session_finish(struct session *s);
+
+/** Anonymous and shared memory of this process that is resident, bytes; -1 where the system does
+ * not tell. */
+int64_t session_resident_bytes(void);
+
+/** Hash of all weights in table order, the same for every number of stages. Collective over all
+ * ranks. */
+uint64_t session_hash_weights(struct session *s);
+
+#endif

@@ -1,0 +1,188 @@
+#include <attnres/session.h>
+
+#include <inttypes.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <attnres/checkpoint.h>
+#include <attnres/collective.h>
+#include <attnres/rng.h>
+
+bool session_share_config(struct config *config, struct transport *transport, bool ok,
+                          struct error *err)
+{
+    const bool is_root = transport_rank(transport) == 0;
+    if (!collective_agree(transport, is_root ? ok : true, err)) {
+        return false;
+    }
+    transport_broadcast(transport, 0, config, sizeof *config);
+    return true;
+}
+
+/** What a rank says of its place: ranks that share processors share them evenly. */
+struct place {
+    uint64_t host, processors; /* hashes of host name and affinity mask */
+    int32_t n_processors;
+    int32_t level; /* highest kernel level */
+};
+
+static uint64_t hash_bytes(const void *bytes, size_t length)
+{
+    const unsigned char *b = bytes;
+    uint64_t hash = length;
+    for (size_t i = 0; i < length; i++) {
+        hash = rng_at(hash, b[i]);
+    }
+    return hash;
+}
+
+static struct place find_place(void)
+{
+    struct place place = {.n_processors = 1, .level = kernels_level_count() - 1};
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    place.host = hash_bytes(host, strlen(host));
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof set, &set) == 0) {
+        place.n_processors = CPU_COUNT(&set);
+        place.processors = hash_bytes(&set, sizeof set);
+    }
+    const char *wanted = getenv("ATTNRES_KERNELS");
+    for (int level = place.level; wanted != NULL && level >= 0; level--) {
+        if (strcmp(kernels_select(level)->level, wanted) == 0) {
+            place.level = level;
+        }
+    }
+    return place;
+}
+
+/** The lowest kernel level of all ranks, and this rank's share of its processors. */
+static bool choose_kernels(struct session *s, struct error *err)
+{
+    struct transport *t = s->transport;
+    const int n = transport_size(t);
+    const struct place own = find_place();
+    struct place *places = calloc((size_t)n, sizeof *places);
+    const bool ok = places != NULL || error_set(err, ERROR_CREATE, "no memory at start-up");
+    if (!collective_agree(t, ok, err)) {
+        free(places);
+        return false;
+    }
+    collective_gather(t, collective_all(t), 0, &own, sizeof own, places);
+    transport_broadcast(t, 0, places, (size_t)n * sizeof *places);
+    int level = own.level, n_sharing = 0;
+    for (int i = 0; i < n; i++) {
+        level = places[i].level < level ? places[i].level : level;
+        n_sharing += places[i].host == own.host && places[i].processors == own.processors;
+    }
+    free(places);
+    const int share = own.n_processors / (n_sharing > 0 ? n_sharing : 1);
+    const int64_t wanted = s->config.compute.n_threads;
+    s->n_threads = wanted > 0 ? (int)wanted : (share > 1 ? share : 1);
+    s->kernels = kernels_select(level);
+    kernels_set_threads(s->n_threads);
+    return true;
+}
+
+int64_t session_resident_bytes(void)
+{
+    FILE *status = fopen("/proc/self/status", "r");
+    if (status == NULL) {
+        return -1;
+    }
+    char line[256];
+    int64_t total = 0, kib = 0;
+    while (fgets(line, sizeof line, status) != NULL) {
+        if (sscanf(line, "RssAnon: %" SCNd64, &kib) == 1 ||
+            sscanf(line, "RssShmem: %" SCNd64, &kib) == 1) {
+            total += kib * 1024;
+        }
+    }
+    fclose(status);
+    return total;
+}
+
+/** Let the libraries take what they take on first use, so that it is not mistaken for planned
+ * memory later. */
+static void warm_up_libraries(void)
+{
+    enum { N = 64 };
+    float *x = calloc((size_t)N * N * 3, sizeof *x);
+    if (x != NULL) {
+        const struct matmul_shape shape = {N, N, N};
+        matmul_forward(x + 2 * N * N, x, x + N * N, &shape);
+    }
+    free(x);
+}
+
+bool session_plan(struct session *s, const struct config *config, struct transport *transport,
+                  struct log *log, enum plan_purpose purpose, struct error *err)
+{
+    *s = (struct session){.config = *config, .transport = transport, .log = log};
+    if (!choose_kernels(s, err)) {
+        return false;
+    }
+    const bool ok = plan_init(&s->plan, &s->config, transport_size(transport), purpose, err);
+    if (!collective_agree(transport, ok, err)) {
+        return false;
+    }
+    transport_set_deadline(transport, s->config.run.stall_s);
+    warm_up_libraries();
+    s->base_bytes = session_resident_bytes();
+    return true;
+}
+
+bool session_start(struct session *s, struct error *err)
+{
+    const int rank = transport_rank(s->transport);
+    bool ok = memory_init(&s->memory, &s->plan, rank, err);
+    const int64_t limit = s->config.memory.limit_bytes;
+    if (ok && limit > 0 && s->memory.table.total_bytes > (size_t)limit) {
+        ok = error_set(err, ERROR_CONFIG,
+                       "the plan needs %zu bytes on rank %d, memory.limit is %" PRId64,
+                       s->memory.table.total_bytes, rank, limit);
+    }
+    if (!collective_agree(s->transport, ok, err)) {
+        return false;
+    }
+    model_init(&s->model, &s->plan, rank, &s->memory, s->kernels);
+    engine_init(&s->engine, &s->plan, &s->model, &s->memory, s->transport);
+    return true;
+}
+
+void session_finish(struct session *s)
+{
+    engine_finish(&s->engine);
+    model_finish(&s->model);
+    memory_finish(&s->memory);
+    plan_finish(&s->plan);
+}
+
+uint64_t session_hash_weights(struct session *s)
+{
+    const struct stage *stage = s->model.stage;
+    const size_t record_bytes = memory_slot_bytes(&s->memory, BUFFER_REPORT);
+    uint64_t *hashes = memory_buffer(&s->memory, BUFFER_REPORT, 0);
+    for (int64_t i = stage->first_param; i < stage->end_param; i++) {
+        const struct param *param = &s->plan.params.rows[i];
+        hashes[i - stage->first_param] =
+            checkpoint_hash_tensor(model_weight(&s->model, param), param->count);
+    }
+    const unsigned char *records = memory_buffer(&s->memory, BUFFER_REPORTS, 0);
+    collective_gather(s->transport, collective_all(s->transport), 0, hashes, record_bytes,
+                      memory_buffer(&s->memory, BUFFER_REPORTS, 0));
+    uint64_t hash = 0;
+    for (int r = 0; records != NULL && r < s->plan.n_stages; r++) {
+        const uint64_t *of_rank =
+            (const uint64_t *)(const void *)(records + (size_t)r * record_bytes);
+        for (int64_t i = s->plan.stages[r].first_param; i < s->plan.stages[r].end_param; i++) {
+            hash = checkpoint_hash_combine(hash, of_rank[i - s->plan.stages[r].first_param]);
+        }
+    }
+    transport_broadcast(s->transport, 0, &hash, sizeof hash);
+    return hash;
+}
