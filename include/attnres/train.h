@@ -1,0 +1,51 @@
+/** Training: the loop over steps on one rank, with everything around it: folder, resume, logging,
+ * evaluation, checkpoints, stopping.
+ *
+ *  One step: read the batch on both ends, run the schedule, join the tied head, report to rank 0,
+ * which decides for all (norm, skip, stop), update. Local arithmetic and communication stay in
+ * different functions. */
+#ifndef ATTNRES_TRAIN_H
+#define ATTNRES_TRAIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <attnres/config.h>
+#include <attnres/error.h>
+#include <attnres/log.h>
+#include <attnres/transport.h>
+
+/** How this binary was made; for run.json. */
+struct train_build {
+    const char *version, *revision, *compiler, *flags;
+};
+
+struct train_options {
+    const char *config_path; /* names the default folder; may be NULL */
+    bool resume;             /* take the newest valid checkpoint of the run's folder, if any */
+    const char *resume_from; /* this step or run folder instead; must exist. NULL: none */
+    bool dry_run;            /* print the plan and end */
+    bool stops_on_signals;   /* install handlers for INT, TERM and USR1: save and stop */
+    struct train_build build;
+};
+
+/** What a finished run ends with, the same on every rank. */
+struct train_result {
+    int64_t step;
+    double loss, grad_norm, val_loss; /* NAN where none */
+    double order1_entropy;            /* rank 0, byte data: of the training text, nats; else NAN */
+    double time_s;
+    int64_t n_tokens;
+    uint64_t weights_hash;
+    char run_path[1024];
+    bool stopped; /* before the last step, with a checkpoint saved */
+};
+
+/** Train. Collective over all ranks. False on failure: with a message on the rank that knows the
+ * cause, and the same kind on every rank. An early stop with a checkpoint saved is a failure of
+ * kind ERROR_EARLY. */
+bool train_run(struct train_result *result, const struct config *config,
+               const struct train_options *options, struct transport *transport, struct log *log,
+               struct error *err);
+
+#endif

@@ -1,0 +1,225 @@
+/* The loop over steps: logging, evaluation, checkpoints, stopping. */
+#include "train_internal.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include <attnres/clock.h>
+#include <attnres/optim.h>
+
+/** Sums at the last logged line, to take means from. */
+struct since {
+    double at_s;
+    int64_t step, bytes_sent;
+    double wait_s;
+};
+
+static const double LN2 = 0.69314718055994530942;
+
+static double spent_s(const struct train *t)
+{
+    return t->time_before_s + clock_monotonic_s() - t->start_s;
+}
+
+static void format_eta(char *text, size_t capacity, double seconds)
+{
+    const int64_t s = seconds < 0.0 || seconds > 1e9 ? 0 : (int64_t)seconds;
+    if (s >= 3600) {
+        snprintf(text, capacity, "%" PRId64 ":%02d:%02d", s / 3600, (int)(s / 60 % 60),
+                 (int)(s % 60));
+    } else {
+        snprintf(text, capacity, "%d:%02d", (int)(s / 60), (int)(s % 60));
+    }
+}
+
+static struct metrics_line make_line(const struct train *t, const struct train_decision *d,
+                                     double val_loss, const struct since *since)
+{
+    const struct config *config = &t->session.config;
+    const double elapsed_s = clock_monotonic_s() - since->at_s;
+    const double n_steps = (double)(t->state.step - since->step);
+    const double step_tokens = (double)(config->batch.n_sequences * config->model.seq_len);
+    return (struct metrics_line){
+        .step = t->state.step,
+        .loss = d->loss,
+        .grad_norm = d->grad_norm,
+        .lr = optim_lr(&config->optim, config->train.n_steps, t->state.step - 1),
+        .tokens = t->state.tokens,
+        .flops = plan_flops_per_token(&t->session.plan) * (double)t->state.tokens,
+        .time_s = spent_s(t),
+        .step_s = elapsed_s / n_steps,
+        .tokens_per_s = step_tokens * n_steps / elapsed_s,
+        .wire_bytes = (double)(d->bytes_sent - since->bytes_sent) / n_steps,
+        .bubble = (d->wait_s - since->wait_s) / (elapsed_s * t->session.plan.n_stages),
+        .val_loss = val_loss,
+        .bits_per_byte = t->counts_bytes ? val_loss / LN2 : NAN,
+        .skipped = d->skips != 0,
+    };
+}
+
+/** The plain line. */
+static void print_line(struct train *t, const struct metrics_line *line)
+{
+    char eta[32], evaluated[64] = "";
+    const int64_t n_steps = t->session.config.train.n_steps;
+    format_eta(eta, sizeof eta, (double)(n_steps - line->step) * line->step_s);
+    if (isfinite(line->val_loss)) {
+        snprintf(evaluated, sizeof evaluated, "  val %.4f", line->val_loss);
+    }
+    log_write(t->log, LOG_INFO,
+              "step %" PRId64 "/%" PRId64
+              "  loss %.4f%s  norm %.3f  lr %.2e  %.0f tokens/s  ETA %s",
+              line->step, n_steps, line->loss, evaluated, line->grad_norm, line->lr,
+              line->tokens_per_s, eta);
+}
+
+static void show_progress(struct train *t, const struct train_decision *d, double run_start_s)
+{
+    const struct config *config = &t->session.config;
+    const double elapsed_s = clock_monotonic_s() - run_start_s;
+    const double n_done = (double)(t->state.step - t->first_step);
+    const double tokens = n_done * (double)(config->batch.n_sequences * config->model.seq_len);
+    char eta[32];
+    format_eta(eta, sizeof eta,
+               elapsed_s / n_done * (double)(config->train.n_steps - t->state.step));
+    log_progress(t->log, "step %" PRId64 " of %" PRId64 "  loss %.4f  %.0f tokens/s  ETA %s",
+                 t->state.step, config->train.n_steps, d->loss, tokens / elapsed_s, eta);
+}
+
+/** Write the metrics line; a full disk is loud but does not end the run. */
+static void record(struct train *t, const struct metrics_line *line)
+{
+    struct error err = {0};
+    if (!metrics_write(&t->metrics, line, &err)) {
+        log_write(t->log, LOG_WARNING, "%s", err.message);
+    }
+    if (!rundir_write_status(&t->folder, RUN_TRAINING, "", t->saved_step >= 0, t->state.step,
+                             &err)) {
+        log_write(t->log, LOG_WARNING, "%s", err.message);
+    }
+}
+
+/** Save at the present step. A failure is loud and leaves the older checkpoints; the run goes on.
+ */
+static void save(struct train *t)
+{
+    struct session *s = &t->session;
+    struct error err = {0};
+    const double start_s = clock_monotonic_s();
+    t->state.time_s = spent_s(t);
+    bool ok =
+        checkpoint_save(&s->model, t->transport, t->run_path, &t->state, t->config_text, &err);
+    t->save_failed = !ok;
+    if (ok) {
+        t->saved_step = t->state.step;
+        ok = checkpoint_prune(&s->model, t->transport, t->run_path, t->state.step,
+                              s->config.checkpoint.keep, &err);
+    }
+    if (!ok && err.message[0] != '\0') {
+        log_write(t->log, LOG_ERROR, "checkpoint of step %" PRId64 ": %s", t->state.step,
+                  err.message);
+    }
+    if (!t->save_failed) {
+        log_write(t->log, LOG_INFO, "saved checkpoints/step-%08" PRId64 " in %.2f s", t->state.step,
+                  clock_monotonic_s() - start_s);
+    } else if (t->is_root) {
+        log_write(t->log, LOG_ERROR,
+                  "the checkpoint of step %" PRId64 " could not be saved; older ones stand",
+                  t->state.step);
+    }
+}
+
+/** Compare the plan with what the process really uses, once everything has been touched. */
+static void report_memory(struct train *t)
+{
+    const int64_t now_bytes = session_resident_bytes();
+    const size_t planned = t->session.memory.table.total_bytes;
+    if (now_bytes >= 0) {
+        log_write(t->log, LOG_INFO,
+                  "memory of rank 0: planned %.1f MiB; resident %.1f MiB more than the %.1f MiB "
+                  "before (libraries)",
+                  (double)planned / 1048576.0,
+                  (double)(now_bytes - t->session.base_bytes) / 1048576.0,
+                  (double)t->session.base_bytes / 1048576.0);
+    }
+}
+
+static bool stop_for_guard(const struct train *t, const struct train_decision *d, struct error *err)
+{
+    if (!t->is_root) {
+        err->kind = ERROR_GUARD;
+        return false;
+    }
+    return error_set(
+        err, ERROR_GUARD,
+        "step %" PRId64 ": loss %g, gradient norm %g: not finite for %" PRId64
+        " steps in a row (guard.max_skips); the weights are those of the last finite update",
+        t->state.step, d->loss, d->grad_norm, t->state.n_skips_in_a_row);
+}
+
+static bool is_due(int64_t step, int64_t every)
+{
+    return every > 0 && step % every == 0;
+}
+
+static void finish_step(struct train *t, const struct train_decision *d, struct since *since)
+{
+    const struct config *config = &t->session.config;
+    const int64_t step = t->state.step;
+    const bool is_last = step == config->train.n_steps || d->stop != TRAIN_GOES_ON;
+    double val_loss = NAN;
+    if (step == config->train.n_steps || is_due(step, config->train.eval_every)) {
+        val_loss = train_evaluate(t);
+        t->result->val_loss = val_loss;
+    }
+    const bool evaluated = isfinite(val_loss);
+    if (t->is_root &&
+        (step == 1 || is_last || evaluated || is_due(step, config->train.log_every))) {
+        const struct metrics_line line = make_line(t, d, val_loss, since);
+        record(t, &line);
+        if (!t->log->terminal || evaluated || is_last) {
+            print_line(t, &line);
+        }
+        *since = (struct since){clock_monotonic_s(), step, d->bytes_sent, d->wait_s};
+    }
+    if (is_last || is_due(step, config->checkpoint.every)) {
+        save(t);
+    }
+}
+
+bool train_loop(struct train *t, struct error *err)
+{
+    const int64_t n_steps = t->session.config.train.n_steps,
+                  max_skips = t->session.config.guard.max_skips;
+    const double start_s = clock_monotonic_s();
+    struct since since = {.at_s = start_s, .step = t->state.step};
+    if (t->state.step == 0 && t->session.config.checkpoint.initial) {
+        save(t);
+    }
+    while (t->state.step < n_steps) {
+        const struct train_decision d = train_step(t);
+        t->result->loss = d.loss;
+        t->result->grad_norm = d.grad_norm;
+        if (d.not_finite) {
+            log_write(t->log, t->is_root ? LOG_WARNING : LOG_INFO,
+                      "step %" PRId64 ": loss %g, gradient norm %g: update skipped", t->state.step,
+                      d.loss, d.grad_norm);
+            if (t->state.n_skips_in_a_row > max_skips) {
+                return stop_for_guard(t, &d, err);
+            }
+        }
+        finish_step(t, &d, &since);
+        if (t->state.step == t->first_step + 3) {
+            report_memory(t);
+        }
+        if (t->is_root && t->log->terminal) {
+            show_progress(t, &d, start_s);
+        }
+        if (d.stop != TRAIN_GOES_ON && t->state.step < n_steps) {
+            t->result->stopped = true;
+            break;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,227 @@
+/* One training step: batch, schedule, tied head, report and decision, update. */
+#include "train_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+#include <attnres/clock.h>
+#include <attnres/collective.h>
+#include <attnres/optim.h>
+
+/** Head of what a rank reports after a step; the squares of its gradients follow, one f64 per
+ * parameter row. */
+struct report {
+    double loss;
+    int64_t n_targets;
+    double wait_s;
+    int64_t bytes_sent;
+    int32_t signal_arrived;
+};
+
+_Static_assert(sizeof(struct report) <= PLAN_REPORT_HEAD_BYTES, "the plan reserves the head");
+
+static struct optim optim_of(const struct session *s)
+{
+    return (struct optim){&s->plan, s->model.stage, &s->memory, s->kernels};
+}
+
+static double *squares_of(void *report)
+{
+    return (double *)(void *)((unsigned char *)report + PLAN_REPORT_HEAD_BYTES);
+}
+
+/** Read the step's sequences on the ends of the pipeline. Returns the counted targets (on the last
+ * stage). */
+static int64_t read_batch(struct train *t)
+{
+    const struct config *config = &t->session.config;
+    if (t->train_data == NULL) {
+        return 0;
+    }
+    int32_t *tokens = memory_buffer(&t->session.memory, BUFFER_TOKENS, 0);
+    int32_t *targets = memory_buffer(&t->session.memory, BUFFER_TARGETS, 0);
+    const int64_t n_sequences = config->batch.n_sequences;
+    data_read(t->train_data, &t->state.position, n_sequences, tokens, targets);
+    int64_t n_targets = 0;
+    for (int64_t i = 0; i < n_sequences * config->model.seq_len; i++) {
+        n_targets += targets[i] >= 0;
+    }
+    return n_targets;
+}
+
+static void zero_gradients(struct session *s)
+{
+    memset(memory_buffer(&s->memory, BUFFER_GRADIENTS, 0), 0,
+           memory_slot_bytes(&s->memory, BUFFER_GRADIENTS));
+    void *head = memory_buffer(&s->memory, BUFFER_HEAD_GRADIENT, 0);
+    if (head != NULL) {
+        memset(head, 0, memory_slot_bytes(&s->memory, BUFFER_HEAD_GRADIENT));
+    }
+}
+
+static void exchange(struct session *s, int from, int to, float *values, int64_t count)
+{
+    struct transport_request request = {0};
+    const size_t bytes = (size_t)count * sizeof *values;
+    if (s->model.stage->index == from) {
+        transport_post_send(s->transport, to, CHANNEL_TIED_HEAD, 0, values, bytes, &request);
+    } else if (s->model.stage->index == to) {
+        transport_post_receive(s->transport, from, CHANNEL_TIED_HEAD, 0, values, bytes, &request);
+    }
+    transport_wait(s->transport, &request);
+}
+
+/** Tied head, before the norm: the first stage adds the head's gradient and the embedding's, once a
+ * step. */
+static void join_head_gradient(struct session *s)
+{
+    const struct stage *stage = s->model.stage;
+    if (!s->config.model.tied || !(stage->is_first || stage->is_last)) {
+        return;
+    }
+    const struct param *embedding = params_find(&s->plan.params, -1, PARAM_EMBEDDING);
+    float *head = memory_buffer(&s->memory, BUFFER_HEAD_GRADIENT, 0);
+    if (s->plan.n_stages > 1) {
+        exchange(s, s->plan.n_stages - 1, 0, head, embedding->count);
+    }
+    if (stage->is_first) {
+        float *gradient = model_gradient(&s->model, embedding);
+        s->kernels->add(gradient, head, gradient, embedding->count);
+    }
+}
+
+/** Tied head, after the update: the last stage gets the new weight. */
+static void share_head_weight(struct session *s)
+{
+    const struct stage *stage = s->model.stage;
+    if (!s->config.model.tied || s->plan.n_stages == 1 || !(stage->is_first || stage->is_last)) {
+        return;
+    }
+    const struct param *embedding = params_find(&s->plan.params, -1, PARAM_EMBEDDING);
+    float *weight =
+        stage->is_first ? model_weight(&s->model, embedding) : model_head_weight(&s->model);
+    exchange(s, 0, s->plan.n_stages - 1, weight, embedding->count);
+}
+
+/** The last stage's loss, in microbatch order. */
+static double sum_losses(struct session *s, int64_t n_targets)
+{
+    const double *losses = memory_buffer(&s->memory, BUFFER_MICROBATCH_LOSS, 0);
+    double sum = 0.0;
+    for (int64_t i = 0; losses != NULL && i < s->plan.n_microbatches; i++) {
+        sum += losses[i];
+    }
+    return n_targets > 0 ? sum / (double)n_targets : 0.0;
+}
+
+static enum train_stop find_stop(const struct train *t, bool signal_arrived)
+{
+    const double max_s = 3600.0 * t->session.config.run.max_hours;
+    if (signal_arrived) {
+        return TRAIN_STOP_SIGNAL;
+    }
+    if (rundir_stop_is_asked(&t->folder)) {
+        return TRAIN_STOP_FILE;
+    }
+    return max_s > 0.0 && clock_monotonic_s() - t->start_s >= max_s ? TRAIN_STOP_TIME
+                                                                    : TRAIN_GOES_ON;
+}
+
+/** Rank 0: what all reports come to. Squares are added in table order, which is rank order. */
+static struct train_decision decide(const struct train *t)
+{
+    const struct session *s = &t->session;
+    unsigned char *reports = memory_buffer(&s->memory, BUFFER_REPORTS, 0);
+    const size_t report_bytes = memory_slot_bytes(&s->memory, BUFFER_REPORT);
+    struct train_decision d = {0};
+    double sum = 0.0;
+    bool signal_arrived = false;
+    for (int rank = 0; rank < s->plan.n_stages; rank++) {
+        void *bytes = reports + (size_t)rank * report_bytes;
+        const struct report *report = bytes;
+        const struct stage *stage = &s->plan.stages[rank];
+        const double *squares = squares_of(bytes);
+        for (int64_t i = 0; i < stage->end_param - stage->first_param; i++) {
+            sum += squares[i];
+        }
+        d.wait_s += report->wait_s;
+        d.bytes_sent += report->bytes_sent;
+        signal_arrived = signal_arrived || report->signal_arrived != 0;
+        if (stage->is_last) {
+            d.loss = report->loss;
+            d.n_targets = report->n_targets;
+        }
+    }
+    d.grad_norm = sqrt(sum);
+    d.not_finite = !isfinite(d.loss) || !isfinite(d.grad_norm);
+    d.skips = d.not_finite || d.n_targets == 0;
+    d.clip_factor = optim_clip_factor(&s->config.optim, d.grad_norm);
+    d.stop = find_stop(t, signal_arrived);
+    return d;
+}
+
+static struct train_decision report_and_decide(struct train *t, int64_t n_targets)
+{
+    struct session *s = &t->session;
+    void *own = memory_buffer(&s->memory, BUFFER_REPORT, 0);
+    struct report *report = own;
+    *report =
+        (struct report){.loss = sum_losses(s, n_targets),
+                        .n_targets = n_targets,
+                        .wait_s = s->engine.times.wait_s,
+                        .bytes_sent = s->engine.times.bytes_sent,
+                        .signal_arrived = t->options->stops_on_signals && train_signal_arrived()};
+    const struct optim optim = optim_of(s);
+    optim_squares(&optim, squares_of(own));
+    collective_gather(t->transport, collective_all(t->transport), 0, own,
+                      memory_slot_bytes(&s->memory, BUFFER_REPORT),
+                      memory_buffer(&s->memory, BUFFER_REPORTS, 0));
+    struct train_decision decision = {0};
+    if (t->is_root) {
+        decision = decide(t);
+    }
+    transport_broadcast(t->transport, 0, &decision, sizeof decision);
+    return decision;
+}
+
+struct train_decision train_step(struct train *t)
+{
+    struct session *s = &t->session;
+    const int64_t n_targets = read_batch(t);
+    zero_gradients(s);
+    const struct engine_batch batch = {
+        .tokens = memory_buffer(&s->memory, BUFFER_TOKENS, 0),
+        .targets = memory_buffer(&s->memory, BUFFER_TARGETS, 0),
+        /* Without counted targets every gradient is zero, whatever the scale. */
+        .loss_scale = n_targets > 0 ? (float)(1.0 / (double)n_targets) : 1.0F,
+        .losses = memory_buffer(&s->memory, BUFFER_MICROBATCH_LOSS, 0),
+    };
+    engine_run(&s->engine, &s->plan.schedule, &batch);
+    engine_drain(&s->engine);
+    join_head_gradient(s);
+    const struct train_decision decision = report_and_decide(t, n_targets);
+    if (!decision.skips) {
+        t->state.n_updates++;
+        const double lr = optim_lr(&s->config.optim, s->config.train.n_steps, t->state.step);
+        const struct optim optim = optim_of(s);
+        optim_update(&optim, &s->config.optim, lr, decision.clip_factor, t->state.n_updates);
+        share_head_weight(s);
+    }
+    t->state.step++;
+    t->state.tokens += s->config.batch.n_sequences * s->config.model.seq_len;
+    t->state.n_skips_in_a_row = decision.not_finite ? t->state.n_skips_in_a_row + 1 : 0;
+    return decision;
+}
+
+double train_evaluate(struct train *t)
+{
+    if (t->n_val_windows == 0) {
+        return NAN;
+    }
+    /* What evaluation waits and sends is not part of the steps' figures. */
+    const struct engine_times before = t->session.engine.times;
+    const double loss =
+        evaluate_windows(&t->session.engine, t->val_data, t->n_val_windows, false).loss;
+    t->session.engine.times = before;
+    return loss;
+}

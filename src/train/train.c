@@ -1,0 +1,470 @@
+/* Setting up and ending a run: plan, folder, data, weights or resume, run.json, result. */
+#include "train_internal.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <attnres/clock.h>
+#include <attnres/collective.h>
+
+/** Bytes of text looked at for the order-1 entropy. */
+enum { ENTROPY_BYTES = 1 << 20, PLAN_TEXT_BYTES = 1 << 18, PRINT_WIDTH = 100 };
+
+static char *print_plan(const struct train *t, size_t (*print)(const struct plan *, char *, size_t))
+{
+    char *text = calloc(PLAN_TEXT_BYTES, 1);
+    if (text != NULL && print(&t->session.plan, text, PLAN_TEXT_BYTES) == 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+static size_t print_for_people(const struct plan *plan, char *text, size_t capacity)
+{
+    return plan_print(plan, PRINT_WIDTH, text, capacity);
+}
+
+/** What is known before the memory is taken: the plan, and what the libraries hold already. */
+static void log_plan(struct train *t)
+{
+    if (!t->is_root) {
+        return;
+    }
+    struct buffer_table table;
+    plan_lay_out(&table, &t->session.plan, 0);
+    char *text = t->options->dry_run ? print_plan(t, print_for_people) : NULL;
+    if (text != NULL) {
+        fputs(text, stdout);
+        printf("libraries (measured)  %.1f MiB\n", (double)t->session.base_bytes / 1048576.0);
+        fflush(stdout);
+    }
+    free(text);
+    log_write(t->log, LOG_INFO,
+              "%s: %" PRId64 " parameters, %d stage%s x %d thread%s, %s, kernels %s, BLAS %s; "
+              "planned %.1f MiB on rank 0 "
+              "beside %.1f MiB of libraries",
+              config_model_kind_name(t->session.config.model.kind),
+              t->session.plan.params.n_parameters, t->session.plan.n_stages,
+              t->session.plan.n_stages == 1 ? "" : "s", t->session.n_threads,
+              t->session.n_threads == 1 ? "" : "s",
+              config_schedule_name(t->session.config.pipeline.schedule), t->session.kernels->level,
+              kernels_blas_core(), (double)table.total_bytes / 1048576.0,
+              (double)t->session.base_bytes / 1048576.0);
+}
+
+static bool open_folder(struct train *t, struct error *err)
+{
+    const struct config *config = &t->session.config;
+    char log_path[FILE_PATH_BYTES], metrics_folder[FILE_PATH_BYTES];
+    if (!rundir_choose(t->run_path, config->run.dir, t->options->config_path, false, err)) {
+        return false;
+    }
+    const bool resumes = t->options->resume || t->options->resume_from != NULL;
+    if (rundir_holds_run(t->run_path) && !resumes) {
+        return error_set(err, ERROR_CONFIG,
+                         "%s already holds a run: continue it with --resume, or choose another "
+                         "folder with run.dir=...",
+                         t->run_path);
+    }
+    return rundir_open(&t->folder, t->run_path, err) &&
+           rundir_write_status(&t->folder, RUN_STARTING, "", false, 0, err) &&
+           file_join(metrics_folder, t->run_path, "checkpoints", err) &&
+           file_make_folders(metrics_folder, err) &&
+           file_join(log_path, t->run_path, "log.txt", err) && log_open_file(t->log, log_path, err);
+}
+
+/** The run's folder, chosen and locked by rank 0; every rank learns its path. Collective. */
+static bool share_folder(struct train *t, struct error *err)
+{
+    const bool ok = !t->is_root || open_folder(t, err);
+    if (!collective_agree(t->transport, ok, err)) {
+        return false;
+    }
+    transport_broadcast(t->transport, 0, t->run_path, sizeof t->run_path);
+    return true;
+}
+
+static bool open_data(struct train *t, struct error *err)
+{
+    const struct config *config = &t->session.config;
+    const struct stage *stage = &t->session.plan.stages[transport_rank(t->transport)];
+    if (!stage->is_first && !stage->is_last) {
+        return true;
+    }
+    if (!data_open(&t->train_data, &config->data, DATA_TRAIN, config->run.seed,
+                   config->model.seq_len, config->model.vocab, err)) {
+        return false;
+    }
+    if (config->train.eval_every == 0) {
+        return true;
+    }
+    return data_open(&t->val_data, &config->data, DATA_VAL, config->run.seed, config->model.seq_len,
+                     config->model.vocab, err);
+}
+
+/** Open the data where it is needed and agree on what of it concerns all. Collective. */
+static bool share_data(struct train *t, struct error *err)
+{
+    if (!collective_agree(t->transport, open_data(t, err), err)) {
+        return false;
+    }
+    if (t->is_root) {
+        const int64_t T = t->session.config.model.seq_len;
+        const int64_t wanted = (t->session.config.train.eval_tokens + T - 1) / T;
+        const int64_t there = t->val_data != NULL ? data_in_order_count(t->val_data, false) : 0;
+        t->n_val_windows = there >= 0 && there < wanted ? there : wanted;
+        t->counts_bytes = data_is_bytes(t->train_data);
+        t->order1_entropy =
+            t->counts_bytes ? data_order1_entropy(t->train_data, ENTROPY_BYTES) : NAN;
+        t->state.data_tokens = data_size_tokens(t->train_data);
+        log_write(t->log, LOG_INFO, "data: %.1f MiB of memory for the training split",
+                  (double)data_memory_bytes(t->train_data) / 1048576.0);
+    }
+    transport_broadcast(t->transport, 0, &t->n_val_windows, sizeof t->n_val_windows);
+    transport_broadcast(t->transport, 0, &t->state.data_tokens, sizeof t->state.data_tokens);
+    return true;
+}
+
+/** What the comparison of two configurations on resume found. */
+struct differences {
+    struct log *log;
+    struct error *err;
+    const char *path;
+    bool refused;
+};
+
+static void note_difference(void *user, const char *key, const char *ours, const char *theirs,
+                            enum config_resume_rule rule)
+{
+    struct differences *d = user;
+    if (rule == CONFIG_RESUME_WARN && d->log->rank == 0) {
+        log_write(d->log, LOG_WARNING, "%s is %s, was %s in %s", key, ours, theirs, d->path);
+    } else if (rule == CONFIG_RESUME_REFUSE) {
+        d->refused = true;
+        error_add(d->err, ERROR_CONFIG,
+                  "%s is %s, but %s was saved with %s; it cannot change on resume", key, ours,
+                  d->path, theirs);
+    }
+}
+
+static bool check_config(const struct train *t, const struct checkpoint *c, struct error *err)
+{
+    struct config *saved = calloc(1, sizeof *saved);
+    if (saved == NULL) {
+        return error_set(err, ERROR_CREATE, "no memory to read %s", c->path);
+    }
+    bool ok = config_parse(saved, c->path, c->config_text, strlen(c->config_text), 0, NULL, err);
+    if (ok) {
+        struct differences d = {.log = t->log, .err = err, .path = c->path};
+        config_compare(&t->session.config, saved, note_difference, &d);
+        ok = !d.refused;
+    }
+    free(saved);
+    return ok;
+}
+
+/** Load everything of one checkpoint on this rank. */
+static bool load(struct train *t, const char *step_path, struct error *err)
+{
+    struct checkpoint c;
+    if (!checkpoint_open(&c, step_path, err)) {
+        return false;
+    }
+    bool ok = check_config(t, &c, err);
+    if (ok && c.state.data_tokens != t->state.data_tokens) {
+        ok = error_set(err, ERROR_CONFIG,
+                       "the training data has %" PRId64 " tokens, it had %" PRId64
+                       " when %s was saved",
+                       t->state.data_tokens, c.state.data_tokens, step_path);
+    }
+    if (ok && t->train_data != NULL && !data_position_is_valid(t->train_data, &c.state.position)) {
+        ok = error_set(err, ERROR_DATA, "%s: the data position is not one of this data", step_path);
+    }
+    ok = ok && checkpoint_load(&c, &t->session.model, true, err);
+    if (ok) {
+        t->state = c.state;
+    }
+    checkpoint_close(&c);
+    return ok;
+}
+
+/** A checkpoint that is damaged may be passed over for an older one; a configuration that differs
+ * may not. */
+static bool may_fall_back(const struct error *err)
+{
+    return err->kind == ERROR_DATA || err->kind == ERROR_IO || err->kind == ERROR_NO_INPUT;
+}
+
+/** The newest checkpoint of the run's folder that loads on all ranks. Collective; *found says
+ * whether there was one. */
+static bool load_newest(struct train *t, bool *found, struct error *err)
+{
+    enum { MOST = 64 };
+    int64_t steps[MOST] = {0};
+    int32_t n = t->is_root ? checkpoint_list(steps, MOST, t->run_path) : 0;
+    transport_broadcast(t->transport, 0, &n, sizeof n);
+    transport_broadcast(t->transport, 0, steps, sizeof steps);
+    *found = false;
+    for (int i = 0; i < n; i++) {
+        char path[FILE_PATH_BYTES];
+        struct error failure = {0};
+        const bool ok =
+            checkpoint_step_path(path, t->run_path, steps[i], &failure) && load(t, path, &failure);
+        if (collective_agree(t->transport, ok, &failure)) {
+            *found = true;
+            return true;
+        }
+        if (!may_fall_back(&failure)) {
+            *err = failure;
+            return false;
+        }
+        if (failure.message[0] != '\0') {
+            log_write(t->log, LOG_WARNING, "%s", failure.message);
+        }
+        if (t->is_root) {
+            log_write(t->log, LOG_WARNING,
+                      "step %" PRId64 " cannot be used; trying the checkpoint before it", steps[i]);
+        }
+    }
+    return true;
+}
+
+/** Initial weights: drawn, or taken from another run's checkpoint (train.init). */
+static bool start_weights(struct train *t, struct error *err)
+{
+    const char *init = t->session.config.train.init;
+    model_draw_weights(&t->session.model, t->session.config.run.seed);
+    if (strcmp(init, "none") == 0) {
+        return true;
+    }
+    char path[FILE_PATH_BYTES];
+    struct checkpoint c;
+    if (!checkpoint_find(path, init, err) || !checkpoint_open(&c, path, err)) {
+        return false;
+    }
+    const bool ok = checkpoint_load(&c, &t->session.model, false, err);
+    checkpoint_close(&c);
+    return ok;
+}
+
+/** Clear what a failed attempt to load may have left. */
+static void clear_moments(struct train *t)
+{
+    const struct memory *memory = &t->session.memory;
+    memset(memory_buffer(memory, BUFFER_EXP_AVG, 0), 0, memory_slot_bytes(memory, BUFFER_EXP_AVG));
+    memset(memory_buffer(memory, BUFFER_EXP_AVG_SQ, 0), 0,
+           memory_slot_bytes(memory, BUFFER_EXP_AVG_SQ));
+}
+
+/** Weights, moments and position: from a checkpoint or fresh. Collective. */
+static bool start_state(struct train *t, struct error *err)
+{
+    bool found = false;
+    if (t->options->resume_from != NULL) {
+        char path[FILE_PATH_BYTES];
+        const bool ok = checkpoint_find(path, t->options->resume_from, err) && load(t, path, err);
+        if (!collective_agree(t->transport, ok, err)) {
+            return false;
+        }
+        found = true;
+    } else if (t->options->resume && !load_newest(t, &found, err)) {
+        return false;
+    }
+    if (found) {
+        t->saved_step = t->state.step;
+        t->time_before_s = t->state.time_s;
+        if (t->is_root) {
+            log_write(t->log, LOG_INFO, "resuming after step %" PRId64, t->state.step);
+        }
+    } else {
+        if (t->options->resume && t->is_root) {
+            log_write(t->log, LOG_INFO, "no checkpoint to resume from in %s: starting fresh",
+                      t->run_path);
+        }
+        clear_moments(t);
+        if (!collective_agree(t->transport, start_weights(t, err), err)) {
+            return false;
+        }
+    }
+    t->first_step = t->state.step;
+    return true;
+}
+
+enum { HOST_BYTES = 64 };
+
+static size_t write_run_json(const struct train *t, const char *hosts, char *text, size_t capacity)
+{
+    const struct train_build *build = &t->options->build;
+    struct json_writer w;
+    json_writer_init(&w, text, capacity);
+    json_begin_object(&w, NULL);
+    json_text(&w, "version", build->version);
+    json_text(&w, "revision", build->revision);
+    json_text(&w, "compiler", build->compiler);
+    json_text(&w, "flags", build->flags);
+    json_text(&w, "transport", transport_name(t->transport));
+    json_text(&w, "blas", kernels_blas_version());
+    json_text(&w, "blas_core", kernels_blas_core());
+    json_text(&w, "kernels", t->session.kernels->level);
+    json_int(&w, "threads", t->session.n_threads);
+    json_int(&w, "first_step", t->first_step);
+    json_begin_array(&w, "hosts");
+    for (int i = 0; i < t->session.plan.n_stages; i++) {
+        json_text(&w, NULL, hosts + (size_t)i * HOST_BYTES);
+    }
+    json_end_array(&w);
+    json_end_object(&w);
+    return json_writer_ok(&w) ? w.length : 0;
+}
+
+static bool write_texts(struct train *t, const char *hosts, struct error *err)
+{
+    char *plan = print_plan(t, plan_print_json);
+    char *run = calloc(PLAN_TEXT_BYTES, 1);
+    bool ok = plan != NULL && run != NULL;
+    if (!ok) {
+        error_set(err, ERROR_CREATE, "no memory for plan.json");
+    }
+    const size_t run_length = ok ? write_run_json(t, hosts, run, PLAN_TEXT_BYTES) : 0;
+    ok =
+        ok &&
+        rundir_write_file(&t->folder, "config.yaml", t->config_text, strlen(t->config_text), err) &&
+        rundir_write_file(&t->folder, "plan.json", plan, strlen(plan), err) &&
+        rundir_write_file(&t->folder, "run.json", run, run_length, err);
+    free(plan);
+    free(run);
+    return ok;
+}
+
+/** The folder's texts and metrics.jsonl, cut after the step that the run goes on from. Collective.
+ */
+static bool open_records(struct train *t, struct error *err)
+{
+    char host[HOST_BYTES] = "", metrics_path[FILE_PATH_BYTES];
+    gethostname(host, sizeof host - 1);
+    char *hosts = calloc((size_t)t->session.plan.n_stages, HOST_BYTES);
+    assert(hosts != NULL);
+    collective_gather(t->transport, collective_all(t->transport), 0, host, HOST_BYTES, hosts);
+    bool ok = true;
+    if (t->is_root) {
+        const bool resumed = t->saved_step >= 0;
+        ok = write_texts(t, hosts, err) &&
+             file_join(metrics_path, t->run_path, "metrics.jsonl", err) &&
+             metrics_open(&t->metrics, metrics_path, resumed ? t->state.step : -1, err) &&
+             rundir_write_status(&t->folder, RUN_TRAINING, "", resumed, t->state.step, err);
+        t->metrics_open = ok;
+    }
+    free(hosts);
+    return collective_agree(t->transport, ok, err);
+}
+
+static bool set_up(struct train *t, const struct config *config, struct error *err)
+{
+    if (!session_plan(&t->session, config, t->transport, t->log, PLAN_TRAIN, err)) {
+        return false;
+    }
+    log_plan(t);
+    if (t->options->dry_run) {
+        return true;
+    }
+    const size_t length =
+        config_dump(&t->session.config, false, t->config_text, sizeof t->config_text);
+    assert(length < sizeof t->config_text && "a configuration is small");
+    return share_folder(t, err) && share_data(t, err) && session_start(&t->session, err) &&
+           start_state(t, err) && open_records(t, err);
+}
+
+/** What the folder says when the run ends in whatever way. */
+static void close_folder(struct train *t, bool ok, const struct error *err)
+{
+    if (!t->is_root || t->folder.path[0] == '\0') {
+        return;
+    }
+    const bool resumable = t->saved_step >= 0;
+    struct error failure = {0};
+    if (t->metrics_open && !metrics_close(&t->metrics, &failure)) {
+        log_write(t->log, LOG_WARNING, "%s", failure.message);
+    }
+    if (ok) {
+        rundir_write_status(&t->folder, RUN_DONE, "", false, t->state.step, &failure);
+    } else if (err->kind == ERROR_EARLY) {
+        rundir_remove_stop(&t->folder, &failure);
+        rundir_write_status(&t->folder, RUN_STOPPED, err->message, true, t->state.step, &failure);
+    } else {
+        rundir_write_status(&t->folder, RUN_FAILED, err->message, resumable, t->state.step,
+                            &failure);
+    }
+    rundir_close(&t->folder);
+}
+
+static void say_how_to_stop(struct train *t)
+{
+    if (t->is_root && t->log->terminal) {
+        log_write(t->log, LOG_INFO,
+                  "to stop and save: touch %s/STOP, or send USR1 to mpirun (kill -USR1 %ld); "
+                  "Ctrl-C under mpirun kills "
+                  "within about two seconds and keeps what was saved before",
+                  t->run_path, (long)getppid());
+    }
+}
+
+/** The ends of a loop that ran: an early stop, or a last checkpoint that could not be saved. */
+static bool conclude(struct train *t, struct error *err)
+{
+    t->result->weights_hash = session_hash_weights(&t->session);
+    if (t->save_failed) {
+        return error_set(err, ERROR_IO,
+                         "the last checkpoint (step %" PRId64 ") could not be saved in %s",
+                         t->state.step, t->run_path);
+    }
+    if (t->result->stopped) {
+        return error_set(err, ERROR_EARLY,
+                         "stopped after step %" PRId64 " of %" PRId64
+                         ", saved; continue with --resume",
+                         t->state.step, t->session.config.train.n_steps);
+    }
+    return true;
+}
+
+bool train_run(struct train_result *result, const struct config *config,
+               const struct train_options *options, struct transport *transport, struct log *log,
+               struct error *err)
+{
+    struct train *t = calloc(1, sizeof *t);
+    assert(t != NULL);
+    *result = (struct train_result){.loss = NAN, .grad_norm = NAN, .val_loss = NAN};
+    t->options = options;
+    t->transport = transport;
+    t->log = log;
+    t->is_root = transport_rank(transport) == 0;
+    t->folder.lock_fd = -1;
+    t->saved_step = -1;
+    t->order1_entropy = NAN;
+    t->result = result;
+    t->start_s = clock_monotonic_s();
+    if (options->stops_on_signals) {
+        train_install_signals();
+    }
+    bool ok = set_up(t, config, err);
+    if (ok && !options->dry_run) {
+        say_how_to_stop(t);
+        ok = train_loop(t, err) && conclude(t, err);
+    }
+    result->step = t->state.step;
+    result->n_tokens = t->state.tokens;
+    result->order1_entropy = t->order1_entropy;
+    result->time_s = t->time_before_s + clock_monotonic_s() - t->start_s;
+    snprintf(result->run_path, sizeof result->run_path, "%s", t->run_path);
+    close_folder(t, ok, err);
+    data_close(t->train_data);
+    data_close(t->val_data);
+    session_finish(&t->session);
+    free(t);
+    return ok;
+}

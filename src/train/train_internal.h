@@ -1,0 +1,71 @@
+/** What the files of train share: the state of a run on one rank. */
+#ifndef ATTNRES_TRAIN_INTERNAL_H
+#define ATTNRES_TRAIN_INTERNAL_H
+
+#include <attnres/checkpoint.h>
+#include <attnres/data.h>
+#include <attnres/evaluate.h>
+#include <attnres/metrics.h>
+#include <attnres/rundir.h>
+#include <attnres/session.h>
+#include <attnres/train.h>
+
+enum { TRAIN_CONFIG_TEXT_BYTES = 1 << 16 };
+
+enum train_stop {
+    TRAIN_GOES_ON,
+    TRAIN_STOP_SIGNAL,
+    TRAIN_STOP_FILE,
+    TRAIN_STOP_TIME,
+    TRAIN_STOP_GUARD
+};
+
+struct train {
+    const struct train_options *options;
+    struct session session;
+    struct transport *transport;
+    struct log *log;
+    bool is_root;
+    struct data *train_data, *val_data; /* first and last stage */
+    int64_t n_val_windows;              /* evaluated in training; agreed on */
+    bool counts_bytes;
+    double order1_entropy; /* rank 0: of the training data's beginning, nats per byte; NAN */
+    struct rundir folder;  /* rank 0 */
+    struct metrics metrics;
+    bool metrics_open;
+    char run_path[FILE_PATH_BYTES];
+    char config_text[TRAIN_CONFIG_TEXT_BYTES];
+    struct checkpoint_state state;
+    double start_s;       /* of this process, for time_s and max_hours */
+    double time_before_s; /* spent by earlier processes of the run */
+    int64_t first_step;   /* steps done when this process began */
+    int64_t saved_step;   /* of the last checkpoint saved or resumed from; -1 */
+    bool save_failed;     /* the last attempt */
+    struct train_result *result;
+};
+
+/** What a step came to, the same on every rank: rank 0 decides, the others are told. */
+struct train_decision {
+    double loss, grad_norm, clip_factor;
+    int64_t n_targets;
+    int32_t skips; /* the update is left out: not finite, or nothing counted */
+    int32_t not_finite;
+    int32_t stop;       /* enum train_stop */
+    double wait_s;      /* all ranks, since the run began */
+    int64_t bytes_sent; /* all ranks, since the run began */
+};
+
+/** Steps from state.step to the end or a stop. Our code allocates nothing in here. */
+bool train_loop(struct train *t, struct error *err);
+
+/** One step up to and including the update. */
+struct train_decision train_step(struct train *t);
+
+/** Evaluate on the validation windows; NAN if there are none. Collective. */
+double train_evaluate(struct train *t);
+
+/** Signals that ask to save and stop. Installed once per process. */
+void train_install_signals(void);
+bool train_signal_arrived(void);
+
+#endif
