@@ -1,0 +1,218 @@
+#include "command.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "build.h"
+
+static int find_flag(const struct command *command, const char *name, size_t length)
+{
+    for (int i = 0; i < COMMAND_MAX_FLAGS && command->flags[i].name != NULL; i++) {
+        if (strlen(command->flags[i].name) == length &&
+            strncmp(command->flags[i].name, name, length) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static int require_flag(const struct command_line *line, const char *flag)
+{
+    const int i = find_flag(line->command, flag, strlen(flag));
+    assert(i >= 0 && "the command's table has this flag");
+    return i;
+}
+
+bool command_has(const struct command_line *line, const char *flag)
+{
+    return line->given[require_flag(line, flag)];
+}
+
+const char *command_text(const struct command_line *line, const char *flag, const char *fallback)
+{
+    const int i = require_flag(line, flag);
+    return line->texts[i] != NULL ? line->texts[i] : fallback;
+}
+
+int64_t command_int(const struct command_line *line, const char *flag, int64_t fallback)
+{
+    const char *text = command_text(line, flag, NULL);
+    return text != NULL ? strtoll(text, NULL, 10) : fallback;
+}
+
+double command_real(const struct command_line *line, const char *flag, double fallback)
+{
+    const char *text = command_text(line, flag, NULL);
+    return text != NULL ? strtod(text, NULL) : fallback;
+}
+
+static bool is_number(enum flag_value value, const char *text)
+{
+    char *end = NULL;
+    errno = 0;
+    if (value == FLAG_INT) {
+        const long long number = strtoll(text, &end, 10);
+        return isdigit((unsigned char)text[0]) && *end == '\0' && errno == 0 && number >= 0;
+    }
+    const double number = strtod(text, &end);
+    return end != text && *end == '\0' && errno == 0 && isfinite(number) && number >= 0.0;
+}
+
+/** Take the flag at argv[*i], and its value where it has one. */
+static bool parse_flag(struct command_line *line, char **argv, int argc, int *i, struct error *err)
+{
+    const char *name = argv[*i] + 2, *equals = strchr(name, '=');
+    const size_t length = equals != NULL ? (size_t)(equals - name) : strlen(name);
+    const int index = find_flag(line->command, name, length);
+    if (index < 0) {
+        return error_set(err, ERROR_USAGE, "%s: unknown option (attnres %s --help lists all)",
+                         argv[*i], line->command->name);
+    }
+    const struct flag *flag = &line->command->flags[index];
+    const char *text = equals != NULL ? equals + 1 : NULL;
+    if (flag->value == FLAG_SWITCH && text != NULL) {
+        return error_set(err, ERROR_USAGE, "%s: --%s takes no value", argv[*i], flag->name);
+    }
+    if (text == NULL && flag->value != FLAG_SWITCH && flag->value != FLAG_OPTIONAL) {
+        if (*i + 1 >= argc) {
+            return error_set(err, ERROR_USAGE, "--%s needs a value: --%s=%s", flag->name,
+                             flag->name, flag->placeholder);
+        }
+        text = argv[++*i];
+    }
+    if ((flag->value == FLAG_INT || flag->value == FLAG_REAL) && !is_number(flag->value, text)) {
+        return error_set(err, ERROR_USAGE, "--%s=%s: not a %snumber of 0 or more", flag->name, text,
+                         flag->value == FLAG_INT ? "whole " : "");
+    }
+    line->given[index] = true;
+    line->texts[index] = text;
+    return true;
+}
+
+/** An override is key=value with a plain key. */
+static bool is_override(const char *text)
+{
+    const size_t length = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_.");
+    return length > 0 && text[length] == '=';
+}
+
+static bool parse(struct command_line *line, const char **words, int argc, char **argv,
+                  struct error *err)
+{
+    const char **overrides = words + argc;
+    line->positionals = words;
+    line->overrides = overrides;
+    for (int i = 2; i < argc; i++) {
+        if (strncmp(argv[i], "--", 2) == 0) {
+            if (!parse_flag(line, argv, argc, &i, err)) {
+                return false;
+            }
+        } else if (line->command->takes_overrides && is_override(argv[i])) {
+            overrides[line->n_overrides++] = argv[i];
+        } else {
+            words[line->n_positionals++] = argv[i];
+        }
+    }
+    if (line->n_positionals < line->command->least || line->n_positionals > line->command->most) {
+        return error_set(err, ERROR_USAGE, "usage: attnres %s %s", line->command->name,
+                         line->command->usage);
+    }
+    return true;
+}
+
+static void print_help(const struct command *command)
+{
+    printf("attnres %s %s\n\n%s.\n", command->name, command->usage, command->summary);
+    if (command->details != NULL) {
+        printf("\n%s\n", command->details);
+    }
+    for (int i = 0; i < COMMAND_MAX_FLAGS && command->flags[i].name != NULL; i++) {
+        const struct flag *flag = &command->flags[i];
+        char left[64];
+        const char *placeholder = flag->placeholder != NULL ? flag->placeholder : "";
+        const char *const opening =
+            flag->value == FLAG_OPTIONAL ? "[=" : (flag->value == FLAG_SWITCH ? "" : "=");
+        snprintf(left, sizeof left, "--%s%s%s%s", flag->name, opening, placeholder,
+                 flag->value == FLAG_OPTIONAL ? "]" : "");
+        printf("%s  %-22s %s\n", i == 0 ? "\n" : "", left, flag->help);
+    }
+}
+
+static void print_overview(const struct command *const *commands)
+{
+    printf("attnres %s trains transformers with attention over depth on CPU clusters.\n\n"
+           "usage: attnres COMMAND ...        (mpirun -n RANKS attnres COMMAND ... to use several "
+           "ranks)\n\n",
+           BUILD_VERSION);
+    for (int i = 0; commands[i] != NULL; i++) {
+        printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    }
+    printf("\nattnres COMMAND --help tells more; attnres config --explain KEY explains a "
+           "configuration key.\n");
+}
+
+static int fail(const struct error *err)
+{
+    if (err->message[0] != '\0') {
+        fprintf(stderr, "attnres: %s\n", err->message);
+    }
+    return (int)err->kind;
+}
+
+static const struct command *find_command(const struct command *const *commands, const char *name)
+{
+    for (int i = 0; commands[i] != NULL; i++) {
+        if (strcmp(commands[i]->name, name) == 0) {
+            return commands[i];
+        }
+    }
+    return NULL;
+}
+
+static bool asks_for_help(int argc, char **argv)
+{
+    for (int i = 2; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int command_main(const struct command *const *commands, int argc, char **argv)
+{
+    struct error err = {0};
+    const char *name = argc > 1 ? argv[1] : "--help";
+    if (strcmp(name, "--version") == 0) {
+        printf("attnres %s (%s)\n", BUILD_VERSION, BUILD_REVISION);
+        return 0;
+    }
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        print_overview(commands);
+        return argc > 1 ? 0 : ERROR_USAGE;
+    }
+    struct command_line line = {
+        .command = find_command(commands, name), .argc = &argc, .argv = &argv};
+    if (line.command == NULL) {
+        error_set(&err, ERROR_USAGE, "%s: no such command (attnres --help lists all)", name);
+        return fail(&err);
+    }
+    if (asks_for_help(argc, argv)) {
+        print_help(line.command);
+        return 0;
+    }
+    const char **words = calloc(2 * (size_t)argc, sizeof *words);
+    assert(words != NULL);
+    const bool ok = parse(&line, words, argc, argv, &err) && line.command->run(&line, &err);
+    free(words);
+    if (fflush(stdout) != 0 && ok) {
+        error_set(&err, ERROR_IO, "standard output: %s", strerror(errno));
+        return fail(&err);
+    }
+    return ok ? 0 : fail(&err);
+}

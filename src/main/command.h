@@ -1,0 +1,61 @@
+/** The command line: a table of commands, each with a table of flags. Parsing and --help come from
+ * the tables. */
+#ifndef ATTNRES_COMMAND_H
+#define ATTNRES_COMMAND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <attnres/error.h>
+
+enum { COMMAND_MAX_FLAGS = 16 };
+
+enum flag_value { FLAG_SWITCH, FLAG_TEXT, FLAG_OPTIONAL, FLAG_INT, FLAG_REAL };
+
+struct flag {
+    const char *name;        /* without dashes */
+    enum flag_value value;   /* FLAG_OPTIONAL takes a value only as --name=VALUE */
+    const char *placeholder; /* NULL for a switch */
+    const char *help;
+};
+
+struct command_line;
+
+struct command {
+    const char *name;
+    const char *usage;   /* behind the name */
+    const char *summary; /* one line, without full stop */
+    const char *details; /* more for --help; may be NULL */
+    struct flag flags[COMMAND_MAX_FLAGS];
+    int least, most;      /* positional arguments */
+    bool takes_overrides; /* key=value */
+    bool (*run)(const struct command_line *line, struct error *err);
+};
+
+/** A parsed line; everything borrows from argv. */
+struct command_line {
+    const struct command *command;
+    const char *const *positionals;
+    int n_positionals;
+    const char *const *overrides;
+    int n_overrides;
+    bool given[COMMAND_MAX_FLAGS];
+    const char *texts[COMMAND_MAX_FLAGS];
+    int *argc; /* for MPI */
+    char ***argv;
+};
+
+/** Find the command, parse, run or print help. Returns the exit code. */
+int command_main(const struct command *const *commands, int argc, char **argv);
+
+/** Values of a flag by name: whether given; its text (fallback if not given); as numbers (checked
+ * when parsing). */
+bool command_has(const struct command_line *line, const char *flag);
+const char *command_text(const struct command_line *line, const char *flag, const char *fallback);
+int64_t command_int(const struct command_line *line, const char *flag, int64_t fallback);
+double command_real(const struct command_line *line, const char *flag, double fallback);
+
+extern const struct command train_command, eval_command, generate_command, plan_command,
+    data_command, config_command;
+
+#endif

@@ -1,0 +1,113 @@
+#include "run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <attnres/collective.h>
+#include <attnres/generate.h>
+
+/** Where new tokens go: bytes as they are, other vocabularies as numbers. Rank 0 only. */
+struct output {
+    bool is_root, is_bytes;
+};
+
+static void emit(void *user, int32_t token)
+{
+    const struct output *out = user;
+    if (!out->is_root) {
+        return;
+    }
+    if (out->is_bytes) {
+        putchar(token);
+    } else {
+        printf(" %d", (int)token);
+    }
+    fflush(stdout);
+}
+
+static bool check_prompt(const struct session *s, const char *prompt, struct error *err)
+{
+    if (prompt[0] == '\0') {
+        return error_set(err, ERROR_USAGE, "--prompt is empty: give at least one byte to continue");
+    }
+    for (const char *c = prompt; *c != '\0'; c++) {
+        if ((unsigned char)*c >= s->config.model.vocab) {
+            return error_set(err, ERROR_USAGE,
+                             "--prompt: byte %d is outside the model's vocabulary of %lld",
+                             (unsigned char)*c, (long long)s->config.model.vocab);
+        }
+    }
+    return true;
+}
+
+static bool generate(const struct command_line *line, struct session *s, struct error *err)
+{
+    const char *prompt = command_text(line, "prompt", "");
+    if (!collective_agree(s->transport, check_prompt(s, prompt, err), err)) {
+        return false;
+    }
+    const size_t n = strlen(prompt);
+    int32_t *tokens = calloc(n, sizeof *tokens);
+    if (!collective_agree(s->transport, tokens != NULL, err)) {
+        free(tokens);
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        tokens[i] = (unsigned char)prompt[i];
+    }
+    const struct generate_options options = {
+        .temperature = command_real(line, "temperature", 1.0),
+        .top_k = command_int(line, "top-k", 0),
+        .seed = (uint64_t)command_int(line, "seed", 1),
+        .n_tokens = command_int(line, "tokens", 200),
+        .stop_at_newline = command_has(line, "line"),
+    };
+    struct output out = {transport_rank(s->transport) == 0, s->config.model.vocab <= 256};
+    if (out.is_root) {
+        printf("%s", prompt);
+    }
+    generate_tokens(&s->engine, &options, tokens, (int64_t)n, emit, &out);
+    if (out.is_root) {
+        putchar('\n');
+    }
+    free(tokens);
+    return true;
+}
+
+static bool run(const struct command_line *line, struct error *err)
+{
+    static const char *const ONE_SEQUENCE[] = {"batch.microbatch=1", "batch.sequences=1", NULL};
+    struct log log;
+    struct transport *transport = run_start_ranks(line, &log, err);
+    if (transport == NULL) {
+        return false;
+    }
+    struct session session = {0};
+    const bool ok = run_open_checkpoint(&session, line, ONE_SEQUENCE, transport, &log, err) &&
+                    generate(line, &session, err);
+    session_finish(&session);
+    run_stop_ranks(transport, &log);
+    return ok;
+}
+
+const struct command generate_command = {
+    .name = "generate",
+    .usage = "CKPT --prompt=TEXT [--temperature T --top-k K --seed N --tokens N] [key=value ...]",
+    .summary = "continue a text with a trained model",
+    .details = "CKPT is a step folder, or a run folder (its newest checkpoint). Works on any "
+               "number of ranks, and writes\n"
+               "the same text on all.",
+    .flags = {{"prompt", FLAG_TEXT, "TEXT", "what to continue; taken as bytes"},
+              {"temperature", FLAG_REAL, "T",
+               "divide logits by T; 0 takes the most likely token (default 1)"},
+              {"top-k", FLAG_INT, "K",
+               "draw from the K most likely tokens; 0: from all (default 0)"},
+              {"seed", FLAG_INT, "N", "seed of the draws (default 1)"},
+              {"tokens", FLAG_INT, "N", "how many tokens to write (default 200)"},
+              {"line", FLAG_SWITCH, NULL, "stop behind the first newline"}},
+    .least = 1,
+    .most = 1,
+    .takes_overrides = true,
+    .run = run,
+};

@@ -1,0 +1,73 @@
+#include "run.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <attnres/collective.h>
+
+struct transport *run_start_ranks(const struct command_line *line, struct log *log,
+                                  struct error *err)
+{
+    const char *synchronous = getenv("ATTNRES_SYNC_SEND");
+    struct transport *transport = transport_mpi_create(
+        line->argc, line->argv, synchronous != NULL && strcmp(synchronous, "1") == 0, err);
+    log_init(log, transport != NULL ? transport_rank(transport) : 0);
+    return transport;
+}
+
+void run_stop_ranks(struct transport *transport, struct log *log)
+{
+    log_finish(log);
+    transport_mpi_destroy(transport);
+}
+
+/** Rank 0: the checkpoint's configuration, freed of how its run was cut, with overrides. */
+static bool read_config(struct config *config, const struct checkpoint *c,
+                        const struct command_line *line, const char *const *extra,
+                        struct error *err)
+{
+    enum { MOST = 256 };
+    static const char *const FREED[] = {"pipeline.stages=auto", "pipeline.partition=auto",
+                                        "memory.limit=auto"};
+    const char *overrides[MOST];
+    int n = 0;
+    for (int i = 0; i < 3; i++) {
+        overrides[n++] = FREED[i];
+    }
+    if (line->n_overrides > MOST - 16) {
+        return error_set(err, ERROR_USAGE, "more than %d overrides", MOST - 16);
+    }
+    for (int i = 0; i < line->n_overrides; i++) {
+        overrides[n++] = line->overrides[i];
+    }
+    for (int i = 0; extra[i] != NULL; i++) {
+        overrides[n++] = extra[i];
+    }
+    return config_parse(config, c->path, c->config_text, strlen(c->config_text), n, overrides, err);
+}
+
+bool run_open_checkpoint(struct session *session, const struct command_line *line,
+                         const char *const *extra, struct transport *transport, struct log *log,
+                         struct error *err)
+{
+    struct checkpoint c = {0};
+    char path[FILE_PATH_BYTES];
+    struct config *config = calloc(1, sizeof *config);
+    assert(config != NULL);
+    bool ok = checkpoint_find(path, line->positionals[0], err) && checkpoint_open(&c, path, err);
+    ok = collective_agree(transport, ok, err);
+    if (ok) {
+        const bool is_root = transport_rank(transport) == 0;
+        ok = session_share_config(config, transport,
+                                  !is_root || read_config(config, &c, line, extra, err), err);
+    }
+    ok = ok && session_plan(session, config, transport, log, PLAN_FORWARD, err) &&
+         session_start(session, err);
+    if (ok) {
+        ok = collective_agree(transport, checkpoint_load(&c, &session->model, false, err), err);
+    }
+    checkpoint_close(&c);
+    free(config);
+    return ok;
+}

@@ -1,0 +1,26 @@
+/** What commands that run a model share: the job's ranks, and a checkpoint opened with overrides.
+ */
+#ifndef ATTNRES_RUN_H
+#define ATTNRES_RUN_H
+
+#include "command.h"
+
+#include <attnres/checkpoint.h>
+#include <attnres/log.h>
+#include <attnres/session.h>
+#include <attnres/transport.h>
+
+/** Start MPI. The environment variable ATTNRES_SYNC_SEND=1 makes every send complete only when
+ * matched. */
+struct transport *run_start_ranks(const struct command_line *line, struct log *log,
+                                  struct error *err);
+void run_stop_ranks(struct transport *transport, struct log *log);
+
+/** Set up a session for forward passes from a checkpoint (step or run folder), its configuration
+ * changed by the line's overrides and by `extra` (NULL-terminated). Any number of ranks. Collective
+ * over all ranks. */
+bool run_open_checkpoint(struct session *session, const struct command_line *line,
+                         const char *const *extra, struct transport *transport, struct log *log,
+                         struct error *err);
+
+#endif

@@ -1,0 +1,104 @@
+#include "run.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <attnres/train.h>
+
+#include "build.h"
+
+static void print_result(const struct train_result *r, bool as_json)
+{
+    char text[4096];
+    if (!as_json) {
+        printf("steps         %" PRId64 " (%" PRId64 " tokens, %.1f s)\n", r->step, r->n_tokens,
+               r->time_s);
+        printf("loss          %.6f nats per token in the last step\n", r->loss);
+        if (isfinite(r->val_loss)) {
+            printf("val loss      %.6f nats per token\n", r->val_loss);
+        }
+        if (isfinite(r->order1_entropy)) {
+            printf("order-1       %.6f nats per byte: what a table of byte pairs would reach\n",
+                   r->order1_entropy);
+        }
+        printf("weights hash  %016" PRIx64 "\nrun folder    %s\n", r->weights_hash, r->run_path);
+        return;
+    }
+    char hash[32];
+    struct json_writer w;
+    snprintf(hash, sizeof hash, "%016" PRIx64, r->weights_hash);
+    json_writer_init(&w, text, sizeof text);
+    json_begin_object(&w, NULL);
+    json_int(&w, "step", r->step);
+    json_int(&w, "tokens", r->n_tokens);
+    json_number(&w, "time_s", r->time_s);
+    json_number(&w, "loss", r->loss);
+    json_number(&w, "grad_norm", r->grad_norm);
+    json_number(&w, "val_loss", r->val_loss);
+    json_number(&w, "order1_entropy", r->order1_entropy);
+    json_text(&w, "weights_hash", hash);
+    json_text(&w, "run", r->run_path);
+    json_end_object(&w);
+    printf("%s\n", json_writer_ok(&w) ? text : "{}");
+}
+
+static bool train(const struct command_line *line, struct transport *transport, struct log *log,
+                  struct error *err)
+{
+    struct config *config = calloc(1, sizeof *config);
+    assert(config != NULL);
+    const bool is_root = transport_rank(transport) == 0;
+    const char *path = line->n_positionals > 0 ? line->positionals[0] : NULL;
+    const bool loaded =
+        !is_root || config_load(config, path, line->n_overrides, line->overrides, err);
+    const struct train_options options = {
+        .config_path = path,
+        .resume = command_has(line, "resume"),
+        .resume_from = command_text(line, "resume", NULL),
+        .dry_run = command_has(line, "dry-run"),
+        .stops_on_signals = true,
+        .build = {BUILD_VERSION, BUILD_REVISION, BUILD_COMPILER, BUILD_FLAGS},
+    };
+    struct train_result result;
+    const bool ok = session_share_config(config, transport, loaded, err) &&
+                    train_run(&result, config, &options, transport, log, err);
+    if (is_root && !options.dry_run && (ok || err->kind == ERROR_EARLY)) {
+        print_result(&result, command_has(line, "json"));
+    }
+    free(config);
+    return ok;
+}
+
+static bool run(const struct command_line *line, struct error *err)
+{
+    struct log log;
+    struct transport *transport = run_start_ranks(line, &log, err);
+    if (transport == NULL) {
+        return false;
+    }
+    const bool ok = train(line, transport, &log, err);
+    run_stop_ranks(transport, &log);
+    return ok;
+}
+
+const struct command train_command = {
+    .name = "train",
+    .usage = "[CONFIG] [key=value ...] [--resume[=DIR]] [--dry-run]",
+    .summary = "train a model, one pipeline stage per MPI rank",
+    .details = "  mpirun -n 2 attnres train configs/quickstart.yaml\n"
+               "  mpirun -n 4 attnres train configs/text.yaml data.train=books/ model.blocks=4\n\n"
+               "The run's folder is run.dir (default runs/<CONFIG's name>). To stop and save: "
+               "touch STOP in it, or\n"
+               "send USR1 to mpirun; the exit code is then 75, and --resume goes on, on any number "
+               "of ranks.",
+    .flags = {{"resume", FLAG_OPTIONAL, "DIR",
+               "go on from the newest good checkpoint of the run's folder, or of DIR"},
+              {"dry-run", FLAG_SWITCH, NULL, "print partition, schedule and memory, and end"},
+              {"json", FLAG_SWITCH, NULL, "print the result as one JSON object"}},
+    .most = 1,
+    .takes_overrides = true,
+    .run = run,
+};
