@@ -1,0 +1,111 @@
+/* The full product of the bitwise table, in one process over `local`. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <attnres/file.h>
+
+#include "../support/bitwise.h"
+
+struct suite {
+    char folder[FILE_PATH_BYTES];
+    struct bitwise_outcome references[64];
+    bool has_reference[64];
+    int n_run, n_failed;
+};
+
+static int reference_index(const struct bitwise_case *c)
+{
+    return c->value[AXIS_MODEL] * bitwise_axis_size(AXIS_HEAD) + c->value[AXIS_HEAD];
+}
+
+static void run_folder(char *out, const struct suite *suite, const char *what,
+                       const struct bitwise_case *c)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s-%d-%d", what, reference_index(c), bitwise_stages(c));
+    file_join(out, suite->folder, name, NULL);
+}
+
+/** Whether a straight case's folder serves resumed cases as their source. */
+static bool is_source(const struct bitwise_case *c)
+{
+    return !bitwise_is_resumed(c) && c->value[AXIS_SCHEDULE] == 0 && c->value[AXIS_CUT] == 0 &&
+           c->value[AXIS_THREADS] == 0;
+}
+
+static void run_case(struct suite *suite, const struct bitwise_case *c)
+{
+    char folder[FILE_PATH_BYTES], source[FILE_PATH_BYTES], message[1024], text[256];
+    run_folder(folder, suite, is_source(c) ? "source" : "case", c);
+    /* A resumed case goes on from a run with one stage more, the largest from one stage. */
+    struct bitwise_case other = *c;
+    other.value[AXIS_STAGES] = bitwise_stages(c) % BITWISE_MAX_STAGES;
+    run_folder(source, suite, "source", &other);
+    struct bitwise_outcome outcome;
+    bool ok = bitwise_run_local(c, folder, bitwise_is_resumed(c) ? source : NULL, &outcome, message,
+                                sizeof message);
+    bitwise_describe(c, text, sizeof text);
+    struct bitwise_outcome *reference = &suite->references[reference_index(c)];
+    if (!ok) {
+        printf("FAILED  %s: %s\n", text, message);
+    } else if (!suite->has_reference[reference_index(c)]) {
+        *reference = outcome;
+        suite->has_reference[reference_index(c)] = true;
+    } else if (!bitwise_equal(&outcome, reference)) {
+        printf("DIFFERS %s: loss %.17g, reference %.17g; norm %.17g, reference %.17g; tensors %s\n",
+               text, outcome.loss[BITWISE_STEPS], reference->loss[BITWISE_STEPS],
+               outcome.norm[BITWISE_STEPS], reference->norm[BITWISE_STEPS],
+               outcome.tensors == reference->tensors ? "equal" : "differ");
+        ok = false;
+    }
+    suite->n_run++;
+    suite->n_failed += !ok;
+    if (!is_source(c)) {
+        file_remove_tree(folder, NULL);
+    }
+}
+
+static void run_all(struct suite *suite, bool sources)
+{
+    for (int i = 0; i < bitwise_case_count(); i++) {
+        const struct bitwise_case c = bitwise_case_at(i);
+        if (is_source(&c) == sources) {
+            run_case(suite, &c);
+        }
+    }
+}
+
+int main(void)
+{
+    const char *parent = getenv("TMPDIR");
+    struct suite *suite = calloc(1, sizeof *suite);
+    assert(suite != NULL);
+    snprintf(suite->folder, sizeof suite->folder, "%s/attnres-bitwise-XXXXXX",
+             parent != NULL ? parent : "/tmp");
+    if (mkdtemp(suite->folder) == NULL) {
+        perror(suite->folder);
+        return 1;
+    }
+    int product = 1;
+    for (int axis = 0; axis < BITWISE_AXES; axis++) {
+        product *= bitwise_axis_size((enum bitwise_axis)axis);
+    }
+    run_all(suite, true); /* straight one-stage runs come first among these: the references */
+    run_all(suite, false);
+    printf("%d cases run, the product of the table is %d; %d differ\n", suite->n_run, product,
+           suite->n_failed);
+    const bool ok = suite->n_run == product && suite->n_failed == 0;
+    struct error err = {0};
+    for (int i = 0; i < BITWISE_MAX_STAGES * 64; i++) {
+        char name[64], path[FILE_PATH_BYTES];
+        snprintf(name, sizeof name, "source-%d-%d", i / BITWISE_MAX_STAGES,
+                 i % BITWISE_MAX_STAGES + 1);
+        file_join(path, suite->folder, name, NULL);
+        file_remove_tree(path, &err);
+    }
+    rmdir(suite->folder);
+    free(suite);
+    return ok ? 0 : 1;
+}
