@@ -1,1 +1,1 @@
-run attnres --version
+run attnres --version | sed 's/(.*)/(REVISION)/'

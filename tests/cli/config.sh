@@ -1,0 +1,22 @@
+run attnres config model.kinds=full
+run attnres config model.heads=3 train.steps=many batch.microbatch=3
+run attnres config --explain model.kind
+run attnres config --explain model.kid
+cat >wrong.yaml <<'END'
+model:
+  kind: blok
+  dim: .nan
+  layers: 4
+  layers: 5
+optim: {lr: 1e-3x}
+trian: {steps: 10}
+END
+run attnres config wrong.yaml
+printf 'a: &b 1\n' >anchor.yaml
+run attnres config anchor.yaml
+run attnres train nowhere.yaml
+
+echo 'dump, load, dump: equal'
+attnres config $configs/quickstart.yaml --dump >first.yaml
+attnres config first.yaml --dump >second.yaml
+run cmp first.yaml second.yaml

@@ -1,0 +1,35 @@
+# Numbers differ between instruction sets: what is compared is the shape of the lines, and that
+# different ways to a step end in the same weights.
+without_numbers() {
+    sed -E 's/[0-9a-f]{16}/HASH/; s/[-+]?[0-9]+\.[0-9]+(e[-+]?[0-9]+)?/N/g; s/ +N/ N/g'
+}
+errors_of() {
+    grep '^attnres:' "$1" | sort -u
+}
+hash_of() {
+    sed -n 's/^weights hash *//p' "$1"
+}
+small=$configs/../tests/cli/small.yaml
+
+run ranks 2 attnres train $small >whole.txt 2>whole.log
+without_numbers <whole.txt
+run ls run run/checkpoints
+run attnres train $small 2>again.log
+errors_of again.log
+
+echo 'stopped at once, and on to the same weights on another number of ranks'
+mkdir other && touch other/STOP
+run ranks 2 attnres train $small run.dir=other 2>stopped.log | tail -n 1
+errors_of stopped.log
+run ls other/STOP
+run attnres train $small run.dir=other --resume >resumed.txt 2>resumed.log
+tail -n 1 resumed.txt
+[ "$(hash_of whole.txt)" = "$(hash_of resumed.txt)" ] && echo 'the same weights'
+run attnres train $small run.dir=other --resume model.dim=32 2>changed.log
+errors_of changed.log
+
+run ranks 2 attnres eval run --task=loss | without_numbers
+run attnres eval run --task=hops --items=10 | without_numbers
+run attnres generate run --prompt=AB --tokens=3 --temperature=0 >one.txt
+run ranks 2 attnres generate run --prompt=AB --tokens=3 --temperature=0 >two.txt
+cmp <(sed 1d one.txt) <(sed 1d two.txt) && echo 'the same text on one rank and on two'

@@ -1,0 +1,6 @@
+run attnres | sed '1d'
+run attnres trian
+run attnres train --color
+run attnres train one.yaml two.yaml
+run attnres data make stories many -
+run attnres eval nowhere --task=hop
