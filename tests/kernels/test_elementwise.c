@@ -1,0 +1,106 @@
+#include "../support/compare.h"
+#include "../support/oracle.h"
+#include "../support/trial.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+/* One rounding; sums of squares are f64 and lose only the order. */
+static const double ONE_ROUNDING = 6e-8, ERROR_F64 = 1e-13;
+/* Twenty updates of a few roundings; 1 - beta is rounded once in f32. */
+static const double ADAMW_ERROR = 2e-6;
+
+/* count: one, odd, one past a tile of elements, one past a chunk */
+static const int64_t SIZES[][TRIAL_SIZES] = {{1}, {15}, {17}, {16385}, {131073}};
+
+static void run_add(struct trial *trial)
+{
+    const int64_t count = trial->size[0];
+    struct tensors *memory = &trial->tensors;
+    float *a = tensors_random(memory, (size_t)count, 1, 1.0);
+    const float *b = tensors_random(memory, (size_t)count, 2, 1.0);
+    float *out = tensors_nan(memory, (size_t)count);
+    double *sum = tensors_widen(memory, a, (size_t)count);
+    for (int64_t i = 0; i < count; i++) {
+        sum[i] += (double)b[i];
+    }
+    trial->kernels->add(out, a, b, count);
+    trial_expect(trial, "out", out, sum, count, ONE_ROUNDING);
+    trial->kernels->add(a, a, b, count);
+    assert_true(compare_same_bits(a, out, (size_t)count));
+}
+
+static void run_sum_squares(struct trial *trial)
+{
+    const int64_t count = trial->size[0];
+    struct tensors *memory = &trial->tensors;
+    const float *x = tensors_random(memory, (size_t)count, 1, 1.0);
+    double *partials = tensors_zeros_f64(memory, kernels_chunk_count(count));
+    const double sum = trial->kernels->sum_squares(x, partials, count);
+    const double expected = oracle_sum_squares(tensors_widen(memory, x, (size_t)count), count);
+    assert_true(fabs(sum - expected) <= ERROR_F64 * expected);
+    trial_output(trial, &sum, sizeof sum);
+}
+
+static struct adamw_step step_of(const struct oracle_adamw *adamw)
+{
+    const double correction1 = 1.0 - pow(adamw->beta1, (double)adamw->step);
+    const double correction2 = 1.0 - pow(adamw->beta2, (double)adamw->step);
+    return (struct adamw_step){.lr = (float)adamw->lr,
+                               .beta1 = (float)adamw->beta1,
+                               .beta2 = (float)adamw->beta2,
+                               .eps = (float)adamw->eps,
+                               .weight_decay = (float)adamw->weight_decay,
+                               .correction1 = (float)correction1,
+                               .correction2_root = (float)sqrt(correction2),
+                               .gradient_scale = (float)adamw->gradient_scale};
+}
+
+static void run_adamw(struct trial *trial)
+{
+    const int64_t count = trial->size[0];
+    const size_t size = (size_t)count;
+    struct tensors *memory = &trial->tensors;
+    float *p = tensors_random(memory, size, 1, 0.1), *m = tensors_random(memory, size, 2, 0.0);
+    float *v = tensors_random(memory, size, 3, 0.0);
+    double *p64 = tensors_widen(memory, p, size), *m64 = tensors_widen(memory, m, size);
+    double *v64 = tensors_widen(memory, v, size);
+    for (int64_t step = 1; step <= 20; step++) {
+        const struct oracle_adamw adamw = {3e-3, 0.9, 0.95, 1e-8, 0.1, 0.5, step};
+        const struct adamw_step narrow = step_of(&adamw);
+        const float *g = tensors_random(memory, size, (uint64_t)(100 + step), 1.0);
+        trial->kernels->adamw(p, m, v, g, &narrow, count);
+        oracle_adamw(p64, m64, v64, tensors_widen(memory, g, size), &adamw, count);
+    }
+    trial_expect(trial, "p", p, p64, count, ADAMW_ERROR);
+    trial_expect(trial, "exp_avg", m, m64, count, ADAMW_ERROR);
+    trial_expect(trial, "exp_avg_sq", v, v64, count, ADAMW_ERROR);
+}
+
+static void add_agrees_and_may_be_in_place(void **state)
+{
+    (void)state;
+    trial_each(run_add, SIZES, sizeof SIZES / sizeof SIZES[0]);
+}
+
+static void sum_squares_agrees(void **state)
+{
+    (void)state;
+    trial_each(run_sum_squares, SIZES, sizeof SIZES / sizeof SIZES[0]);
+}
+
+static void adamw_follows_the_oracle_for_twenty_steps(void **state)
+{
+    (void)state;
+    trial_each(run_adamw, SIZES, sizeof SIZES / sizeof SIZES[0]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(add_agrees_and_may_be_in_place),
+                                       cmocka_unit_test(sum_squares_agrees),
+                                       cmocka_unit_test(adamw_follows_the_oracle_for_twenty_steps)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
