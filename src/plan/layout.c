@@ -95,6 +95,11 @@ static size_t multiply(size_t a, size_t b, bool *overflowed)
     return a * b;
 }
 
+static int64_t pad(size_t bytes)
+{
+    return (int64_t)((bytes + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT);
+}
+
 struct request {
     enum buffer_id id;
     enum buffer_group group;
@@ -110,7 +115,7 @@ static void place(struct buffer_table *table, struct request r)
     for (int i = 0; i < 3; i++) {
         bytes = multiply(bytes, (size_t)r.shape[i], &table->overflowed);
     }
-    const size_t padded = (bytes + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
+    const size_t padded = (size_t)pad(bytes);
     *b = (struct buffer){.id = r.id,
                          .name = BUFFER_NAMES[r.id],
                          .group = r.group,
@@ -265,8 +270,9 @@ static void place_step(struct buffer_table *t, const struct sizes *s)
     const struct batch_config *batch = &s->plan->config->batch;
     const int64_t n_sequences = trains ? batch->n_sequences : batch->microbatch;
     const int64_t T = s->model->seq_len, n_stages = s->plan->n_stages;
+    /* Padded, since rank 0 keeps the reports of all ranks one behind another. */
     const int64_t report =
-        PLAN_REPORT_HEAD_BYTES + REPORT_BYTES_PER_ROW * s->plan->max_stage_params;
+        pad(PLAN_REPORT_HEAD_BYTES + REPORT_BYTES_PER_ROW * (size_t)s->plan->max_stage_params);
     const int64_t n_rows = is_root ? s->plan->params.n_rows : s->plan->max_stage_params;
     const int64_t text = TEXT_BYTES + TEXT_BYTES_PER_ROW * n_rows;
     const struct request requests[] = {

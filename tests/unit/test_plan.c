@@ -131,6 +131,26 @@ static void memory_is_what_the_table_says(void **state)
     free(config);
 }
 
+/* Records are gathered one behind another, each as long as a slot of BUFFER_REPORT. */
+static void reports_of_all_ranks_fit_rank_0(void **state)
+{
+    (void)state;
+    struct config *config = calloc(1, sizeof *config);
+    const char *const tied[] = {"model.tied=true", "model.tied=false"};
+    for (int n_ranks = 1; n_ranks <= 16; n_ranks++) {
+        for (int i = 0; i < 2; i++) {
+            struct plan plan;
+            struct buffer_table table;
+            make_plan(&plan, config, n_ranks, &tied[i], 1, NULL);
+            plan_lay_out(&table, &plan, 0);
+            assert_true(table.rows[BUFFER_REPORTS].slot_bytes >=
+                        (size_t)n_ranks * table.rows[BUFFER_REPORT].slot_bytes);
+            plan_finish(&plan);
+        }
+    }
+    free(config);
+}
+
 static void sizes_beyond_the_address_space_are_refused(void **state)
 {
     (void)state;
@@ -175,6 +195,7 @@ int main(void)
         cmocka_unit_test(ranks_that_do_not_fit_are_refused_with_the_launch_line),
         cmocka_unit_test(cuts_agree_on_both_sides),
         cmocka_unit_test(memory_is_what_the_table_says),
+        cmocka_unit_test(reports_of_all_ranks_fit_rank_0),
         cmocka_unit_test(sizes_beyond_the_address_space_are_refused),
         cmocka_unit_test(flops_follow_the_stated_formula),
     };
