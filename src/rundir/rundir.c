@@ -53,6 +53,11 @@ bool rundir_choose(char *out, const char *dir, const char *config_path, bool fre
     }
     char name[FILE_PATH_BYTES];
     char folder[FILE_PATH_BYTES];
+    if (config_path == NULL) {
+        return error_set(err, ERROR_CONFIG,
+                         "run.dir is auto, which takes the configuration file's name, but no file "
+                         "is given: set run.dir=FOLDER");
+    }
     if (!base_name(name, config_path, err) || !file_join(folder, "runs", name, err)) {
         return false;
     }

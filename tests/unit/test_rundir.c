@@ -41,6 +41,10 @@ static void auto_takes_the_config_files_name(void **state)
     assert_string_equal(out, "else/where");
     assert_false(rundir_choose(out, "auto", "configs/", false, &err));
     assert_int_equal(err.kind, ERROR_CONFIG);
+    err.kind = ERROR_NONE;
+    assert_false(rundir_choose(out, "auto", NULL, false, &err));
+    assert_int_equal(err.kind, ERROR_CONFIG);
+    assert_true(rundir_choose(out, "given", NULL, false, NULL));
 }
 
 static void fresh_numbers_skip_what_exists(void **state)
