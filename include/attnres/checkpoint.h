@@ -40,10 +40,15 @@ bool checkpoint_save(const struct model *model, struct transport *transport, con
                      const struct checkpoint_state *state, const char *config_text,
                      struct error *err);
 
-/** Remove all but the newest `keep` checkpoints, but only after this rank's files of the newest,
- * written at `step`, were read back and agree on every rank. Collective over all ranks. */
-bool checkpoint_prune(const struct model *model, struct transport *transport, const char *run_path,
-                      int64_t step, int64_t keep, struct error *err);
+/** Read back what this rank has just saved at `step` and compare it with memory. Call it right
+ * after checkpoint_save. Collective over all ranks; all return the same, err as there. */
+bool checkpoint_read_back(const struct model *model, struct transport *transport,
+                          const char *run_path, int64_t step, struct error *err);
+
+/** One rank, once the checkpoint of `step` was read back: remove all but the newest `keep` up to
+ * that step, those beyond it (the run went on from an earlier one, so they are of another
+ * continuation or damaged) and what killed saves have left. */
+bool checkpoint_prune(const char *run_path, int64_t step, int64_t keep, struct error *err);
 
 /** A checkpoint opened for reading: its checked manifest. */
 struct checkpoint {

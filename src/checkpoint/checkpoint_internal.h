@@ -17,6 +17,10 @@ struct save_record {
     int64_t file_bytes[FILE_KINDS];
 };
 
+/** The name of a folder in the making, and whether a name is one. */
+void checkpoint_partial_name(char *out, int64_t step);
+bool checkpoint_is_partial_name(const char *name);
+
 void checkpoint_file_name(char *out, enum file_kind kind, int rank);
 void checkpoint_tensor_name(char *out, const struct param *param, enum tensor_kind kind);
 enum file_kind checkpoint_tensor_file(enum tensor_kind kind);

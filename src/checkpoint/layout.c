@@ -1,8 +1,25 @@
 #include "checkpoint_internal.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <attnres/rng.h>
+
+static const char PARTIAL_HEAD[] = ".step-", PARTIAL_TAIL[] = ".partial";
+
+void checkpoint_partial_name(char *out, int64_t step)
+{
+    snprintf(out, FILE_NAME_BYTES, "%s%08" PRId64 "%s", PARTIAL_HEAD, step, PARTIAL_TAIL);
+}
+
+bool checkpoint_is_partial_name(const char *name)
+{
+    const size_t length = strlen(name), head = sizeof PARTIAL_HEAD - 1,
+                 tail = sizeof PARTIAL_TAIL - 1;
+    return length > head + tail && strncmp(name, PARTIAL_HEAD, head) == 0 &&
+           strcmp(name + length - tail, PARTIAL_TAIL) == 0;
+}
 
 void checkpoint_file_name(char *out, enum file_kind kind, int rank)
 {

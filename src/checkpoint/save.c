@@ -216,39 +216,81 @@ static bool publish(const char *parent, const char *partial, const char *final, 
            file_rename(partial, final, err) && file_flush_folder(parent, err);
 }
 
+/** Where a save works. */
+struct places {
+    char parent[FILE_PATH_BYTES], partial[FILE_PATH_BYTES], final[FILE_PATH_BYTES];
+};
+
+static bool name_places(struct places *p, const char *run_path, int64_t step, struct error *err)
+{
+    char name[FILE_NAME_BYTES];
+    checkpoint_partial_name(name, step);
+    return file_join(p->parent, run_path, "checkpoints", err) &&
+           file_join(p->partial, p->parent, name, err) &&
+           checkpoint_step_path(p->final, run_path, step, err);
+}
+
+/** Every rank's files, then the manifest, then the name. Collective. */
+static bool write_all(struct save *s, const struct places *p, const struct checkpoint_state *state,
+                      const char *config_text, struct error *err)
+{
+    const size_t record_bytes = memory_slot_bytes(s->model->memory, BUFFER_REPORT);
+    memset(s->record, 0, record_bytes);
+    bool ok =
+        write_file(s, p->partial, FILE_MODEL, err) && write_file(s, p->partial, FILE_OPTIM, err);
+    if (!transport_all_true(s->transport, ok)) {
+        return false;
+    }
+    collective_gather(s->transport, collective_all(s->transport), 0, s->record, record_bytes,
+                      memory_buffer(s->model->memory, BUFFER_REPORTS, 0));
+    if (s->stage->index == 0) {
+        ok = write_manifest(s, p->partial, state, config_text, err) &&
+             publish(p->parent, p->partial, p->final, err);
+    }
+    return transport_all_true(s->transport, ok);
+}
+
 bool checkpoint_save(const struct model *model, struct transport *transport, const char *run_path,
                      const struct checkpoint_state *state, const char *config_text,
                      struct error *err)
 {
     struct save s = begin_save(model, transport);
     const bool is_root = model->stage->index == 0;
-    char parent[FILE_PATH_BYTES], partial[FILE_PATH_BYTES], final[FILE_PATH_BYTES], name[64];
-    snprintf(name, sizeof name, ".step-%08" PRId64 ".partial", state->step);
-    bool ok = file_join(parent, run_path, "checkpoints", err) &&
-              file_join(partial, parent, name, err) &&
-              checkpoint_step_path(final, run_path, state->step, err);
-    ok = ok && (!is_root || prepare_folder(parent, partial, err));
+    struct places p;
+    const bool ok = name_places(&p, run_path, state->step, err) &&
+                    (!is_root || prepare_folder(p.parent, p.partial, err));
     if (!transport_all_true(transport, ok)) {
         return false;
     }
-    memset(s.record, 0, memory_slot_bytes(model->memory, BUFFER_REPORT));
-    ok = write_file(&s, partial, FILE_MODEL, err) && write_file(&s, partial, FILE_OPTIM, err);
-    if (!transport_all_true(transport, ok)) {
-        return false;
+    const bool saved = write_all(&s, &p, state, config_text, err);
+    if (!saved && is_root) {
+        file_remove_tree(p.partial, NULL); /* give the room back; what failed is told already */
     }
-    collective_gather(transport, collective_all(transport), 0, s.record,
-                      memory_slot_bytes(model->memory, BUFFER_REPORT),
-                      memory_buffer(model->memory, BUFFER_REPORTS, 0));
-    if (is_root) {
-        ok = write_manifest(&s, partial, state, config_text, err) &&
-             publish(parent, partial, final, err);
+    return saved;
+}
+
+/** Compare a part of a file that was written with the CRC-32 of what was meant. */
+static bool check_part(const struct save *s, struct file_reader *reader, int64_t at, int64_t bytes,
+                       uint32_t expected, struct error *err)
+{
+    unsigned char *buffer = memory_buffer(s->model->memory, BUFFER_FILE, 0);
+    const int64_t capacity = (int64_t)memory_slot_bytes(s->model->memory, BUFFER_FILE);
+    uint32_t crc = 0;
+    for (int64_t done = 0; done < bytes;) {
+        const int64_t part = bytes - done < capacity ? bytes - done : capacity;
+        if (!file_reader_read(reader, at + done, buffer, (size_t)part, err)) {
+            return false;
+        }
+        crc = zip_crc32(crc, buffer, (size_t)part);
+        done += part;
     }
-    return transport_all_true(transport, ok);
+    return crc == expected ||
+           error_set(err, ERROR_IO, "%s: reads back other than it was written", reader->path);
 }
 
 /** Read one of the rank's files back and compare every tensor with memory's CRC. */
-static bool read_back(const struct save *s, const char *folder, enum file_kind file,
-                      struct error *err)
+static bool read_file_back(const struct save *s, const char *folder, enum file_kind file,
+                           struct error *err)
 {
     char name[FILE_NAME_BYTES], path[FILE_PATH_BYTES];
     checkpoint_file_name(name, file, s->stage->index);
@@ -256,27 +298,14 @@ static bool read_back(const struct save *s, const char *folder, enum file_kind f
     if (!file_join(path, folder, name, err) || !file_reader_open(&reader, path, err)) {
         return false;
     }
-    unsigned char *buffer = memory_buffer(s->model->memory, BUFFER_FILE, 0);
-    const int64_t capacity = (int64_t)memory_slot_bytes(s->model->memory, BUFFER_FILE);
     bool ok = true;
     for (int64_t i = s->stage->first_param; ok && i < s->stage->end_param; i++) {
         for (enum tensor_kind kind = 0; ok && kind < TENSOR_KINDS; kind++) {
-            if (checkpoint_tensor_file(kind) != file) {
-                continue;
-            }
-            const int64_t bytes = s->params->rows[i].count * 4;
-            int64_t at = s->record->header_bytes[file] +
-                         checkpoint_data_offset(s->params, s->stage, i, kind);
-            uint32_t crc = 0;
-            for (int64_t done = 0; ok && done < bytes;) {
-                const int64_t part = bytes - done < capacity ? bytes - done : capacity;
-                ok = file_reader_read(&reader, at + done, buffer, (size_t)part, err);
-                crc = ok ? zip_crc32(crc, buffer, (size_t)part) : crc;
-                done += part;
-            }
-            if (ok && crc != s->crcs[(i - s->stage->first_param) * TENSOR_KINDS + kind]) {
-                ok = error_set(err, ERROR_IO, "%s: %s reads back other than it was written", path,
-                               s->params->rows[i].name);
+            if (checkpoint_tensor_file(kind) == file) {
+                const int64_t at = s->record->header_bytes[file] +
+                                   checkpoint_data_offset(s->params, s->stage, i, kind);
+                ok = check_part(s, &reader, at, s->params->rows[i].count * 4,
+                                s->crcs[(i - s->stage->first_param) * TENSOR_KINDS + kind], err);
             }
         }
     }
@@ -284,21 +313,28 @@ static bool read_back(const struct save *s, const char *folder, enum file_kind f
     return ok;
 }
 
-bool checkpoint_prune(const struct model *model, struct transport *transport, const char *run_path,
-                      int64_t step, int64_t keep, struct error *err)
+/** The manifest still stands in s->text. */
+static bool read_manifest_back(const struct save *s, const char *folder, struct error *err)
 {
-    enum { MOST = 4096 };
+    char path[FILE_PATH_BYTES];
+    struct file_reader reader = {.fd = -1};
+    if (!file_join(path, folder, "manifest.json", err) || !file_reader_open(&reader, path, err)) {
+        return false;
+    }
+    const size_t length = strlen(s->text);
+    const bool ok = check_part(s, &reader, 0, (int64_t)length, zip_crc32(0, s->text, length), err);
+    file_reader_close(&reader);
+    return ok;
+}
+
+bool checkpoint_read_back(const struct model *model, struct transport *transport,
+                          const char *run_path, int64_t step, struct error *err)
+{
     const struct save s = begin_save(model, transport);
     char folder[FILE_PATH_BYTES];
-    bool ok = checkpoint_step_path(folder, run_path, step, err) &&
-              read_back(&s, folder, FILE_MODEL, err) && read_back(&s, folder, FILE_OPTIM, err);
-    if (!transport_all_true(transport, ok) || model->stage->index != 0) {
-        return ok;
-    }
-    int64_t steps[MOST];
-    const int n = checkpoint_list(steps, MOST, run_path);
-    for (int i = (int)(keep < n ? keep : n); ok && i < n; i++) {
-        ok = checkpoint_step_path(folder, run_path, steps[i], err) && file_remove_tree(folder, err);
-    }
-    return ok;
+    const bool ok = checkpoint_step_path(folder, run_path, step, err) &&
+                    (model->stage->index != 0 || read_manifest_back(&s, folder, err)) &&
+                    read_file_back(&s, folder, FILE_MODEL, err) &&
+                    read_file_back(&s, folder, FILE_OPTIM, err);
+    return transport_all_true(transport, ok);
 }

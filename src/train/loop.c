@@ -100,33 +100,41 @@ static void record(struct train *t, const struct metrics_line *line)
     }
 }
 
+/** Tell that a save failed: the ranks that know why, and rank 0 what it means. */
+static void tell_save_failed(struct train *t, const struct error *err)
+{
+    if (err->message[0] != '\0') {
+        log_write(t->log, LOG_ERROR, "checkpoint of step %" PRId64 ": %s", t->state.step,
+                  err->message);
+    }
+    if (t->is_root) {
+        log_write(t->log, LOG_ERROR,
+                  "the checkpoint of step %" PRId64 " could not be saved; older ones stand",
+                  t->state.step);
+    }
+}
+
 /** Save at the present step. A failure is loud and leaves the older checkpoints; the run goes on.
  */
 static void save(struct train *t)
 {
     struct session *s = &t->session;
+    const int64_t step = t->state.step;
     struct error err = {0};
     const double start_s = clock_monotonic_s();
     t->state.time_s = spent_s(t);
-    bool ok =
-        checkpoint_save(&s->model, t->transport, t->run_path, &t->state, t->config_text, &err);
-    t->save_failed = !ok;
-    if (ok) {
-        t->saved_step = t->state.step;
-        ok = checkpoint_prune(&s->model, t->transport, t->run_path, t->state.step,
-                              s->config.checkpoint.keep, &err);
+    t->save_failed =
+        !checkpoint_save(&s->model, t->transport, t->run_path, &t->state, t->config_text, &err) ||
+        !checkpoint_read_back(&s->model, t->transport, t->run_path, step, &err);
+    if (t->save_failed) {
+        tell_save_failed(t, &err);
+        return;
     }
-    if (!ok && err.message[0] != '\0') {
-        log_write(t->log, LOG_ERROR, "checkpoint of step %" PRId64 ": %s", t->state.step,
-                  err.message);
-    }
-    if (!t->save_failed) {
-        log_write(t->log, LOG_INFO, "saved checkpoints/step-%08" PRId64 " in %.2f s", t->state.step,
-                  clock_monotonic_s() - start_s);
-    } else if (t->is_root) {
-        log_write(t->log, LOG_ERROR,
-                  "the checkpoint of step %" PRId64 " could not be saved; older ones stand",
-                  t->state.step);
+    t->saved_step = step;
+    log_write(t->log, LOG_INFO, "saved checkpoints/step-%08" PRId64 " in %.2f s", step,
+              clock_monotonic_s() - start_s);
+    if (t->is_root && !checkpoint_prune(t->run_path, step, s->config.checkpoint.keep, &err)) {
+        log_write(t->log, LOG_WARNING, "old checkpoints: %s", err.message);
     }
 }
 
