@@ -169,8 +169,10 @@ static bool check_config(const struct train *t, const struct checkpoint *c, stru
     return ok;
 }
 
-/** Load everything of one checkpoint on this rank. */
-static bool load(struct train *t, const char *step_path, struct error *err)
+/** Load everything of one checkpoint on this rank. The caller takes the state over once all ranks
+ * have loaded: those that failed may go on without it. */
+static bool load(struct checkpoint_state *state, const struct train *t, const char *step_path,
+                 struct error *err)
 {
     struct checkpoint c;
     if (!checkpoint_open(&c, step_path, err)) {
@@ -187,9 +189,7 @@ static bool load(struct train *t, const char *step_path, struct error *err)
         ok = error_set(err, ERROR_DATA, "%s: the data position is not one of this data", step_path);
     }
     ok = ok && checkpoint_load(&c, &t->session.model, true, err);
-    if (ok) {
-        t->state = c.state;
-    }
+    *state = c.state;
     checkpoint_close(&c);
     return ok;
 }
@@ -213,10 +213,12 @@ static bool load_newest(struct train *t, bool *found, struct error *err)
     *found = false;
     for (int i = 0; i < n; i++) {
         char path[FILE_PATH_BYTES];
+        struct checkpoint_state state;
         struct error failure = {0};
-        const bool ok =
-            checkpoint_step_path(path, t->run_path, steps[i], &failure) && load(t, path, &failure);
+        const bool ok = checkpoint_step_path(path, t->run_path, steps[i], &failure) &&
+                        load(&state, t, path, &failure);
         if (collective_agree(t->transport, ok, &failure)) {
+            t->state = state;
             *found = true;
             return true;
         }
@@ -262,16 +264,31 @@ static void clear_moments(struct train *t)
            memory_slot_bytes(memory, BUFFER_EXP_AVG_SQ));
 }
 
+/** Checkpoints behind the step that the run goes on from stay until the next one is saved. */
+static void warn_of_later_checkpoints(struct train *t)
+{
+    int64_t newest = 0;
+    if (checkpoint_list(&newest, 1, t->run_path) == 1 && newest > t->state.step) {
+        log_write(t->log, LOG_WARNING,
+                  "%s has checkpoints up to step %" PRId64 "; those beyond step %" PRId64
+                  " are removed when this run saves its next one",
+                  t->run_path, newest, t->state.step);
+    }
+}
+
 /** Weights, moments and position: from a checkpoint or fresh. Collective. */
 static bool start_state(struct train *t, struct error *err)
 {
     bool found = false;
     if (t->options->resume_from != NULL) {
         char path[FILE_PATH_BYTES];
-        const bool ok = checkpoint_find(path, t->options->resume_from, err) && load(t, path, err);
+        struct checkpoint_state state;
+        const bool ok =
+            checkpoint_find(path, t->options->resume_from, err) && load(&state, t, path, err);
         if (!collective_agree(t->transport, ok, err)) {
             return false;
         }
+        t->state = state;
         found = true;
     } else if (t->options->resume && !load_newest(t, &found, err)) {
         return false;
@@ -281,6 +298,7 @@ static bool start_state(struct train *t, struct error *err)
         t->time_before_s = t->state.time_s;
         if (t->is_root) {
             log_write(t->log, LOG_INFO, "resuming after step %" PRId64, t->state.step);
+            warn_of_later_checkpoints(t);
         }
     } else {
         if (t->options->resume && t->is_root) {
@@ -391,14 +409,16 @@ static void close_folder(struct train *t, bool ok, const struct error *err)
     if (t->metrics_open && !metrics_close(&t->metrics, &failure)) {
         log_write(t->log, LOG_WARNING, "%s", failure.message);
     }
+    if ((ok || t->result->stopped) && !rundir_remove_stop(&t->folder, &failure)) {
+        log_write(t->log, LOG_WARNING, "%s", failure.message);
+    }
     if (ok) {
         rundir_write_status(&t->folder, RUN_DONE, "", false, t->state.step, &failure);
     } else if (err->kind == ERROR_EARLY) {
-        rundir_remove_stop(&t->folder, &failure);
         rundir_write_status(&t->folder, RUN_STOPPED, err->message, true, t->state.step, &failure);
     } else {
-        rundir_write_status(&t->folder, RUN_FAILED, err->message, resumable, t->state.step,
-                            &failure);
+        const char *reason = err->message[0] != '\0' ? err->message : "see another rank's message";
+        rundir_write_status(&t->folder, RUN_FAILED, reason, resumable, t->state.step, &failure);
     }
     rundir_close(&t->folder);
 }
@@ -407,29 +427,34 @@ static void say_how_to_stop(struct train *t)
 {
     if (t->is_root && t->log->terminal) {
         log_write(t->log, LOG_INFO,
-                  "to stop and save: touch %s/STOP, or send USR1 to mpirun (kill -USR1 %ld); "
-                  "Ctrl-C under mpirun kills "
-                  "within about two seconds and keeps what was saved before",
-                  t->run_path, (long)getppid());
+                  "to stop and save: touch %s/STOP, or send USR1 to mpirun or to this rank (kill "
+                  "-USR1 %ld); Ctrl-C under mpirun kills within about two seconds and keeps what "
+                  "was saved before",
+                  t->run_path, (long)getpid());
     }
 }
 
-/** The ends of a loop that ran: an early stop, or a last checkpoint that could not be saved. */
+/** The ends of a loop that ran: an early stop, or a last checkpoint that could not be saved. All
+ * ranks know the kind; rank 0 tells. */
 static bool conclude(struct train *t, struct error *err)
 {
     t->result->weights_hash = session_hash_weights(&t->session);
+    if (!t->save_failed && !t->result->stopped) {
+        return true;
+    }
+    err->kind = t->save_failed ? ERROR_IO : ERROR_EARLY;
+    if (!t->is_root) {
+        return false;
+    }
     if (t->save_failed) {
         return error_set(err, ERROR_IO,
-                         "the last checkpoint (step %" PRId64 ") could not be saved in %s",
+                         "the last checkpoint (step %" PRId64
+                         ") could not be saved in %s; --resume goes on from the one before",
                          t->state.step, t->run_path);
     }
-    if (t->result->stopped) {
-        return error_set(err, ERROR_EARLY,
-                         "stopped after step %" PRId64 " of %" PRId64
-                         ", saved; continue with --resume",
-                         t->state.step, t->session.config.train.n_steps);
-    }
-    return true;
+    return error_set(err, ERROR_EARLY,
+                     "stopped after step %" PRId64 " of %" PRId64 ", saved; continue with --resume",
+                     t->state.step, t->session.config.train.n_steps);
 }
 
 bool train_run(struct train_result *result, const struct config *config,

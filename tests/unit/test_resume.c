@@ -1,0 +1,152 @@
+#include <attnres/train.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include <attnres/checkpoint.h>
+
+#include "../support/ranks.h"
+
+/* A run of two ranks in a folder of its own, with what a test varies. */
+static struct {
+    char folder[64];
+    const char *steps, *keep;
+    struct train_options options;
+    struct train_result result[2];
+    enum error_kind kind[2];
+} job;
+
+static int enter_folder(void **state)
+{
+    (void)state;
+    memset(&job, 0, sizeof job);
+    snprintf(job.folder, sizeof job.folder, "/tmp/attnres_test_resume.XXXXXX");
+    return mkdtemp(job.folder) == NULL || chdir(job.folder) != 0;
+}
+
+static int leave_folder(void **state)
+{
+    (void)state;
+    return chdir("/") != 0 || !file_remove_tree(job.folder, NULL);
+}
+
+static void train(struct transport *t)
+{
+    const int rank = transport_rank(t);
+    const char *const overrides[] = {job.steps,
+                                     job.keep,
+                                     "run.dir=run",
+                                     "model.layers=2",
+                                     "model.dim=8",
+                                     "model.heads=2",
+                                     "model.kv_heads=1",
+                                     "model.ff=12",
+                                     "model.seq_len=8",
+                                     "batch.sequences=2",
+                                     "checkpoint.every=2",
+                                     "train.log_every=1",
+                                     "train.eval_every=0",
+                                     "compute.threads=1"};
+    struct config *config = calloc(1, sizeof *config);
+    struct error err = {0};
+    struct log log;
+    CHECK(t, config != NULL);
+    CHECK(t, config_load(config, NULL, sizeof overrides / sizeof overrides[0], overrides, &err));
+    log_init(&log, rank);
+    log.quiet = true;
+    job.options.build.version = job.options.build.revision = "test";
+    job.options.build.compiler = job.options.build.flags = "test";
+    const bool ok = train_run(&job.result[rank], config, &job.options, t, &log, &err);
+    job.kind[rank] = ok ? ERROR_NONE : err.kind;
+    log_finish(&log);
+    free(config);
+}
+
+static void run(const char *steps, const char *keep)
+{
+    char message[1024];
+    job.steps = steps;
+    job.keep = keep;
+    if (!ranks_run_local(2, train, message)) {
+        fail_msg("%s", message);
+    }
+    assert_int_equal(job.kind[0], job.kind[1]);
+}
+
+static void damage(const char *path)
+{
+    struct file_bytes f;
+    struct error err = {0};
+    if (!file_read(&f, path, 1 << 20, &err)) {
+        fail_msg("%s", err.message);
+    }
+    f.bytes[f.length - 1] ^= 1;
+    assert_true(file_replace(path, f.bytes, f.length, NULL));
+    file_bytes_finish(&f);
+}
+
+/* Rank 0's files are whole: it has loaded the state before it hears that rank 1 could not. */
+static void all_ranks_start_fresh_when_one_cannot_load(void **state)
+{
+    (void)state;
+    run("train.steps=2", "checkpoint.keep=3");
+    const uint64_t hash = job.result[0].weights_hash;
+    damage("run/checkpoints/step-00000002/optim-00002.safetensors");
+    job.options.resume = true;
+    run("train.steps=2", "checkpoint.keep=3");
+    assert_int_equal(job.kind[0], ERROR_NONE);
+    assert_int_equal(job.result[0].step, 2);
+    assert_int_equal(job.result[1].step, 2);
+    assert_true(job.result[0].weights_hash == hash);
+}
+
+/* Counted as the newest, the damaged one would be kept in the place of what was just saved. */
+static void a_damaged_later_checkpoint_takes_no_place(void **state)
+{
+    (void)state;
+    run("train.steps=4", "checkpoint.keep=3");
+    damage("run/checkpoints/step-00000004/model-00001.safetensors");
+    job.options.resume = true;
+    run("train.steps=3", "checkpoint.keep=1");
+    assert_int_equal(job.kind[0], ERROR_NONE);
+    int64_t steps[4];
+    assert_int_equal(checkpoint_list(steps, 4, "run"), 1);
+    assert_int_equal(steps[0], 3);
+}
+
+static void what_killed_saves_left_is_removed(void **state)
+{
+    (void)state;
+    assert_true(file_make_folders("run/checkpoints/.step-00000001.partial", NULL));
+    job.options.resume = true;
+    run("train.steps=2", "checkpoint.keep=1");
+    assert_int_equal(job.kind[0], ERROR_NONE);
+    assert_false(file_exists("run/checkpoints/.step-00000001.partial"));
+}
+
+static void a_stop_seen_in_the_last_step_is_removed(void **state)
+{
+    (void)state;
+    assert_true(file_make_folders("run", NULL));
+    assert_true(file_replace("run/STOP", "", 0, NULL));
+    run("train.steps=1", "checkpoint.keep=1");
+    assert_int_equal(job.kind[0], ERROR_NONE);
+    assert_false(file_exists("run/STOP"));
+}
+
+int main(void)
+{
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter_folder, leave_folder)
+    const struct CMUnitTest tests[] = {
+        IN_FOLDER(all_ranks_start_fresh_when_one_cannot_load),
+        IN_FOLDER(a_damaged_later_checkpoint_takes_no_place),
+        IN_FOLDER(what_killed_saves_left_is_removed),
+        IN_FOLDER(a_stop_seen_in_the_last_step_is_removed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
