@@ -4,10 +4,16 @@
 
 #include "product.h"
 
-/* Rows of a panel where tokens are the rows of the result. */
-static const int64_t TOKEN_PANEL = 256;
-/* Rows of a panel of a weight gradient, where the sum runs over all tokens. */
-static const int64_t WEIGHT_PANEL = 128;
+/* An even number of equal panels of at most 256 rows: small enough for two threads to share a small
+ * product, large enough to stay within a tenth of one call of the whole. Whole vectors. */
+static int64_t panel_size(int64_t count)
+{
+    const int64_t n_panels = 2 * ((count + 511) / 512);
+    if (count == 0) {
+        return 1;
+    }
+    return (count + n_panels * 16 - 1) / (n_panels * 16) * 16;
+}
 
 static int64_t panel_count(int64_t count, int64_t panel)
 {
@@ -23,11 +29,11 @@ static int64_t panel_rows(int64_t count, int64_t panel, int64_t index)
 void matmul_forward(float *y, const float *x, const float *w, const struct matmul_shape *shape)
 {
     const int64_t in = shape->in, out = shape->out;
+    const int64_t rows = panel_size(shape->n), n_panels = panel_count(shape->n, rows);
 #pragma omp parallel for schedule(static)
-    for (int64_t panel = 0; panel < panel_count(shape->n, TOKEN_PANEL); panel++) {
-        const int64_t row = panel * TOKEN_PANEL;
-        const struct product size = {
-            .m = panel_rows(shape->n, TOKEN_PANEL, panel), .n = out, .k = in};
+    for (int64_t panel = 0; panel < n_panels; panel++) {
+        const int64_t row = panel * rows;
+        const struct product size = {.m = panel_rows(shape->n, rows, panel), .n = out, .k = in};
         product_nt(y + row * out, out, x + row * in, in, w, in, &size);
     }
 }
@@ -36,13 +42,12 @@ void matmul_input_gradient(float *dx, const float *dy, const float *w,
                            const struct matmul_shape *shape, bool accumulate)
 {
     const int64_t in = shape->in, out = shape->out;
+    const int64_t rows = panel_size(shape->n), n_panels = panel_count(shape->n, rows);
 #pragma omp parallel for schedule(static)
-    for (int64_t panel = 0; panel < panel_count(shape->n, TOKEN_PANEL); panel++) {
-        const int64_t row = panel * TOKEN_PANEL;
-        const struct product size = {.m = panel_rows(shape->n, TOKEN_PANEL, panel),
-                                     .n = in,
-                                     .k = out,
-                                     .accumulate = accumulate};
+    for (int64_t panel = 0; panel < n_panels; panel++) {
+        const int64_t row = panel * rows;
+        const struct product size = {
+            .m = panel_rows(shape->n, rows, panel), .n = in, .k = out, .accumulate = accumulate};
         product_nn(dx + row * in, in, dy + row * out, out, w, in, &size);
     }
 }
@@ -51,11 +56,12 @@ void matmul_weight_gradient(float *dw, const float *dy, const float *x,
                             const struct matmul_shape *shape)
 {
     const int64_t in = shape->in, out = shape->out;
+    const int64_t rows = panel_size(out), n_panels = panel_count(out, rows);
 #pragma omp parallel for schedule(static)
-    for (int64_t panel = 0; panel < panel_count(out, WEIGHT_PANEL); panel++) {
-        const int64_t row = panel * WEIGHT_PANEL;
+    for (int64_t panel = 0; panel < n_panels; panel++) {
+        const int64_t row = panel * rows;
         const struct product size = {
-            .m = panel_rows(out, WEIGHT_PANEL, panel), .n = in, .k = shape->n, .accumulate = true};
+            .m = panel_rows(out, rows, panel), .n = in, .k = shape->n, .accumulate = true};
         product_tn(dw + row * in, in, dy + row, out, x, in, &size);
     }
 }
