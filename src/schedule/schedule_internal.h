@@ -14,6 +14,11 @@ struct schedule_rule {
     int64_t (*order)(const struct schedule_spec *spec, int rank, struct action *order);
 };
 
+/** The orders of the rules. */
+int64_t schedule_order_forward(const struct schedule_spec *spec, int rank, struct action *order);
+int64_t schedule_order_gpipe(const struct schedule_spec *spec, int rank, struct action *order);
+int64_t schedule_order_1f1b(const struct schedule_spec *spec, int rank, struct action *order);
+
 const struct schedule_rule *schedule_find_rule(enum schedule_kind kind);
 bool schedule_check_spec(const struct schedule_spec *spec, struct error *err);
 
@@ -31,6 +36,8 @@ bool schedule_allocate(struct schedule *schedule, const struct schedule_spec *sp
 /** Append the program of the next rank: its order with the receives and sends that it implies. */
 void schedule_append_rank(struct schedule *schedule, int rank, const struct action *order,
                           int64_t n_order);
+/** Give every action its slots, the lowest that are free. */
+bool schedule_assign_slots(struct schedule *schedule, struct error *err);
 /** Slots and channel depth, once all ranks are there. */
 bool schedule_complete(struct schedule *schedule, struct error *err);
 
