@@ -26,7 +26,15 @@ enum {
 enum model_kind { MODEL_STANDARD, MODEL_FULL, MODEL_BLOCK, MODEL_BLOCK_FULL };
 enum read_kind { READ_QUERY, READ_STATIC };
 enum precision { PRECISION_F32 };
-enum schedule_kind { SCHEDULE_GPIPE, SCHEDULE_1F1B, SCHEDULE_FORWARD };
+enum schedule_kind {
+    SCHEDULE_GPIPE,
+    SCHEDULE_1F1B,
+    SCHEDULE_INTERLEAVED,
+    SCHEDULE_ZB_H1,
+    SCHEDULE_ZB_V,
+    SCHEDULE_FORWARD,   /* evaluation on the stages of the kinds above */
+    SCHEDULE_FORWARD_V, /* and on those of zb_v */
+};
 enum partition_kind { PARTITION_AUTO, PARTITION_BLOCKS, PARTITION_LIST };
 enum data_kind { DATA_SYNTHETIC, DATA_TEXT, DATA_TOKENS };
 enum task_kind { TASK_STORIES, TASK_PTR, TASK_PHOP, TASK_VARS, TASK_PERM, TASK_KINDS };

@@ -15,7 +15,7 @@
 #include <attnres/plan.h>
 #include <attnres/transport.h>
 
-enum { ENGINE_MAX_DEPTH = 64 };
+enum { ENGINE_MAX_DEPTH = SCHEDULE_MAX_DEPTH };
 
 enum engine_state { ENGINE_DONE, ENGINE_WORKED, ENGINE_WAITING };
 

@@ -1,5 +1,5 @@
-/** A schedule is data: for each stage's rank an array of small actions, built from (kind, P, M) and
- * nothing else.
+/** A schedule is data: for each rank an array of small actions, built from (kind, P, chunks, group,
+ * M) and nothing else.
  *
  *  Built in two passes: the order of forwards and backwards, then the sends and receives it
  * implies. The backward of a stage is I (input gradient, sent as soon as it ends) then W (weight
@@ -21,6 +21,8 @@
 #include <attnres/config.h>
 #include <attnres/error.h>
 
+enum { SCHEDULE_MAX_DEPTH = 64 };
+
 enum action_op {
     ACTION_RECEIVE_VALUES, /* wait for, check and unpack the message from the stage before */
     ACTION_FORWARD,
@@ -35,30 +37,41 @@ struct action {
     enum action_op op;
     int32_t microbatch;
     int32_t chunk;
-    int32_t slot;          /* activations of this microbatch, from its receive or forward until W */
-    int32_t gradient_slot; /* gradients, from the receive or I until W; -1 where none is held */
+    int32_t slot; /* activations of this microbatch and chunk, from the receive or forward until W;
+                     in an order without backward until the rank's last forward of the microbatch */
+    int32_t gradient_slot; /* gradients, from the receive or I until W, and until the I of the stage
+                              before if that is on the same rank; -1 where none is held */
 };
 
 struct schedule_spec {
     enum schedule_kind kind;
     int n_ranks;  /* P */
-    int n_chunks; /* stages per rank; 1 in all schedules so far */
-    int group;    /* interleaving; 0 */
+    int n_chunks; /* stages per rank */
+    int group;    /* interleaved: microbatches that go through a chunk in turn; 0: n_ranks */
     int n_microbatches;
 };
 
-/** Numbering of the stages: which stage a chunk of a rank is, and back. */
+/** Numbering of the stages: which stage a chunk of a rank is, and back. Chunk c of rank r is stage
+ * c*P + r; in zb_v chunk 0 is stage r and chunk 1 stage 2P-1-r, so that the two stages in the
+ * middle share a rank. Nothing is sent between two stages of one rank: the second takes what it
+ * needs from the slot of the first (schedule_slot, schedule_gradient_slot). */
 int schedule_stage(const struct schedule_spec *spec, int rank, int chunk);
 void schedule_place(const struct schedule_spec *spec, int stage, int *rank, int *chunk);
+
+/** The order without backward for evaluation on the stages of a kind. */
+enum schedule_kind schedule_forward_kind(enum schedule_kind kind);
 
 struct schedule {
     struct schedule_spec spec;
     struct action *actions; /* of all ranks, one after another */
     int64_t *first_action;  /* n_ranks + 1 offsets into actions */
-    int *n_slots;           /* per rank: activation slots the rank needs */
+    int *n_slots;           /* per rank: activation slots the rank needs for all its chunks */
     int *n_gradient_slots;  /* per rank */
+    int32_t *slots, *gradient_slots; /* per rank, chunk and microbatch: see schedule_slot */
     /* Messages that a cut holds in one direction, sent and not yet taken by their receive action:
-     * with so many receives posted in advance no order of events deadlocks; at least 1. */
+     * with so many receives posted in advance no order of events deadlocks; at least 1. 2 for all
+     * kinds but interleaved, where the cut back to rank 0 takes (P+1)/2 + 1, or a group if larger.
+     */
     int channel_depth;
 };
 
@@ -66,6 +79,10 @@ struct schedule {
  * nearest legal value; ERROR_INTERNAL if the result does not simulate. End with schedule_finish. */
 bool schedule_init(struct schedule *schedule, const struct schedule_spec *spec, struct error *err);
 void schedule_finish(struct schedule *schedule);
+
+/** The slot that a microbatch has in a chunk of a rank, the same while it has one; -1: never. */
+int schedule_slot(const struct schedule *schedule, int rank, int chunk, int microbatch);
+int schedule_gradient_slot(const struct schedule *schedule, int rank, int chunk, int microbatch);
 
 /** Durations of one microbatch on one stage, any unit, per chunk share already divided; `send` is
  * the time a message takes. */

@@ -20,6 +20,13 @@ static const struct choice reads[] = {{"query", READ_QUERY}, {"static", READ_STA
 static const struct choice precisions[] = {{"f32", PRECISION_F32}, {NULL, 0}};
 static const struct choice schedules[] = {
     {"gpipe", SCHEDULE_GPIPE}, {"1f1b", SCHEDULE_1F1B}, {NULL, 0}};
+/* Orders that no file chooses: the engine does not carry them out yet, or evaluation chooses. */
+static const struct choice other_schedules[] = {{"interleaved", SCHEDULE_INTERLEAVED},
+                                                {"zb_h1", SCHEDULE_ZB_H1},
+                                                {"zb_v", SCHEDULE_ZB_V},
+                                                {"forward", SCHEDULE_FORWARD},
+                                                {"forward_v", SCHEDULE_FORWARD_V},
+                                                {NULL, 0}};
 static const struct choice optims[] = {{"adamw", OPTIM_ADAMW}, {NULL, 0}};
 static const struct choice lr_schedules[] = {
     {"cosine", LR_COSINE}, {"wsd", LR_WSD}, {"constant", LR_CONSTANT}, {NULL, 0}};
@@ -280,8 +287,8 @@ const char *config_model_kind_name(enum model_kind kind)
 
 const char *config_schedule_name(enum schedule_kind kind)
 {
-    /* Evaluation's own order: nobody chooses it in a file. */
-    return kind == SCHEDULE_FORWARD ? "forward" : config_choice_word(schedules, (int)kind);
+    const char *word = config_choice_word(schedules, (int)kind);
+    return word[0] != '?' ? word : config_choice_word(other_schedules, (int)kind);
 }
 
 const char *config_task_name(enum task_kind task)

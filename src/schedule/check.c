@@ -87,6 +87,59 @@ static enum step claim(struct simulation *s, const struct moment *m, int64_t *ow
     return STEP_DONE;
 }
 
+/* What the action takes over from the stage beside it on the same rank must still be in its slot.
+ */
+static enum step check_neighbour(struct simulation *s, const struct moment *m,
+                                 const int64_t *owners, const int64_t *gradient_owners)
+{
+    const struct schedule *schedule = s->schedule;
+    const struct action *action = m->action;
+    const int64_t M = schedule->spec.n_microbatches;
+    if (action->op == ACTION_FORWARD && schedule_cut_is_local(&schedule->spec, m->stage - 1)) {
+        const int slot = schedule_slot(schedule, m->rank, action->chunk - 1, action->microbatch);
+        return owners[slot] == m->pair - M + 1
+                   ? STEP_DONE
+                   : simulation_fail(s, m, "slot %d has lost the values it takes over", slot);
+    }
+    if (action->op == ACTION_INPUT_GRADIENT && schedule_cut_is_local(&schedule->spec, m->stage)) {
+        const int slot =
+            schedule_gradient_slot(schedule, m->rank, action->chunk + 1, action->microbatch);
+        return gradient_owners[slot] == m->pair + M + 1
+                   ? STEP_DONE
+                   : simulation_fail(s, m, "gradient slot %d has lost what it takes over", slot);
+    }
+    return STEP_DONE;
+}
+
+/* Frees the slots of what is no longer needed: a gradient slot once its own W and, on the same
+ * rank, the I of the stage before are done. */
+static void release(const struct simulation *s, const struct moment *m, int64_t *owners,
+                    int64_t *gradient_owners)
+{
+    const struct schedule *schedule = s->schedule;
+    const struct schedule_spec *spec = &schedule->spec;
+    const struct action *action = m->action;
+    const int64_t M = spec->n_microbatches;
+    if (!schedule_find_rule(spec->kind)->has_backward &&
+        schedule_is_last_forward(spec, m->rank, action)) {
+        for (int chunk = 0; chunk < spec->n_chunks; chunk++) {
+            owners[schedule_slot(schedule, m->rank, chunk, action->microbatch)] = 0;
+        }
+    }
+    if (action->op == ACTION_WEIGHT_GRADIENT) {
+        owners[action->slot] = 0;
+        if (!schedule_cut_is_local(spec, m->stage - 1) ||
+            simulation_is_done(s, m->pair - M, ACTION_INPUT_GRADIENT)) {
+            gradient_owners[action->gradient_slot] = 0;
+        }
+    }
+    if (action->op == ACTION_INPUT_GRADIENT && schedule_cut_is_local(spec, m->stage) &&
+        simulation_is_done(s, m->pair + M, ACTION_WEIGHT_GRADIENT)) {
+        gradient_owners[schedule_gradient_slot(schedule, m->rank, action->chunk + 1,
+                                               action->microbatch)] = 0;
+    }
+}
+
 enum step simulation_check_slots(struct simulation *s, const struct moment *m)
 {
     const struct schedule *schedule = s->schedule;
@@ -99,17 +152,10 @@ enum step simulation_check_slots(struct simulation *s, const struct moment *m)
         step = claim(s, m, gradient_owners, schedule->n_gradient_slots[m->rank],
                      action->gradient_slot);
     }
+    step = step == STEP_DONE ? check_neighbour(s, m, owners, gradient_owners) : step;
     if (step != STEP_DONE) {
         return step;
     }
-    const bool forward_only = !schedule_find_rule(schedule->spec.kind)->has_backward;
-    const enum action_op last_use =
-        schedule_cut_has_message(&schedule->spec, m->stage) ? ACTION_SEND_VALUES : ACTION_FORWARD;
-    if (action->op == (forward_only ? last_use : ACTION_WEIGHT_GRADIENT)) {
-        owners[action->slot] = 0;
-    }
-    if (action->op == ACTION_WEIGHT_GRADIENT) {
-        gradient_owners[action->gradient_slot] = 0;
-    }
+    release(s, m, owners, gradient_owners);
     return STEP_DONE;
 }

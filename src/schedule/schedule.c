@@ -7,6 +7,9 @@
 
 int schedule_stage(const struct schedule_spec *spec, int rank, int chunk)
 {
+    if (schedule_find_rule(spec->kind)->is_v) {
+        return chunk == 0 ? rank : 2 * spec->n_ranks - 1 - rank;
+    }
     return chunk * spec->n_ranks + rank;
 }
 
@@ -14,6 +17,9 @@ void schedule_place(const struct schedule_spec *spec, int stage, int *rank, int 
 {
     *rank = stage % spec->n_ranks;
     *chunk = stage / spec->n_ranks;
+    if (schedule_find_rule(spec->kind)->is_v && *chunk == 1) {
+        *rank = spec->n_ranks - 1 - *rank;
+    }
 }
 
 int schedule_count_stages(const struct schedule_spec *spec)
@@ -21,7 +27,7 @@ int schedule_count_stages(const struct schedule_spec *spec)
     return spec->n_ranks * spec->n_chunks;
 }
 
-bool schedule_cut_has_message(const struct schedule_spec *spec, int stage)
+bool schedule_cut_is_local(const struct schedule_spec *spec, int stage)
 {
     if (stage < 0 || stage + 1 >= schedule_count_stages(spec)) {
         return false;
@@ -29,7 +35,13 @@ bool schedule_cut_has_message(const struct schedule_spec *spec, int stage)
     int before = 0, behind = 0, chunk = 0;
     schedule_place(spec, stage, &before, &chunk);
     schedule_place(spec, stage + 1, &behind, &chunk);
-    return before != behind;
+    return before == behind;
+}
+
+bool schedule_cut_has_message(const struct schedule_spec *spec, int stage)
+{
+    return stage >= 0 && stage + 1 < schedule_count_stages(spec) &&
+           !schedule_cut_is_local(spec, stage);
 }
 
 bool schedule_allocate(struct schedule *schedule, const struct schedule_spec *spec,
@@ -47,10 +59,13 @@ bool schedule_allocate(struct schedule *schedule, const struct schedule_spec *sp
         .first_action = calloc(n_ranks + 1, sizeof *schedule->first_action),
         .n_slots = calloc(n_ranks, sizeof *schedule->n_slots),
         .n_gradient_slots = calloc(n_ranks, sizeof *schedule->n_gradient_slots),
+        .slots = calloc(n_ranks * (size_t)n_pairs, sizeof *schedule->slots),
+        .gradient_slots = calloc(n_ranks * (size_t)n_pairs, sizeof *schedule->gradient_slots),
         .channel_depth = 1,
     };
     if (schedule->actions == NULL || schedule->first_action == NULL || schedule->n_slots == NULL ||
-        schedule->n_gradient_slots == NULL) {
+        schedule->n_gradient_slots == NULL || schedule->slots == NULL ||
+        schedule->gradient_slots == NULL) {
         schedule_finish(schedule);
         return error_set(err, ERROR_CREATE, "no memory for a schedule of %zu actions", n_actions);
     }
@@ -66,6 +81,8 @@ void schedule_finish(struct schedule *schedule)
     free(schedule->first_action);
     free(schedule->n_slots);
     free(schedule->n_gradient_slots);
+    free(schedule->slots);
+    free(schedule->gradient_slots);
     *schedule = (struct schedule){0};
 }
 
@@ -118,6 +135,7 @@ static int find_channel_depth(const struct schedule *schedule)
     int depth = ok ? simulation_peak_messages(&simulation) : 1;
     simulation_finish(&simulation);
     depth = depth < 2 && ok && M > 1 ? 2 : depth;
+    depth = depth > SCHEDULE_MAX_DEPTH ? SCHEDULE_MAX_DEPTH : depth;
     while (ok && depth < M) {
         const bool enough = simulation_run(&simulation, schedule, &costs, depth);
         simulation_finish(&simulation);
@@ -138,6 +156,18 @@ bool schedule_complete(struct schedule *schedule, struct error *err)
     return true;
 }
 
+/* Only wide groups ask for so many: all of a group's microbatches come back to the first rank
+ * before it takes the first of them on. */
+static bool check_depth(const struct schedule *schedule, struct error *err)
+{
+    return schedule->channel_depth <= SCHEDULE_MAX_DEPTH ||
+           error_set(err, ERROR_CONFIG,
+                     "pipeline.group is %d: a cut would hold %d messages at a time, more than %d: "
+                     "nearest legal value at most %d, or auto",
+                     schedule->spec.group, schedule->channel_depth, SCHEDULE_MAX_DEPTH,
+                     schedule->spec.n_ranks + SCHEDULE_MAX_DEPTH);
+}
+
 bool schedule_init(struct schedule *schedule, const struct schedule_spec *spec, struct error *err)
 {
     struct schedule built = {0};
@@ -156,8 +186,8 @@ bool schedule_init(struct schedule *schedule, const struct schedule_spec *spec, 
     free(order);
     struct schedule_simulation simulation = {0};
     const struct schedule_costs costs = schedule_unit_costs();
-    ok =
-        ok && schedule_complete(&built, err) && schedule_simulate(&simulation, &built, &costs, err);
+    ok = ok && schedule_complete(&built, err) && check_depth(&built, err) &&
+         schedule_simulate(&simulation, &built, &costs, err);
     schedule_simulation_finish(&simulation);
     if (!ok) {
         schedule_finish(&built);

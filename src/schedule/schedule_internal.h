@@ -8,7 +8,9 @@
 struct schedule_rule {
     enum schedule_kind kind;
     bool has_backward;
-    int n_chunks; /* stages a rank must own */
+    bool is_v; /* chunk 1 goes back over the ranks: the last rank's two stages are neighbours */
+    bool has_groups;            /* of microbatches, which go through one chunk after another */
+    int min_chunks, max_chunks; /* stages that a rank may own */
     /** Write the compute actions of a rank in order; returns how many. Room is
      * schedule_order_capacity. */
     int64_t (*order)(const struct schedule_spec *spec, int rank, struct action *order);
@@ -18,9 +20,17 @@ struct schedule_rule {
 int64_t schedule_order_forward(const struct schedule_spec *spec, int rank, struct action *order);
 int64_t schedule_order_gpipe(const struct schedule_spec *spec, int rank, struct action *order);
 int64_t schedule_order_1f1b(const struct schedule_spec *spec, int rank, struct action *order);
+int64_t schedule_order_interleaved(const struct schedule_spec *spec, int rank,
+                                   struct action *order);
+int64_t schedule_order_zb_h1(const struct schedule_spec *spec, int rank, struct action *order);
+int64_t schedule_order_zb_v(const struct schedule_spec *spec, int rank, struct action *order);
+int64_t schedule_order_forward_v(const struct schedule_spec *spec, int rank, struct action *order);
 
 const struct schedule_rule *schedule_find_rule(enum schedule_kind kind);
 bool schedule_check_spec(const struct schedule_spec *spec, struct error *err);
+
+/** Microbatches of a group. */
+int schedule_group(const struct schedule_spec *spec);
 
 /** Compute actions that a rank of this schedule has. */
 int64_t schedule_order_capacity(const struct schedule_spec *spec);
@@ -30,12 +40,22 @@ int schedule_count_stages(const struct schedule_spec *spec);
  */
 bool schedule_cut_has_message(const struct schedule_spec *spec, int stage);
 
+/** Whether the cut lies between two stages of one rank: no message, the second takes what it needs
+ * from the first one's slot. */
+bool schedule_cut_is_local(const struct schedule_spec *spec, int stage);
+
 /** Room for the actions of all ranks. End with schedule_finish. */
 bool schedule_allocate(struct schedule *schedule, const struct schedule_spec *spec,
                        struct error *err);
 /** Append the program of the next rank: its order with the receives and sends that it implies. */
 void schedule_append_rank(struct schedule *schedule, int rank, const struct action *order,
                           int64_t n_order);
+/** Index into the slot tables. */
+int64_t schedule_pair(const struct schedule_spec *spec, int rank, int chunk, int microbatch);
+/** Whether an order without backward needs nothing of the microbatch on this rank after the action:
+ * until then a later stage of the rank may take values from the slots of the earlier ones. */
+bool schedule_is_last_forward(const struct schedule_spec *spec, int rank,
+                              const struct action *action);
 /** Give every action its slots, the lowest that are free. */
 bool schedule_assign_slots(struct schedule *schedule, struct error *err);
 /** Slots and channel depth, once all ranks are there. */

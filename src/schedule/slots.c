@@ -5,91 +5,131 @@
 
 #include "schedule_internal.h"
 
-/* Slots of one kind on one rank. */
-struct slots {
-    int32_t *of; /* per chunk and microbatch; -1: none */
-    bool *used;
+int64_t schedule_pair(const struct schedule_spec *spec, int rank, int chunk, int microbatch)
+{
+    return ((int64_t)rank * spec->n_chunks + chunk) * spec->n_microbatches + microbatch;
+}
+
+int schedule_slot(const struct schedule *schedule, int rank, int chunk, int microbatch)
+{
+    return schedule->slots[schedule_pair(&schedule->spec, rank, chunk, microbatch)];
+}
+
+int schedule_gradient_slot(const struct schedule *schedule, int rank, int chunk, int microbatch)
+{
+    return schedule->gradient_slots[schedule_pair(&schedule->spec, rank, chunk, microbatch)];
+}
+
+bool schedule_is_last_forward(const struct schedule_spec *spec, int rank,
+                              const struct action *action)
+{
+    const int stage = schedule_stage(spec, rank, action->chunk);
+    const enum action_op last_use =
+        schedule_cut_has_message(spec, stage) ? ACTION_SEND_VALUES : ACTION_FORWARD;
+    return action->chunk == spec->n_chunks - 1 && action->op == last_use;
+}
+
+/* Slots of one kind, while they are given out rank by rank. */
+struct pool {
+    int32_t *slots;       /* of the schedule, per pair; -1: not taken yet */
+    unsigned char *users; /* per pair: who has yet to release the slot */
+    bool *used;           /* per slot of the rank */
     int lowest_free, n_slots;
 };
 
-static int32_t take_slot(struct slots *slots, int64_t pair)
+static int32_t take_slot(struct pool *pool, int64_t pair, int n_users)
 {
-    if (slots->of[pair] < 0) {
-        while (slots->used[slots->lowest_free]) {
-            slots->lowest_free++;
+    if (pool->slots[pair] < 0) {
+        while (pool->used[pool->lowest_free]) {
+            pool->lowest_free++;
         }
-        slots->of[pair] = slots->lowest_free;
-        slots->used[slots->lowest_free++] = true;
-        slots->n_slots = slots->lowest_free > slots->n_slots ? slots->lowest_free : slots->n_slots;
+        pool->slots[pair] = pool->lowest_free;
+        pool->users[pair] = (unsigned char)n_users;
+        pool->used[pool->lowest_free++] = true;
+        pool->n_slots = pool->lowest_free > pool->n_slots ? pool->lowest_free : pool->n_slots;
     }
-    return slots->of[pair];
+    return pool->slots[pair];
 }
 
-static void release_slot(struct slots *slots, int64_t pair)
+static void release_slot(struct pool *pool, int64_t pair)
 {
-    const int32_t slot = slots->of[pair];
-    if (slot < 0) {
+    if (pool->users[pair] == 0) {
         return; /* A weight gradient without forward: the simulation will say so. */
     }
-    slots->of[pair] = -1;
-    slots->used[slot] = false;
-    slots->lowest_free = slot < slots->lowest_free ? slot : slots->lowest_free;
+    pool->users[pair]--;
+    if (pool->users[pair] == 0) {
+        const int32_t slot = pool->slots[pair];
+        pool->used[slot] = false;
+        pool->lowest_free = slot < pool->lowest_free ? slot : pool->lowest_free;
+    }
 }
 
-static void assign_slot(const struct schedule *schedule, int rank, struct slots *values,
-                        struct slots *gradients, struct action *action)
+/* Activations stay until W, or without backward until the rank's last forward of the microbatch. */
+static void assign_slot(const struct schedule_spec *spec, int rank, struct pool *pool,
+                        struct action *action)
 {
-    const struct schedule_spec *spec = &schedule->spec;
-    const int64_t pair = (int64_t)action->chunk * spec->n_microbatches + action->microbatch;
-    const int stage = schedule_stage(spec, rank, action->chunk);
+    const int64_t pair = schedule_pair(spec, rank, action->chunk, action->microbatch);
     const bool takes = action->op == ACTION_RECEIVE_VALUES || action->op == ACTION_FORWARD;
-    const bool takes_gradient =
-        action->op == ACTION_RECEIVE_GRADIENTS || action->op == ACTION_INPUT_GRADIENT;
-    action->slot = takes ? take_slot(values, pair) : values->of[pair];
-    action->gradient_slot = takes_gradient ? take_slot(gradients, pair) : gradients->of[pair];
+    action->slot = takes ? take_slot(pool, pair, 1) : pool->slots[pair];
     if (action->op == ACTION_WEIGHT_GRADIENT) {
-        release_slot(values, pair);
-        release_slot(gradients, pair);
+        release_slot(pool, pair);
     }
-    const enum action_op last_use =
-        schedule_cut_has_message(spec, stage) ? ACTION_SEND_VALUES : ACTION_FORWARD;
-    if (!schedule_find_rule(spec->kind)->has_backward && action->op == last_use) {
-        release_slot(values, pair);
+    if (!schedule_find_rule(spec->kind)->has_backward &&
+        schedule_is_last_forward(spec, rank, action)) {
+        for (int chunk = 0; chunk < spec->n_chunks; chunk++) {
+            release_slot(pool, schedule_pair(spec, rank, chunk, action->microbatch));
+        }
     }
 }
 
-static void assign_rank_slots(struct schedule *schedule, int rank, struct slots *values,
-                              struct slots *gradients)
+/* Gradients stay until W, and until the stage before has taken them over if it is on the same rank.
+ */
+static void assign_gradient_slot(const struct schedule_spec *spec, int rank, struct pool *pool,
+                                 struct action *action)
 {
-    const size_t n_pairs = (size_t)schedule->spec.n_chunks * (size_t)schedule->spec.n_microbatches;
-    struct slots *both[] = {values, gradients};
-    for (int i = 0; i < 2; i++) {
-        memset(both[i]->of, -1, n_pairs * sizeof *both[i]->of);
-        memset(both[i]->used, 0, (n_pairs + 1) * sizeof *both[i]->used);
-        both[i]->lowest_free = both[i]->n_slots = 0;
+    const int64_t pair = schedule_pair(spec, rank, action->chunk, action->microbatch);
+    const int stage = schedule_stage(spec, rank, action->chunk);
+    const bool takes =
+        action->op == ACTION_RECEIVE_GRADIENTS || action->op == ACTION_INPUT_GRADIENT;
+    const int n_users = schedule_cut_is_local(spec, stage - 1) ? 2 : 1;
+    action->gradient_slot = takes ? take_slot(pool, pair, n_users) : pool->slots[pair];
+    if (action->op == ACTION_WEIGHT_GRADIENT) {
+        release_slot(pool, pair);
     }
-    for (int64_t i = schedule->first_action[rank]; i < schedule->first_action[rank + 1]; i++) {
-        assign_slot(schedule, rank, values, gradients, &schedule->actions[i]);
+    if (action->op == ACTION_INPUT_GRADIENT && schedule_cut_is_local(spec, stage)) {
+        release_slot(pool, schedule_pair(spec, rank, action->chunk + 1, action->microbatch));
     }
-    schedule->n_slots[rank] = values->n_slots;
-    schedule->n_gradient_slots[rank] = gradients->n_slots;
 }
 
 bool schedule_assign_slots(struct schedule *schedule, struct error *err)
 {
-    const size_t n_pairs = (size_t)schedule->spec.n_chunks * (size_t)schedule->spec.n_microbatches;
-    struct slots values = {.of = calloc(n_pairs, sizeof *values.of),
-                           .used = calloc(n_pairs + 1, sizeof *values.used)};
-    struct slots gradients = {.of = calloc(n_pairs, sizeof *gradients.of),
-                              .used = calloc(n_pairs + 1, sizeof *gradients.used)};
-    const bool ok =
-        values.of != NULL && values.used != NULL && gradients.of != NULL && gradients.used != NULL;
-    for (int rank = 0; ok && rank < schedule->spec.n_ranks; rank++) {
-        assign_rank_slots(schedule, rank, &values, &gradients);
+    const struct schedule_spec *spec = &schedule->spec;
+    const size_t n_pairs = (size_t)spec->n_chunks * (size_t)spec->n_microbatches;
+    const size_t n_all = (size_t)spec->n_ranks * n_pairs;
+    struct pool values = {.slots = schedule->slots,
+                          .users = calloc(n_all, 1),
+                          .used = calloc(n_pairs + 1, sizeof *values.used)};
+    struct pool gradients = {.slots = schedule->gradient_slots,
+                             .users = calloc(n_all, 1),
+                             .used = calloc(n_pairs + 1, sizeof *gradients.used)};
+    const bool ok = values.users != NULL && values.used != NULL && gradients.users != NULL &&
+                    gradients.used != NULL;
+    memset(schedule->slots, -1, n_all * sizeof *schedule->slots);
+    memset(schedule->gradient_slots, -1, n_all * sizeof *schedule->gradient_slots);
+    for (int rank = 0; ok && rank < spec->n_ranks; rank++) {
+        values.lowest_free = values.n_slots = gradients.lowest_free = gradients.n_slots = 0;
+        memset(values.used, 0, n_pairs * sizeof *values.used);
+        memset(gradients.used, 0, n_pairs * sizeof *gradients.used);
+        for (int64_t i = schedule->first_action[rank]; i < schedule->first_action[rank + 1]; i++) {
+            assign_slot(spec, rank, &values, &schedule->actions[i]);
+            assign_gradient_slot(spec, rank, &gradients, &schedule->actions[i]);
+        }
+        schedule->n_slots[rank] = values.n_slots;
+        schedule->n_gradient_slots[rank] = gradients.n_slots;
     }
-    free(values.of);
+    free(values.users);
     free(values.used);
-    free(gradients.of);
+    free(gradients.users);
     free(gradients.used);
     return ok ||
            error_set(err, ERROR_CREATE, "no memory for the slots of %zu microbatches", n_pairs);
