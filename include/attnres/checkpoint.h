@@ -33,16 +33,16 @@ struct checkpoint_state {
     double time_s;       /* spent so far, over resumes */
 };
 
-/** Save everything under <run_path>/checkpoints. Collective over all ranks; all return the same. On
- * failure the older checkpoints stand as they were and err says on each rank that failed what
- * happened. */
-bool checkpoint_save(const struct model *model, struct transport *transport, const char *run_path,
+/** models: the rank's stages, by chunk. Save everything under <run_path>/checkpoints. Collective
+ * over all ranks; all return the same. On failure the older checkpoints stand as they were and err
+ * says on each rank that failed what happened. */
+bool checkpoint_save(const struct model *models, struct transport *transport, const char *run_path,
                      const struct checkpoint_state *state, const char *config_text,
                      struct error *err);
 
 /** Read back what this rank has just saved at `step` and compare it with memory. Call it right
  * after checkpoint_save. Collective over all ranks; all return the same, err as there. */
-bool checkpoint_read_back(const struct model *model, struct transport *transport,
+bool checkpoint_read_back(const struct model *models, struct transport *transport,
                           const char *run_path, int64_t step, struct error *err);
 
 /** One rank, once the checkpoint of `step` was read back: remove all but the newest `keep` up to
@@ -71,9 +71,9 @@ bool checkpoint_step_path(char *out, const char *run_path, int64_t step, struct 
 bool checkpoint_open(struct checkpoint *c, const char *step_path, struct error *err);
 void checkpoint_close(struct checkpoint *c);
 
-/** Load the stage's weights, with the optimiser's moments if asked (they must be in the plan),
- * checking every tensor. The caller agrees with the other ranks. */
-bool checkpoint_load(const struct checkpoint *c, const struct model *model, bool with_moments,
+/** Load the weights of the rank's stages, with the optimiser's moments if asked (they must be in
+ * the plan), checking every tensor. The caller agrees with the other ranks. */
+bool checkpoint_load(const struct checkpoint *c, const struct model *models, bool with_moments,
                      struct error *err);
 
 /** 64-bit hash of a tensor, and of the model from the hashes of all rows in table order. */

@@ -19,16 +19,26 @@ enum { ENGINE_MAX_DEPTH = SCHEDULE_MAX_DEPTH };
 
 enum engine_state { ENGINE_DONE, ENGINE_WORKED, ENGINE_WAITING };
 
-/** One direction to one neighbour. */
+/** One direction between one of the rank's stages and a neighbour stage. A neighbour on the same
+ * rank is reached through the sender's buffers, without the transport. */
 struct engine_link {
     int peer; /* rank; -1: no neighbour */
+    int peer_stage;
+    int tag_chunk; /* the receiving stage's chunk */
     enum transport_channel channel;
     enum buffer_id buffer;
+    int first_slot;              /* of the buffer: the chunk's share */
     const struct depth_set *set; /* values of a message, or values whose gradients it carries */
     int64_t n_expected;          /* receiving: messages that the schedules so far bring */
-    int64_t n_posted;
-    int64_t n_done; /* receiving: taken out of their buffers */
+    int64_t n_posted;            /* receives posted, or messages sent */
+    int64_t n_done;              /* receiving: taken out of their buffers */
+    struct engine_link *partner; /* same rank: the other end; else NULL */
     struct transport_request requests[ENGINE_MAX_DEPTH];
+};
+
+/** The links of one chunk. */
+struct engine_chunk {
+    struct engine_link values_in, values_out, gradients_in, gradients_out;
 };
 
 /** The batch that a schedule works on. Memory stays with the caller until the schedule is done. */
@@ -48,7 +58,7 @@ struct engine_times {
 
 struct engine {
     const struct plan *plan;
-    const struct model *model;
+    const struct model *models; /* one per chunk */
     const struct memory *memory;
     struct transport *transport;
     int rank;
@@ -57,14 +67,14 @@ struct engine {
     int64_t counter, end; /* next action, and one behind the last */
     int64_t round;        /* schedules begun; identifies messages */
     struct engine_batch batch;
-    struct engine_link values_in, values_out, gradients_in, gradients_out;
+    struct engine_chunk *chunks;
     struct transport_request *pending; /* what ENGINE_WAITING waits for */
     float **tensors;                   /* scratch: tensors of one message */
     struct engine_times times;
 };
 
-/** Borrow everything. The rank is the transport's; its stage is the one of the same number. */
-void engine_init(struct engine *engine, const struct plan *plan, const struct model *model,
+/** Borrow everything. models: the rank's stages by chunk. */
+void engine_init(struct engine *engine, const struct plan *plan, const struct model *models,
                  const struct memory *memory, struct transport *transport);
 void engine_finish(struct engine *engine);
 

@@ -27,19 +27,31 @@ enum plan_purpose { PLAN_TRAIN, PLAN_FORWARD };
 /** A contiguous run of sublayers, and what it holds. */
 struct stage {
     int index;
+    int rank, chunk;                /* who carries it out: a rank owns n_chunks stages */
     bool is_first, is_last;         /* holds the embedding; holds the head */
     int64_t first, end;             /* sublayers */
     int64_t first_param, end_param; /* rows of the parameter table */
-    int64_t weight_count;      /* floats from the first row's start to the last row's end, padded */
-    struct depth_set incoming; /* values that the stage before sends; empty on the first */
-    struct depth_set outgoing; /* values for the stage behind; empty on the last */
-    int64_t n_values;          /* values the stage holds per microbatch, received and produced */
-    int64_t *value_ids;        /* ascending */
-    int64_t n_reads;           /* end - first, and one more on the last stage */
-    int64_t *score_offset;     /* per read: sources of the reads before it; n_reads + 1 entries.
-                                  A read with one source has none: it returns it. */
-    int64_t n_deep_reads;      /* reads with more than one source */
+    int64_t weight_count;           /* floats from the first row's start to the last row's end */
+    int64_t weight_base;            /* floats of the rank's stages before this one */
+    int64_t param_base;             /* rows of the rank's stages before this one */
+    int64_t element_base;           /* elements of those rows */
+    struct depth_set incoming;      /* values that the stage before sends; empty on the first */
+    struct depth_set outgoing;      /* values for the stage behind; empty on the last */
+    int64_t n_values;           /* values the stage holds per microbatch, received and produced */
+    int64_t *value_ids;         /* ascending */
+    int64_t n_reads;            /* end - first, and one more on the last stage */
+    int64_t *score_offset;      /* per read: sources of the reads before it; n_reads + 1 entries.
+                                   A read with one source has none: it returns it. */
+    int64_t n_deep_reads;       /* reads with more than one source */
     int64_t n_attention, n_mlp; /* sublayers of each sort */
+};
+
+/** What a rank's stages come to. */
+struct plan_rank {
+    bool has_first, has_last; /* owns the first, the last stage */
+    int64_t weight_count;     /* floats of all its parameter rows, padded */
+    int64_t n_params;         /* rows */
+    int64_t n_elements;
 };
 
 struct plan {
@@ -47,13 +59,14 @@ struct plan {
     enum plan_purpose purpose;
     struct depth_plan depth;
     struct params params;
-    int n_stages;
+    int n_ranks, n_chunks, n_stages; /* n_stages = n_ranks * n_chunks */
     struct stage *stages;
+    struct plan_rank *ranks;
     struct schedule schedule;  /* of a training step; for PLAN_FORWARD the same as `forward` */
     struct schedule forward;   /* one microbatch through all stages, for evaluation */
     int64_t n_microbatches;    /* M */
     int64_t microbatch_tokens; /* tokens of one microbatch: batch.microbatch * seq_len */
-    int64_t max_stage_params;  /* rows of the stage with the most */
+    int64_t max_rank_params;   /* rows of the rank with the most */
 };
 
 /** Plan a run for n_ranks ranks. config is borrowed until plan_finish. ERROR_LAUNCH with the right
@@ -61,6 +74,12 @@ struct plan {
 bool plan_init(struct plan *plan, const struct config *config, int n_ranks,
                enum plan_purpose purpose, struct error *err);
 void plan_finish(struct plan *plan);
+
+/** The stage that a rank of the pipeline carries out as this chunk. */
+const struct stage *plan_stage(const struct plan *plan, int rank, int chunk);
+
+/** The rank that owns the last stage; the first is rank 0's. */
+int plan_last_rank(const struct plan *plan);
 
 /** Place of a value among the stage's values; -1 if the stage does not hold it. */
 int64_t stage_value_index(const struct stage *stage, int64_t id);
@@ -156,16 +175,17 @@ struct buffer {
 
 struct buffer_table {
     struct buffer
-        rows[BUFFER_COUNT]; /* row i has id i; a buffer that the stage does not need has 0 slots */
+        rows[BUFFER_COUNT]; /* row i has id i; a buffer that the rank does not need has 0 slots */
     size_t total_bytes;
     bool overflowed; /* a size does not fit */
 };
 
-/** Buffers of a stage. Pure. */
-void plan_lay_out(struct buffer_table *table, const struct plan *plan, int stage);
+/** Buffers of a rank. Slots of activations serve all its chunks, so they have the largest chunk's
+ * size. Pure. */
+void plan_lay_out(struct buffer_table *table, const struct plan *plan, int rank);
 const char *plan_group_name(enum buffer_group group);
 
-/** Fixed bytes in front of a rank's report, before one f64 per parameter row of the stage. */
+/** Fixed bytes in front of a rank's report, before one f64 per parameter row of the rank. */
 enum { PLAN_REPORT_HEAD_BYTES = 128 };
 
 /** The memory behind a table. */
@@ -174,9 +194,9 @@ struct memory {
     struct arena arena;
 };
 /** Take it all at once, zeroed. ERROR_CREATE naming the size if the system has not got it. */
-bool memory_init(struct memory *memory, const struct plan *plan, int stage, struct error *err);
+bool memory_init(struct memory *memory, const struct plan *plan, int rank, struct error *err);
 void memory_finish(struct memory *memory);
-/** Address of a slot; NULL if the stage has no such buffer. */
+/** Address of a slot; NULL if the rank has no such buffer. */
 void *memory_buffer(const struct memory *memory, enum buffer_id id, int64_t slot);
 /** Bytes of one slot as laid out. */
 size_t memory_slot_bytes(const struct memory *memory, enum buffer_id id);

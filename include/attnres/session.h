@@ -26,7 +26,8 @@ struct session {
     int64_t base_bytes; /* resident before the arena was taken: libraries and program */
     struct plan plan;
     struct memory memory;
-    struct model model;
+    struct model *models; /* of the rank's stages, by chunk */
+    const struct plan_rank *own;
     struct engine engine;
 };
 

@@ -49,13 +49,12 @@ float *checkpoint_tensor(const struct model *model, const struct param *param,
 int64_t checkpoint_data_offset(const struct params *params, const struct stage *stage, int64_t row,
                                enum tensor_kind kind)
 {
+    const struct param *rows = params->rows;
     const int64_t per_row = kind == TENSOR_WEIGHT ? 1 : 2;
-    int64_t count = 0;
-    for (int64_t i = stage->first_param; i < row; i++) {
-        count += per_row * params->rows[i].count;
-    }
-    count += kind == TENSOR_EXP_AVG_SQ ? params->rows[row].count : 0;
-    return count * (int64_t)sizeof(float);
+    const int64_t before =
+        stage->element_base + rows[row].n_before - rows[stage->first_param].n_before;
+    const int64_t inside = kind == TENSOR_EXP_AVG_SQ ? rows[row].count : 0;
+    return (per_row * before + inside) * (int64_t)sizeof(float);
 }
 
 uint64_t checkpoint_hash_combine(uint64_t hash, uint64_t row_hash)

@@ -255,25 +255,37 @@ static bool load_tensor(struct open_file *f, const struct checkpoint *c, const c
     return true;
 }
 
-bool checkpoint_load(const struct checkpoint *c, const struct model *model, bool with_moments,
-                     struct error *err)
+static bool load_stage(struct open_file *f, const struct checkpoint *c, const struct model *model,
+                       bool with_moments, struct error *err)
 {
-    const struct params *params = &model->plan->params;
-    const struct stage *stage = model->stage;
-    struct open_file f = {.reader = {.fd = -1}};
-    bool ok = true;
-    for (int64_t i = stage->first_param; ok && i < stage->end_param; i++) {
-        const struct param *param = &params->rows[i];
-        for (enum tensor_kind kind = 0; ok && kind < (with_moments ? TENSOR_KINDS : TENSOR_EXP_AVG);
-             kind++) {
+    const enum tensor_kind end = with_moments ? TENSOR_KINDS : TENSOR_EXP_AVG;
+    for (int64_t i = model->stage->first_param; i < model->stage->end_param; i++) {
+        const struct param *param = &model->plan->params.rows[i];
+        for (enum tensor_kind kind = 0; kind < end; kind++) {
             char name[TENSOR_NAME_BYTES];
             checkpoint_tensor_name(name, param, kind);
-            ok = load_tensor(&f, c, name, checkpoint_tensor(model, param, kind), param->count, err);
+            if (!load_tensor(f, c, name, checkpoint_tensor(model, param, kind), param->count,
+                             err)) {
+                return false;
+            }
         }
     }
-    if (ok && model->plan->config->model.tied && stage->is_last && !stage->is_first) {
-        const struct param *embedding = params_find(params, -1, PARAM_EMBEDDING);
-        ok = load_tensor(&f, c, embedding->name, model_head_weight(model), embedding->count, err);
+    return true;
+}
+
+bool checkpoint_load(const struct checkpoint *c, const struct model *models, bool with_moments,
+                     struct error *err)
+{
+    const struct plan *plan = models[0].plan;
+    struct open_file f = {.reader = {.fd = -1}};
+    bool ok = true;
+    for (int chunk = 0; ok && chunk < plan->n_chunks; chunk++) {
+        ok = load_stage(&f, c, &models[chunk], with_moments, err);
+    }
+    float *head_copy = memory_buffer(models[0].memory, BUFFER_HEAD_WEIGHT, 0);
+    if (ok && head_copy != NULL) {
+        const struct param *embedding = params_find(&plan->params, -1, PARAM_EMBEDDING);
+        ok = load_tensor(&f, c, embedding->name, head_copy, embedding->count, err);
     }
     file_reader_close(&f.reader);
     return ok;

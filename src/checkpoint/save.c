@@ -10,27 +10,75 @@
 
 /** One save in progress on one rank. */
 struct save {
-    const struct model *model;
+    const struct model *models; /* the rank's, by chunk */
+    const struct plan *plan;
+    const struct memory *memory;
     struct transport *transport;
     const struct params *params;
-    const struct stage *stage;
+    int rank;
     char *text; /* BUFFER_TEXT */
     size_t text_bytes;
     struct save_record *record; /* BUFFER_REPORT */
     uint32_t *crcs;             /* behind the record */
 };
 
-static struct save begin_save(const struct model *model, struct transport *transport)
+static struct save begin_save(const struct model *models, struct transport *transport)
 {
-    struct save s = {.model = model,
+    const struct memory *memory = models[0].memory;
+    struct save s = {.models = models,
+                     .plan = models[0].plan,
+                     .memory = memory,
                      .transport = transport,
-                     .params = &model->plan->params,
-                     .stage = model->stage,
-                     .text = memory_buffer(model->memory, BUFFER_TEXT, 0),
-                     .text_bytes = memory_slot_bytes(model->memory, BUFFER_TEXT),
-                     .record = memory_buffer(model->memory, BUFFER_REPORT, 0)};
+                     .params = &models[0].plan->params,
+                     .rank = models[0].stage->rank,
+                     .text = memory_buffer(memory, BUFFER_TEXT, 0),
+                     .text_bytes = memory_slot_bytes(memory, BUFFER_TEXT),
+                     .record = memory_buffer(memory, BUFFER_REPORT, 0)};
     s.crcs = (uint32_t *)(s.record + 1);
     return s;
+}
+
+/** A tensor among the rank's, stage by stage and row by row: what files and records are ordered by.
+ */
+struct tensor {
+    const struct model *model;
+    const struct param *param;
+    int64_t row;
+    enum tensor_kind kind;
+};
+
+/** The i-th tensor of the rank that a file of this kind holds; false behind the last. */
+static bool next_tensor(const struct save *s, enum file_kind file, struct tensor *t)
+{
+    do {
+        if (t->model == NULL) {
+            *t = (struct tensor){.model = s->models, .row = s->models[0].stage->first_param};
+        } else if (++t->kind == TENSOR_KINDS) {
+            t->kind = 0;
+            t->row++;
+        }
+        if (t->row == t->model->stage->end_param) {
+            if (t->model->stage->chunk + 1 == s->plan->n_chunks) {
+                return false;
+            }
+            t->model++;
+            t->row = t->model->stage->first_param;
+        }
+    } while (checkpoint_tensor_file(t->kind) != file);
+    t->param = &s->params->rows[t->row];
+    return true;
+}
+
+static int64_t tensor_offset(const struct save *s, const struct tensor *t)
+{
+    return checkpoint_data_offset(s->params, t->model->stage, t->row, t->kind);
+}
+
+static uint32_t *tensor_crc(const struct save *s, const struct tensor *t)
+{
+    const struct stage *stage = t->model->stage;
+    const int64_t row = stage->param_base + t->row - stage->first_param;
+    return &s->crcs[row * TENSOR_KINDS + t->kind];
 }
 
 static void write_shape(struct json_writer *w, const struct param *param)
@@ -50,24 +98,17 @@ static int64_t write_header(struct save *s, enum file_kind file)
     struct json_writer w;
     json_writer_init(&w, s->text + 8, s->text_bytes - 8 - 64);
     json_begin_object(&w, NULL);
-    for (int64_t i = s->stage->first_param; i < s->stage->end_param; i++) {
-        const struct param *param = &s->params->rows[i];
-        for (enum tensor_kind kind = 0; kind < TENSOR_KINDS; kind++) {
-            if (checkpoint_tensor_file(kind) != file) {
-                continue;
-            }
-            char name[TENSOR_NAME_BYTES];
-            checkpoint_tensor_name(name, param, kind);
-            const int64_t offset = checkpoint_data_offset(s->params, s->stage, i, kind);
-            json_begin_object(&w, name);
-            json_text(&w, "dtype", "F32");
-            write_shape(&w, param);
-            json_begin_array(&w, "data_offsets");
-            json_int(&w, NULL, offset);
-            json_int(&w, NULL, offset + param->count * 4);
-            json_end_array(&w);
-            json_end_object(&w);
-        }
+    for (struct tensor t = {0}; next_tensor(s, file, &t);) {
+        char name[TENSOR_NAME_BYTES];
+        checkpoint_tensor_name(name, t.param, t.kind);
+        json_begin_object(&w, name);
+        json_text(&w, "dtype", "F32");
+        write_shape(&w, t.param);
+        json_begin_array(&w, "data_offsets");
+        json_int(&w, NULL, tensor_offset(s, &t));
+        json_int(&w, NULL, tensor_offset(s, &t) + t.param->count * 4);
+        json_end_array(&w);
+        json_end_object(&w);
     }
     json_end_object(&w);
     assert(json_writer_ok(&w) && "the plan gives headers enough room");
@@ -85,41 +126,41 @@ static int64_t write_header(struct save *s, enum file_kind file)
 static bool write_file(struct save *s, const char *folder, enum file_kind file, struct error *err)
 {
     char name[FILE_NAME_BYTES], path[FILE_PATH_BYTES];
-    checkpoint_file_name(name, file, s->stage->index);
+    checkpoint_file_name(name, file, s->rank);
     struct file_writer writer = {.fd = -1};
     if (!file_join(path, folder, name, err) || !file_writer_create(&writer, path, err)) {
         return false;
     }
     s->record->header_bytes[file] = write_header(s, file);
     bool ok = file_writer_write(&writer, s->text, (size_t)s->record->header_bytes[file], err);
-    for (int64_t i = s->stage->first_param; ok && i < s->stage->end_param; i++) {
-        const struct param *param = &s->params->rows[i];
-        for (enum tensor_kind kind = 0; ok && kind < TENSOR_KINDS; kind++) {
-            if (checkpoint_tensor_file(kind) == file) {
-                const float *values = checkpoint_tensor(s->model, param, kind);
-                const size_t bytes = (size_t)param->count * sizeof(float);
-                s->crcs[(i - s->stage->first_param) * TENSOR_KINDS + kind] =
-                    zip_crc32(0, values, bytes);
-                ok = file_writer_write(&writer, values, bytes, err);
-            }
-        }
+    for (struct tensor t = {0}; ok && next_tensor(s, file, &t);) {
+        const float *values = checkpoint_tensor(t.model, t.param, t.kind);
+        const size_t bytes = (size_t)t.param->count * sizeof(float);
+        *tensor_crc(s, &t) = zip_crc32(0, values, bytes);
+        ok = file_writer_write(&writer, values, bytes, err);
     }
     s->record->file_bytes[file] = writer.offset;
     ok = ok && file_writer_flush(&writer, err);
     return file_writer_close(&writer, ok ? err : NULL) && ok;
 }
 
-static void write_tensors(struct json_writer *w, const struct save *s, int rank,
-                          const struct save_record *record)
+static const struct save_record *record_of(const struct save *s, int rank)
 {
-    const struct stage *stage = &s->model->plan->stages[rank];
-    const uint32_t *crcs = (const uint32_t *)(record + 1);
+    const unsigned char *records = memory_buffer(s->memory, BUFFER_REPORTS, 0);
+    const void *record = records + (size_t)rank * memory_slot_bytes(s->memory, BUFFER_REPORT);
+    return record;
+}
+
+static void write_tensors(struct json_writer *w, const struct save *s, const struct stage *stage)
+{
+    const struct save_record *record = record_of(s, stage->rank);
+    const uint32_t *crcs = (const uint32_t *)(record + 1) + stage->param_base * TENSOR_KINDS;
     for (int64_t i = stage->first_param; i < stage->end_param; i++) {
         for (enum tensor_kind kind = 0; kind < TENSOR_KINDS; kind++) {
             const enum file_kind file = checkpoint_tensor_file(kind);
             char name[TENSOR_NAME_BYTES], file_name[FILE_NAME_BYTES], crc[16];
             checkpoint_tensor_name(name, &s->params->rows[i], kind);
-            checkpoint_file_name(file_name, file, rank);
+            checkpoint_file_name(file_name, file, stage->rank);
             snprintf(crc, sizeof crc, "%08" PRIx32,
                      crcs[(i - stage->first_param) * TENSOR_KINDS + kind]);
             json_begin_object(w, name);
@@ -156,28 +197,22 @@ static void write_state(struct json_writer *w, const struct checkpoint_state *st
 static bool write_manifest(struct save *s, const char *folder, const struct checkpoint_state *state,
                            const char *config_text, struct error *err)
 {
-    const unsigned char *records = memory_buffer(s->model->memory, BUFFER_REPORTS, 0);
-    const size_t record_bytes = memory_slot_bytes(s->model->memory, BUFFER_REPORT);
     struct json_writer w;
     json_writer_init(&w, s->text, s->text_bytes - 64);
     json_begin_object(&w, NULL);
     write_state(&w, state, config_text);
     json_begin_object(&w, "files");
-    for (int rank = 0; rank < s->model->plan->n_stages; rank++) {
-        const struct save_record *record =
-            (const struct save_record *)(const void *)(records + (size_t)rank * record_bytes);
+    for (int rank = 0; rank < s->plan->n_ranks; rank++) {
         for (enum file_kind file = 0; file < FILE_KINDS; file++) {
             char name[FILE_NAME_BYTES];
             checkpoint_file_name(name, file, rank);
-            json_int(&w, name, record->file_bytes[file]);
+            json_int(&w, name, record_of(s, rank)->file_bytes[file]);
         }
     }
     json_end_object(&w);
     json_begin_object(&w, "tensors");
-    for (int rank = 0; rank < s->model->plan->n_stages; rank++) {
-        write_tensors(
-            &w, s, rank,
-            (const struct save_record *)(const void *)(records + (size_t)rank * record_bytes));
+    for (int i = 0; i < s->plan->n_stages; i++) {
+        write_tensors(&w, s, &s->plan->stages[i]);
     }
     json_end_object(&w);
     json_end_object(&w);
@@ -234,7 +269,7 @@ static bool name_places(struct places *p, const char *run_path, int64_t step, st
 static bool write_all(struct save *s, const struct places *p, const struct checkpoint_state *state,
                       const char *config_text, struct error *err)
 {
-    const size_t record_bytes = memory_slot_bytes(s->model->memory, BUFFER_REPORT);
+    const size_t record_bytes = memory_slot_bytes(s->memory, BUFFER_REPORT);
     memset(s->record, 0, record_bytes);
     bool ok =
         write_file(s, p->partial, FILE_MODEL, err) && write_file(s, p->partial, FILE_OPTIM, err);
@@ -242,20 +277,20 @@ static bool write_all(struct save *s, const struct places *p, const struct check
         return false;
     }
     collective_gather(s->transport, collective_all(s->transport), 0, s->record, record_bytes,
-                      memory_buffer(s->model->memory, BUFFER_REPORTS, 0));
-    if (s->stage->index == 0) {
+                      memory_buffer(s->memory, BUFFER_REPORTS, 0));
+    if (s->rank == 0) {
         ok = write_manifest(s, p->partial, state, config_text, err) &&
              publish(p->parent, p->partial, p->final, err);
     }
     return transport_all_true(s->transport, ok);
 }
 
-bool checkpoint_save(const struct model *model, struct transport *transport, const char *run_path,
+bool checkpoint_save(const struct model *models, struct transport *transport, const char *run_path,
                      const struct checkpoint_state *state, const char *config_text,
                      struct error *err)
 {
-    struct save s = begin_save(model, transport);
-    const bool is_root = model->stage->index == 0;
+    struct save s = begin_save(models, transport);
+    const bool is_root = s.rank == 0;
     struct places p;
     const bool ok = name_places(&p, run_path, state->step, err) &&
                     (!is_root || prepare_folder(p.parent, p.partial, err));
@@ -273,8 +308,8 @@ bool checkpoint_save(const struct model *model, struct transport *transport, con
 static bool check_part(const struct save *s, struct file_reader *reader, int64_t at, int64_t bytes,
                        uint32_t expected, struct error *err)
 {
-    unsigned char *buffer = memory_buffer(s->model->memory, BUFFER_FILE, 0);
-    const int64_t capacity = (int64_t)memory_slot_bytes(s->model->memory, BUFFER_FILE);
+    unsigned char *buffer = memory_buffer(s->memory, BUFFER_FILE, 0);
+    const int64_t capacity = (int64_t)memory_slot_bytes(s->memory, BUFFER_FILE);
     uint32_t crc = 0;
     for (int64_t done = 0; done < bytes;) {
         const int64_t part = bytes - done < capacity ? bytes - done : capacity;
@@ -293,21 +328,15 @@ static bool read_file_back(const struct save *s, const char *folder, enum file_k
                            struct error *err)
 {
     char name[FILE_NAME_BYTES], path[FILE_PATH_BYTES];
-    checkpoint_file_name(name, file, s->stage->index);
+    checkpoint_file_name(name, file, s->rank);
     struct file_reader reader = {.fd = -1};
     if (!file_join(path, folder, name, err) || !file_reader_open(&reader, path, err)) {
         return false;
     }
     bool ok = true;
-    for (int64_t i = s->stage->first_param; ok && i < s->stage->end_param; i++) {
-        for (enum tensor_kind kind = 0; ok && kind < TENSOR_KINDS; kind++) {
-            if (checkpoint_tensor_file(kind) == file) {
-                const int64_t at = s->record->header_bytes[file] +
-                                   checkpoint_data_offset(s->params, s->stage, i, kind);
-                ok = check_part(s, &reader, at, s->params->rows[i].count * 4,
-                                s->crcs[(i - s->stage->first_param) * TENSOR_KINDS + kind], err);
-            }
-        }
+    for (struct tensor t = {0}; ok && next_tensor(s, file, &t);) {
+        const int64_t at = s->record->header_bytes[file] + tensor_offset(s, &t);
+        ok = check_part(s, &reader, at, t.param->count * 4, *tensor_crc(s, &t), err);
     }
     file_reader_close(&reader);
     return ok;
@@ -327,13 +356,13 @@ static bool read_manifest_back(const struct save *s, const char *folder, struct 
     return ok;
 }
 
-bool checkpoint_read_back(const struct model *model, struct transport *transport,
+bool checkpoint_read_back(const struct model *models, struct transport *transport,
                           const char *run_path, int64_t step, struct error *err)
 {
-    const struct save s = begin_save(model, transport);
+    const struct save s = begin_save(models, transport);
     char folder[FILE_PATH_BYTES];
     const bool ok = checkpoint_step_path(folder, run_path, step, err) &&
-                    (model->stage->index != 0 || read_manifest_back(&s, folder, err)) &&
+                    (s.rank != 0 || read_manifest_back(&s, folder, err)) &&
                     read_file_back(&s, folder, FILE_MODEL, err) &&
                     read_file_back(&s, folder, FILE_OPTIM, err);
     return transport_all_true(transport, ok);

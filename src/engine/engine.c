@@ -9,7 +9,7 @@
 
 static int64_t tensor_count(const struct engine *engine)
 {
-    return engine->model->n * engine->plan->config->model.dim;
+    return engine->models[0].n * engine->plan->config->model.dim;
 }
 
 static size_t frame_bytes(const struct engine *engine, const struct engine_link *link)
@@ -17,37 +17,82 @@ static size_t frame_bytes(const struct engine *engine, const struct engine_link 
     return wire_frame_bytes(depth_set_count(link->set), tensor_count(engine));
 }
 
-static struct engine_link make_link(int peer, enum transport_channel channel, enum buffer_id buffer,
-                                    const struct depth_set *set)
+static unsigned char *frame_of(const struct engine *engine, const struct engine_link *link,
+                               int64_t message)
 {
-    return (struct engine_link){.peer = peer, .channel = channel, .buffer = buffer, .set = set};
+    const int64_t slot = link->first_slot + message % engine->depth;
+    return memory_buffer(engine->memory, link->buffer, slot);
 }
 
-void engine_init(struct engine *engine, const struct plan *plan, const struct model *model,
+/** The link of a stage towards the stage `offset` places on; sends are tagged with the chunk of
+ * their receiver. */
+static struct engine_link make_link(const struct engine *engine, const struct stage *stage,
+                                    int offset, bool sends, enum buffer_id buffer)
+{
+    const int other = stage->index + offset;
+    if (other < 0 || other >= engine->plan->n_stages) {
+        return (struct engine_link){.peer = -1};
+    }
+    const struct stage *neighbour = &engine->plan->stages[other];
+    const bool carries_values = sends == (offset > 0);
+    return (struct engine_link){.peer = neighbour->rank,
+                                .peer_stage = other,
+                                .tag_chunk = sends ? neighbour->chunk : stage->chunk,
+                                .channel = carries_values ? CHANNEL_VALUES : CHANNEL_GRADIENTS,
+                                .buffer = buffer,
+                                .first_slot = stage->chunk * engine->depth,
+                                .set = offset > 0 ? &stage->outgoing : &stage->incoming};
+}
+
+/** Join the ends of links between stages of this rank. */
+static void join_local_links(struct engine *engine)
+{
+    for (int chunk = 0; chunk < engine->plan->n_chunks; chunk++) {
+        struct engine_chunk *c = &engine->chunks[chunk];
+        if (c->values_in.peer == engine->rank) {
+            struct engine_chunk *before =
+                &engine->chunks[engine->plan->stages[c->values_in.peer_stage].chunk];
+            c->values_in.partner = &before->values_out;
+            before->values_out.partner = &c->values_in;
+            before->gradients_in.partner = &c->gradients_out;
+            c->gradients_out.partner = &before->gradients_in;
+        }
+    }
+}
+
+void engine_init(struct engine *engine, const struct plan *plan, const struct model *models,
                  const struct memory *memory, struct transport *transport)
 {
-    const struct stage *stage = model->stage;
-    const int before = stage->is_first ? -1 : stage->index - 1,
-              behind = stage->is_last ? -1 : stage->index + 1;
     *engine = (struct engine){.plan = plan,
-                              .model = model,
+                              .models = models,
                               .memory = memory,
                               .transport = transport,
-                              .rank = stage->index,
+                              .rank = models[0].stage->rank,
                               .depth = plan->schedule.channel_depth};
     assert(engine->depth >= 1 && engine->depth <= ENGINE_MAX_DEPTH);
-    engine->values_in = make_link(before, CHANNEL_VALUES, BUFFER_VALUES_IN, &stage->incoming);
-    engine->values_out = make_link(behind, CHANNEL_VALUES, BUFFER_VALUES_OUT, &stage->outgoing);
-    engine->gradients_in =
-        make_link(behind, CHANNEL_GRADIENTS, BUFFER_GRADIENTS_IN, &stage->outgoing);
-    engine->gradients_out =
-        make_link(before, CHANNEL_GRADIENTS, BUFFER_GRADIENTS_OUT, &stage->incoming);
-    engine->tensors = calloc((size_t)stage->n_values, sizeof *engine->tensors);
-    assert(engine->tensors != NULL && "a few bytes at start-up");
+    engine->chunks = calloc((size_t)plan->n_chunks, sizeof *engine->chunks);
+    int64_t most = 1;
+    for (int chunk = 0; chunk < plan->n_chunks; chunk++) {
+        const struct stage *stage = models[chunk].stage;
+        most = stage->n_values > most ? stage->n_values : most;
+    }
+    engine->tensors = calloc((size_t)most, sizeof *engine->tensors);
+    assert(engine->chunks != NULL && engine->tensors != NULL && "a few bytes at start-up");
+    for (int chunk = 0; chunk < plan->n_chunks; chunk++) {
+        const struct stage *stage = models[chunk].stage;
+        engine->chunks[chunk] = (struct engine_chunk){
+            .values_in = make_link(engine, stage, -1, false, BUFFER_VALUES_IN),
+            .values_out = make_link(engine, stage, 1, true, BUFFER_VALUES_OUT),
+            .gradients_in = make_link(engine, stage, 1, false, BUFFER_GRADIENTS_IN),
+            .gradients_out = make_link(engine, stage, -1, true, BUFFER_GRADIENTS_OUT),
+        };
+    }
+    join_local_links(engine);
 }
 
 void engine_finish(struct engine *engine)
 {
+    free(engine->chunks);
     free(engine->tensors);
     *engine = (struct engine){0};
 }
@@ -55,11 +100,11 @@ void engine_finish(struct engine *engine)
 /** Post receives up to the link's depth, but no more than are expected. */
 static void post_receives(struct engine *engine, struct engine_link *link)
 {
-    while (link->n_posted < link->n_expected && link->n_posted < link->n_done + engine->depth) {
-        const int slot = (int)(link->n_posted % engine->depth);
-        transport_post_receive(engine->transport, link->peer, link->channel, 0,
-                               memory_buffer(engine->memory, link->buffer, slot),
-                               frame_bytes(engine, link), &link->requests[slot]);
+    while (link->partner == NULL && link->n_posted < link->n_expected &&
+           link->n_posted < link->n_done + engine->depth) {
+        transport_post_receive(engine->transport, link->peer, link->channel, link->tag_chunk,
+                               frame_of(engine, link, link->n_posted), frame_bytes(engine, link),
+                               &link->requests[link->n_posted % engine->depth]);
         link->n_posted++;
     }
 }
@@ -74,48 +119,64 @@ void engine_begin(struct engine *engine, const struct schedule *schedule,
     engine->batch = *batch;
     engine->round++;
     for (int64_t i = engine->counter; i < engine->end; i++) {
-        engine->values_in.n_expected += schedule->actions[i].op == ACTION_RECEIVE_VALUES;
-        engine->gradients_in.n_expected += schedule->actions[i].op == ACTION_RECEIVE_GRADIENTS;
+        const struct action *action = &schedule->actions[i];
+        struct engine_chunk *chunk = &engine->chunks[action->chunk];
+        chunk->values_in.n_expected += action->op == ACTION_RECEIVE_VALUES;
+        chunk->gradients_in.n_expected += action->op == ACTION_RECEIVE_GRADIENTS;
     }
-    post_receives(engine, &engine->values_in);
-    post_receives(engine, &engine->gradients_in);
+    for (int chunk = 0; chunk < engine->plan->n_chunks; chunk++) {
+        post_receives(engine, &engine->chunks[chunk].values_in);
+        post_receives(engine, &engine->chunks[chunk].gradients_in);
+    }
 }
 
 /** Fill engine->tensors with the values or gradients that a link's message carries. */
 static void list_tensors(struct engine *engine, const struct engine_link *link,
                          const struct action *action)
 {
+    const struct model *model = &engine->models[action->chunk];
     for (int64_t i = 0; i < depth_set_count(link->set); i++) {
         const int64_t id = depth_set_id(link->set, i);
         engine->tensors[i] = link->channel == CHANNEL_VALUES
-                                 ? model_value(engine->model, action->slot, id)
-                                 : model_dvalue(engine->model, action->gradient_slot, id);
+                                 ? model_value(model, action->slot, id)
+                                 : model_dvalue(model, action->gradient_slot, id);
     }
 }
 
 static struct wire_label label_of(const struct engine *engine, const struct engine_link *link,
-                                  const struct action *action, int sender)
+                                  const struct action *action, int sender_stage)
 {
     return (struct wire_label){
         .step = engine->round,
         .microbatch = action->microbatch,
-        .stage = sender,
+        .stage = sender_stage,
         .direction = link->channel == CHANNEL_VALUES ? WIRE_VALUES : WIRE_GRADIENTS,
     };
 }
 
+/** Whether the next message of a link lies in its buffer; notes in engine->pending what it waits
+ * for. */
+static bool has_arrived(struct engine *engine, struct engine_link *link)
+{
+    if (link->partner != NULL) {
+        engine->pending = NULL;
+        return link->n_done < link->partner->n_posted;
+    }
+    engine->pending = &link->requests[link->n_done % engine->depth];
+    return transport_test(engine->transport, engine->pending);
+}
+
 static bool receive(struct engine *engine, struct engine_link *link, const struct action *action)
 {
-    const int slot = (int)(link->n_done % engine->depth);
-    engine->pending = &link->requests[slot];
-    if (!transport_test(engine->transport, engine->pending)) {
+    if (!has_arrived(engine, link)) {
         return false;
     }
     const double start_s = clock_monotonic_s();
-    list_tensors(engine, link, action);
-    const struct wire_label label = label_of(engine, link, action, link->peer);
+    const struct engine_link *holder = link->partner != NULL ? link->partner : link;
+    const struct wire_label label = label_of(engine, link, action, link->peer_stage);
     struct error err = {0};
-    if (!wire_unpack(engine->tensors, memory_buffer(engine->memory, link->buffer, slot), &label,
+    list_tensors(engine, link, action);
+    if (!wire_unpack(engine->tensors, frame_of(engine, holder, link->n_done), &label,
                      depth_set_count(link->set), tensor_count(engine), &err)) {
         char message[sizeof err.message + 64];
         snprintf(message, sizeof message, "damaged message from rank %d to rank %d: %s", link->peer,
@@ -128,30 +189,43 @@ static bool receive(struct engine *engine, struct engine_link *link, const struc
     return true;
 }
 
+/** Whether the next message's buffer is free again. */
+static bool has_room(struct engine *engine, struct engine_link *link)
+{
+    if (link->partner != NULL) {
+        engine->pending = NULL;
+        return link->n_posted < link->partner->n_done + engine->depth;
+    }
+    engine->pending = &link->requests[link->n_posted % engine->depth];
+    return transport_test(engine->transport, engine->pending);
+}
+
 static bool send(struct engine *engine, struct engine_link *link, const struct action *action)
 {
-    const int slot = (int)(link->n_posted % engine->depth);
-    engine->pending = &link->requests[slot];
-    if (!transport_test(engine->transport, engine->pending)) {
+    if (!has_room(engine, link)) {
         return false;
     }
     const double start_s = clock_monotonic_s();
-    unsigned char *frame = memory_buffer(engine->memory, link->buffer, slot);
-    const struct wire_label label = label_of(engine, link, action, engine->rank);
+    unsigned char *frame = frame_of(engine, link, link->n_posted);
+    const struct wire_label label =
+        label_of(engine, link, action, engine->models[action->chunk].stage->index);
     list_tensors(engine, link, action);
     wire_pack(frame, &label, (const float *const *)engine->tensors, depth_set_count(link->set),
               tensor_count(engine));
-    transport_post_send(engine->transport, link->peer, link->channel, 0, frame,
-                        frame_bytes(engine, link), &link->requests[slot]);
+    if (link->partner == NULL) {
+        transport_post_send(engine->transport, link->peer, link->channel, link->tag_chunk, frame,
+                            frame_bytes(engine, link),
+                            &link->requests[link->n_posted % engine->depth]);
+        engine->times.bytes_sent += (int64_t)frame_bytes(engine, link);
+    }
     link->n_posted++;
-    engine->times.bytes_sent += (int64_t)frame_bytes(engine, link);
     engine->times.pack_s += clock_monotonic_s() - start_s;
     return true;
 }
 
 static struct model_work work_of(const struct engine *engine, const struct action *action)
 {
-    const int64_t offset = action->microbatch * engine->model->n;
+    const int64_t offset = action->microbatch * engine->models[0].n;
     return (struct model_work){
         .slot = action->slot,
         .gradient_slot = action->gradient_slot,
@@ -166,13 +240,16 @@ static struct model_work work_of(const struct engine *engine, const struct actio
  * kernels. */
 static void drive_messages(struct engine *engine)
 {
-    struct engine_link *links[] = {&engine->values_out, &engine->gradients_out, &engine->values_in,
-                                   &engine->gradients_in};
-    for (int i = 0; i < 4; i++) {
-        for (int slot = 0; slot < engine->depth; slot++) {
-            if (links[i]->requests[slot].index != 0) {
-                transport_test(engine->transport, &links[i]->requests[slot]);
-                return;
+    for (int chunk = 0; chunk < engine->plan->n_chunks; chunk++) {
+        struct engine_chunk *c = &engine->chunks[chunk];
+        struct engine_link *links[] = {&c->values_out, &c->gradients_out, &c->values_in,
+                                       &c->gradients_in};
+        for (int i = 0; i < 4; i++) {
+            for (int slot = 0; slot < engine->depth; slot++) {
+                if (links[i]->requests[slot].index != 0) {
+                    transport_test(engine->transport, &links[i]->requests[slot]);
+                    return;
+                }
             }
         }
     }
@@ -180,14 +257,15 @@ static void drive_messages(struct engine *engine)
 
 static void forward(struct engine *engine, const struct action *action)
 {
+    const struct model *model = &engine->models[action->chunk];
     const double start_s = clock_monotonic_s();
     struct model_work work = work_of(engine, action);
-    model_forward_begin(engine->model, &work);
-    for (int part = 0; part < model_part_count(engine->model); part++) {
-        model_forward_part(engine->model, &work, part);
+    model_forward_begin(model, &work);
+    for (int part = 0; part < model_part_count(model); part++) {
+        model_forward_part(model, &work, part);
         drive_messages(engine);
     }
-    if (engine->model->stage->is_last && engine->batch.losses != NULL) {
+    if (model->stage->is_last && engine->batch.losses != NULL) {
         engine->batch.losses[action->microbatch] = work.loss;
     }
     engine->times.forward_s += clock_monotonic_s() - start_s;
@@ -195,11 +273,12 @@ static void forward(struct engine *engine, const struct action *action)
 
 static void input_gradient(struct engine *engine, const struct action *action)
 {
+    const struct model *model = &engine->models[action->chunk];
     const double start_s = clock_monotonic_s();
     const struct model_work work = work_of(engine, action);
-    model_input_gradient_begin(engine->model, &work);
-    for (int part = model_part_count(engine->model) - 1; part >= 0; part--) {
-        model_input_gradient_part(engine->model, &work, part);
+    model_input_gradient_begin(model, &work);
+    for (int part = model_part_count(model) - 1; part >= 0; part--) {
+        model_input_gradient_part(model, &work, part);
         drive_messages(engine);
     }
     engine->times.input_gradient_s += clock_monotonic_s() - start_s;
@@ -207,10 +286,11 @@ static void input_gradient(struct engine *engine, const struct action *action)
 
 static void weight_gradient(struct engine *engine, const struct action *action)
 {
+    const struct model *model = &engine->models[action->chunk];
     const double start_s = clock_monotonic_s();
     const struct model_work work = work_of(engine, action);
-    for (int part = model_part_count(engine->model) - 1; part >= 0; part--) {
-        model_weight_gradient_part(engine->model, &work, part);
+    for (int part = model_part_count(model) - 1; part >= 0; part--) {
+        model_weight_gradient_part(model, &work, part);
         drive_messages(engine);
     }
     engine->times.weight_gradient_s += clock_monotonic_s() - start_s;
@@ -222,25 +302,26 @@ enum engine_state engine_advance(struct engine *engine)
         return ENGINE_DONE;
     }
     const struct action *action = &engine->schedule->actions[engine->counter];
+    struct engine_chunk *chunk = &engine->chunks[action->chunk];
     bool performed = true;
     switch (action->op) {
     case ACTION_RECEIVE_VALUES:
-        performed = receive(engine, &engine->values_in, action);
+        performed = receive(engine, &chunk->values_in, action);
         break;
     case ACTION_FORWARD:
         forward(engine, action);
         break;
     case ACTION_SEND_VALUES:
-        performed = send(engine, &engine->values_out, action);
+        performed = send(engine, &chunk->values_out, action);
         break;
     case ACTION_RECEIVE_GRADIENTS:
-        performed = receive(engine, &engine->gradients_in, action);
+        performed = receive(engine, &chunk->gradients_in, action);
         break;
     case ACTION_INPUT_GRADIENT:
         input_gradient(engine, action);
         break;
     case ACTION_SEND_GRADIENTS:
-        performed = send(engine, &engine->gradients_out, action);
+        performed = send(engine, &chunk->gradients_out, action);
         break;
     case ACTION_WEIGHT_GRADIENT:
         weight_gradient(engine, action);
@@ -274,8 +355,10 @@ void engine_run(struct engine *engine, const struct schedule *schedule,
 
 void engine_drain(struct engine *engine)
 {
-    for (int slot = 0; slot < engine->depth; slot++) {
-        wait_for(engine, &engine->values_out.requests[slot]);
-        wait_for(engine, &engine->gradients_out.requests[slot]);
+    for (int chunk = 0; chunk < engine->plan->n_chunks; chunk++) {
+        for (int slot = 0; slot < engine->depth; slot++) {
+            wait_for(engine, &engine->chunks[chunk].values_out.requests[slot]);
+            wait_for(engine, &engine->chunks[chunk].gradients_out.requests[slot]);
+        }
     }
 }

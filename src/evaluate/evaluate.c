@@ -19,7 +19,7 @@ static double run_microbatch(struct engine *engine, bool wants_best)
 struct evaluate_loss evaluate_windows(struct engine *engine, const struct data *data,
                                       int64_t n_windows, bool tail)
 {
-    const struct stage *stage = engine->model->stage;
+    const struct plan_rank *own = &engine->plan->ranks[engine->rank];
     const int64_t T = engine->plan->config->model.seq_len,
                   B = engine->plan->config->batch.microbatch;
     int32_t *tokens = memory_buffer(engine->memory, BUFFER_TOKENS, 0);
@@ -29,7 +29,7 @@ struct evaluate_loss evaluate_windows(struct engine *engine, const struct data *
         int64_t n;
     } total = {0};
     for (int64_t first = 0; first < n_windows; first += B) {
-        for (int64_t b = 0; b < B && (stage->is_first || stage->is_last); b++) {
+        for (int64_t b = 0; b < B && (own->has_first || own->has_last); b++) {
             if (first + b < n_windows) {
                 total.n +=
                     data_read_in_order(data, first + b, tail, tokens + b * T, targets + b * T);
@@ -41,7 +41,7 @@ struct evaluate_loss evaluate_windows(struct engine *engine, const struct data *
         total.sum += run_microbatch(engine, false);
     }
     engine_drain(engine);
-    transport_broadcast(engine->transport, engine->plan->n_stages - 1, &total, sizeof total);
+    transport_broadcast(engine->transport, plan_last_rank(engine->plan), &total, sizeof total);
     return (struct evaluate_loss){.loss = total.n > 0 ? total.sum / (double)total.n : 0.0,
                                   .n_targets = total.n};
 }
@@ -72,7 +72,7 @@ static bool is_right(const int32_t *best, const int32_t *targets, int64_t T)
 struct evaluate_hops evaluate_task(struct engine *engine, enum task_kind task, uint64_t seed,
                                    int hops, int64_t n_items)
 {
-    const struct stage *stage = engine->model->stage;
+    const struct plan_rank *own = &engine->plan->ranks[engine->rank];
     const int64_t T = engine->plan->config->model.seq_len,
                   B = engine->plan->config->batch.microbatch;
     int32_t *tokens = memory_buffer(engine->memory, BUFFER_TOKENS, 0);
@@ -82,7 +82,7 @@ struct evaluate_hops evaluate_task(struct engine *engine, enum task_kind task, u
     struct data_item item;
     for (int64_t first = 0; first < n_items; first += B) {
         const int64_t n_rows = n_items - first < B ? n_items - first : B;
-        for (int64_t b = 0; b < B && (stage->is_first || stage->is_last); b++) {
+        for (int64_t b = 0; b < B && (own->has_first || own->has_last); b++) {
             const int64_t index =
                 first + (b < n_rows ? b : 0); /* rows beyond the last item repeat one, uncounted */
             data_make_item(&item, task, seed, (uint64_t)index, hops);
@@ -90,13 +90,13 @@ struct evaluate_hops evaluate_task(struct engine *engine, enum task_kind task, u
             result.chance += b < n_rows ? 1.0 / item.n_options : 0.0;
         }
         run_microbatch(engine, true);
-        for (int64_t b = 0; b < n_rows && stage->is_last; b++) {
+        for (int64_t b = 0; b < n_rows && own->has_last; b++) {
             result.n_right += is_right(best + b * T, targets + b * T, T);
         }
         result.n_items += n_rows;
     }
     engine_drain(engine);
-    transport_broadcast(engine->transport, engine->plan->n_stages - 1, &result, sizeof result);
+    transport_broadcast(engine->transport, plan_last_rank(engine->plan), &result, sizeof result);
     result.chance = result.n_items > 0 ? result.chance / (double)result.n_items : 0.0;
     return result;
 }

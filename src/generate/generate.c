@@ -78,11 +78,11 @@ void generate_tokens(struct engine *engine, const struct generate_options *optio
         const struct engine_batch batch = {.tokens = window, .targets = targets};
         engine_run(engine, &engine->plan->forward, &batch);
         int32_t token = 0;
-        if (engine->model->stage->is_last) {
+        if (engine->plan->ranks[engine->rank].has_last) {
             const float *logits = memory_buffer(engine->memory, BUFFER_LOGITS, 0);
             token = generate_sample(logits + (length - 1) * V, V, options, (uint64_t)i, scratch);
         }
-        transport_broadcast(engine->transport, engine->plan->n_stages - 1, &token, sizeof token);
+        transport_broadcast(engine->transport, plan_last_rank(engine->plan), &token, sizeof token);
         emit(user, token);
         if (options->stop_at_newline && token == '\n') {
             break;

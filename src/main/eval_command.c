@@ -15,9 +15,9 @@ static const double LN2 = 0.69314718055994530942;
 static bool open_data(struct data **data, const struct session *s, const char *path,
                       struct error *err)
 {
-    const struct stage *stage = s->model.stage;
+    const struct plan_rank *own = s->own;
     const struct model_config *model = &s->config.model;
-    if (!stage->is_first && !stage->is_last) {
+    if (!own->has_first && !own->has_last) {
         return true;
     }
     if (path != NULL) {

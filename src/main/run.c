@@ -65,7 +65,7 @@ bool run_open_checkpoint(struct session *session, const struct command_line *lin
     ok = ok && session_plan(session, config, transport, log, PLAN_FORWARD, err) &&
          session_start(session, err);
     if (ok) {
-        ok = collective_agree(transport, checkpoint_load(&c, &session->model, false, err), err);
+        ok = collective_agree(transport, checkpoint_load(&c, session->models, false, err), err);
     }
     checkpoint_close(&c);
     free(config);

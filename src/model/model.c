@@ -123,8 +123,11 @@ float *model_head_weight(const struct model *model)
     if (!model->plan->config->model.tied) {
         return model_weight(model, model_param(model, model->plan->depth.n_sublayers, PARAM_HEAD));
     }
-    return model->stage->is_first ? model_weight(model, model_param(model, -1, PARAM_EMBEDDING))
-                                  : memory_buffer(model->memory, BUFFER_HEAD_WEIGHT, 0);
+    const struct plan *plan = model->plan;
+    return plan->ranks[model->stage->rank].has_first
+               ? memory_tensor(model->memory, plan, &plan->stages[0],
+                               model_param(model, -1, PARAM_EMBEDDING), BUFFER_WEIGHTS)
+               : memory_buffer(model->memory, BUFFER_HEAD_WEIGHT, 0);
 }
 
 float *model_head_gradient(const struct model *model)
@@ -181,7 +184,8 @@ void model_draw_weights(const struct model *model, int64_t seed)
     for (int64_t i = stage->first_param; i < stage->end_param; i++) {
         params_draw(&params->rows[i], seed, model_weight(model, &params->rows[i]));
     }
-    if (model->plan->config->model.tied && stage->is_last && !stage->is_first) {
+    if (model->plan->config->model.tied && stage->is_last &&
+        !model->plan->ranks[stage->rank].has_first) {
         params_draw(model_param(model, -1, PARAM_EMBEDDING), seed, model_head_weight(model));
     }
 }

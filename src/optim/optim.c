@@ -39,19 +39,23 @@ double optim_lr(const struct optim_config *config, int64_t n_steps, int64_t s)
     return config->lr * warmup * decay_factor(config, n_steps, s);
 }
 
-static float *tensor(const struct optim *optim, const struct param *param, enum buffer_id id)
+static float *tensor(const struct optim *optim, const struct stage *stage,
+                     const struct param *param, enum buffer_id id)
 {
-    return memory_tensor(optim->memory, optim->plan, optim->stage, param, id);
+    return memory_tensor(optim->memory, optim->plan, stage, param, id);
 }
 
 void optim_squares(const struct optim *optim, double *squares)
 {
-    const struct stage *stage = optim->stage;
     double *chunks = memory_buffer(optim->memory, BUFFER_CHUNK_SUMS, 0);
-    for (int64_t i = stage->first_param; i < stage->end_param; i++) {
-        const struct param *param = &optim->plan->params.rows[i];
-        squares[i - stage->first_param] = optim->kernels->sum_squares(
-            tensor(optim, param, BUFFER_GRADIENTS), chunks, param->count);
+    for (int chunk = 0; chunk < optim->plan->n_chunks; chunk++) {
+        const struct stage *stage = plan_stage(optim->plan, optim->rank, chunk);
+        for (int64_t i = stage->first_param; i < stage->end_param; i++) {
+            const struct param *param = &optim->plan->params.rows[i];
+            const float *gradient = tensor(optim, stage, param, BUFFER_GRADIENTS);
+            squares[stage->param_base + i - stage->first_param] =
+                optim->kernels->sum_squares(gradient, chunks, param->count);
+        }
     }
 }
 
@@ -67,7 +71,6 @@ double optim_clip_factor(const struct optim_config *config, double norm)
 void optim_update(const struct optim *optim, const struct optim_config *config, double lr,
                   double clip_factor, int64_t n_updates)
 {
-    const struct stage *stage = optim->stage;
     struct adamw_step step = {
         .lr = (float)lr,
         .beta1 = (float)config->beta1,
@@ -77,12 +80,16 @@ void optim_update(const struct optim *optim, const struct optim_config *config, 
         .correction2_root = (float)sqrt(1.0 - pow(config->beta2, (double)n_updates)),
         .gradient_scale = (float)clip_factor,
     };
-    for (int64_t i = stage->first_param; i < stage->end_param; i++) {
-        const struct param *param = &optim->plan->params.rows[i];
-        step.weight_decay = param->decays ? (float)config->weight_decay : 0.0F;
-        optim->kernels->adamw(tensor(optim, param, BUFFER_WEIGHTS),
-                              tensor(optim, param, BUFFER_EXP_AVG),
-                              tensor(optim, param, BUFFER_EXP_AVG_SQ),
-                              tensor(optim, param, BUFFER_GRADIENTS), &step, param->count);
+    for (int chunk = 0; chunk < optim->plan->n_chunks; chunk++) {
+        const struct stage *stage = plan_stage(optim->plan, optim->rank, chunk);
+        for (int64_t i = stage->first_param; i < stage->end_param; i++) {
+            const struct param *param = &optim->plan->params.rows[i];
+            step.weight_decay = param->decays ? (float)config->weight_decay : 0.0F;
+            optim->kernels->adamw(tensor(optim, stage, param, BUFFER_WEIGHTS),
+                                  tensor(optim, stage, param, BUFFER_EXP_AVG),
+                                  tensor(optim, stage, param, BUFFER_EXP_AVG_SQ),
+                                  tensor(optim, stage, param, BUFFER_GRADIENTS), &step,
+                                  param->count);
+        }
     }
 }

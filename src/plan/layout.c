@@ -77,14 +77,66 @@ const char *plan_group_name(enum buffer_group group)
     return NAMES[group];
 }
 
-/** What the sizes are made of. */
+/** What the sizes of a rank's buffers are made of: the largest of its stages where slots serve them
+ * all. */
 struct sizes {
     const struct plan *plan;
-    const struct stage *stage;
+    const struct plan_rank *rank;
     const struct model_config *model;
+    bool trains, is_root;
     int64_t n, C, KV, F; /* tokens of a microbatch; widths */
-    int64_t n_slots, n_gradient_slots;
+    int64_t n_chunks, n_slots, n_gradient_slots;
+    int64_t n_values, n_reads, n_deep_reads, n_scores, n_attention, n_mlp;
+    int64_t n_in, n_out;   /* tensors of the largest message from before, to behind */
+    int64_t most_sources;  /* of one read */
+    int64_t largest_param; /* elements */
 };
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static void note_stage(struct sizes *s, const struct stage *stage)
+{
+    s->n_values = larger(s->n_values, stage->n_values);
+    s->n_reads = larger(s->n_reads, stage->n_reads);
+    s->n_deep_reads = larger(s->n_deep_reads, stage->n_deep_reads);
+    s->n_scores = larger(s->n_scores, stage->score_offset[stage->n_reads]);
+    s->n_attention = larger(s->n_attention, stage->n_attention);
+    s->n_mlp = larger(s->n_mlp, stage->n_mlp);
+    s->n_in = larger(s->n_in, depth_set_count(&stage->incoming));
+    s->n_out = larger(s->n_out, depth_set_count(&stage->outgoing));
+    for (int64_t i = 0; i < stage->n_reads; i++) {
+        s->most_sources =
+            larger(s->most_sources, stage->score_offset[i + 1] - stage->score_offset[i]);
+    }
+    for (int64_t i = stage->first_param; i < stage->end_param; i++) {
+        s->largest_param = larger(s->largest_param, s->plan->params.rows[i].count);
+    }
+}
+
+static struct sizes measure(const struct plan *plan, int rank)
+{
+    const struct model_config *model = &plan->config->model;
+    const bool trains = plan->purpose == PLAN_TRAIN;
+    struct sizes s = {.plan = plan,
+                      .rank = &plan->ranks[rank],
+                      .model = model,
+                      .trains = trains,
+                      .is_root = rank == 0,
+                      .n = plan->microbatch_tokens,
+                      .C = model->dim,
+                      .KV = model->dim / model->n_heads * model->n_kv_heads,
+                      .F = model->ff,
+                      .n_chunks = plan->n_chunks,
+                      .n_slots = plan->schedule.n_slots[rank],
+                      .n_gradient_slots = trains ? plan->schedule.n_gradient_slots[rank] : 0};
+    for (int chunk = 0; chunk < plan->n_chunks; chunk++) {
+        note_stage(&s, plan_stage(plan, rank, chunk));
+    }
+    return s;
+}
 
 static size_t multiply(size_t a, size_t b, bool *overflowed)
 {
@@ -128,190 +180,124 @@ static void place(struct buffer_table *table, struct request r)
     table->overflowed = table->overflowed || table->total_bytes > SIZE_MAX / 2;
 }
 
+static void place_all(struct buffer_table *t, const struct request *requests, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        place(t, requests[i]);
+    }
+}
+
 static void place_state(struct buffer_table *t, const struct sizes *s)
 {
-    const bool trains = s->plan->purpose == PLAN_TRAIN;
-    const int64_t count = s->stage->weight_count, V = s->model->vocab;
-    const bool ties_here = s->model->tied && s->stage->is_last;
-    place(t, (struct request){BUFFER_WEIGHTS, GROUP_PARAMETERS, 1, {count, 1, 1}, 4});
-    place(t, (struct request){BUFFER_HEAD_WEIGHT,
-                              GROUP_PARAMETERS,
-                              ties_here && !s->stage->is_first,
-                              {V, s->C, 1},
-                              4});
-    place(t, (struct request){BUFFER_GRADIENTS, GROUP_GRADIENTS, trains, {count, 1, 1}, 4});
-    place(t, (struct request){BUFFER_HEAD_GRADIENT,
-                              GROUP_GRADIENTS,
-                              trains && s->model->tied && (s->stage->is_first || s->stage->is_last),
-                              {V, s->C, 1},
-                              4});
-    place(t, (struct request){BUFFER_EXP_AVG, GROUP_OPTIMIZER, trains, {count, 1, 1}, 4});
-    place(t, (struct request){BUFFER_EXP_AVG_SQ, GROUP_OPTIMIZER, trains, {count, 1, 1}, 4});
+    const int64_t count = s->rank->weight_count, V = s->model->vocab;
+    const bool is_first = s->rank->has_first, is_last = s->rank->has_last, tied = s->model->tied;
+    const bool copies = tied && is_last && !is_first,
+               joins = s->trains && tied && (is_first || is_last);
+    const struct request requests[] = {
+        {BUFFER_WEIGHTS, GROUP_PARAMETERS, 1, {count, 1, 1}, 4},
+        {BUFFER_HEAD_WEIGHT, GROUP_PARAMETERS, copies, {V, s->C, 1}, 4},
+        {BUFFER_GRADIENTS, GROUP_GRADIENTS, s->trains, {count, 1, 1}, 4},
+        {BUFFER_HEAD_GRADIENT, GROUP_GRADIENTS, joins, {V, s->C, 1}, 4},
+        {BUFFER_EXP_AVG, GROUP_OPTIMIZER, s->trains, {count, 1, 1}, 4},
+        {BUFFER_EXP_AVG_SQ, GROUP_OPTIMIZER, s->trains, {count, 1, 1}, 4},
+    };
+    place_all(t, requests, sizeof requests / sizeof requests[0]);
 }
 
 static void place_activations(struct buffer_table *t, const struct sizes *s)
 {
-    const struct stage *stage = s->stage;
-    const int64_t n = s->n, C = s->C, n_norms = stage->n_reads;
-    const int64_t n_slots = s->n_slots, n_scores = stage->score_offset[stage->n_reads];
-    const bool has_reads = stage->n_deep_reads > 0;
+    const enum buffer_group forward = GROUP_ACTIVATIONS, backward = GROUP_ACTIVATION_GRADIENTS;
+    const int64_t n = s->n, C = s->C, QKV = C + 2 * s->KV, F = s->F, H = s->model->n_heads;
+    const int64_t slots = s->n_slots, gradient_slots = s->n_gradient_slots;
+    const int64_t rms_slots = s->n_deep_reads > 0 ? slots : 0,
+                  head_slots = s->rank->has_last ? slots : 0;
     const struct request requests[] = {
-        {BUFFER_VALUES, GROUP_ACTIVATIONS, n_slots, {stage->n_values, n, C}, 4},
-        {BUFFER_INVERSE_RMS,
-         GROUP_ACTIVATIONS,
-         has_reads ? n_slots : 0,
-         {stage->n_values, n, 1},
-         4},
-        {BUFFER_SCORES, GROUP_ACTIVATIONS, n_slots, {n_scores, n, 1}, 4},
-        {BUFFER_READ_LSE, GROUP_ACTIVATIONS, n_slots, {stage->n_deep_reads, n, 1}, 4},
-        {BUFFER_HIDDEN, GROUP_ACTIVATIONS, n_slots, {stage->n_deep_reads, n, C}, 4},
-        {BUFFER_NORMED, GROUP_ACTIVATIONS, n_slots, {n_norms, n, C}, 4},
-        {BUFFER_RSTD, GROUP_ACTIVATIONS, n_slots, {n_norms, n, 1}, 4},
-        {BUFFER_QKV, GROUP_ACTIVATIONS, n_slots, {stage->n_attention, n, C + 2 * s->KV}, 4},
-        {BUFFER_ATTENDED, GROUP_ACTIVATIONS, n_slots, {stage->n_attention, n, C}, 4},
-        {BUFFER_ATTENTION_LSE,
-         GROUP_ACTIVATIONS,
-         n_slots,
-         {stage->n_attention, n, s->model->n_heads},
-         4},
-        {BUFFER_GATE_UP, GROUP_ACTIVATIONS, n_slots, {stage->n_mlp, n, 2 * s->F}, 4},
-        {BUFFER_ACTIVATED, GROUP_ACTIVATIONS, n_slots, {stage->n_mlp, n, s->F}, 4},
-        {BUFFER_LOGITS,
-         GROUP_ACTIVATIONS,
-         stage->is_last ? n_slots : 0,
-         {n, s->model->vocab, 1},
-         4},
-        {BUFFER_DVALUES,
-         GROUP_ACTIVATION_GRADIENTS,
-         s->n_gradient_slots,
-         {stage->n_values, n, C},
-         4},
-        {BUFFER_DQKV,
-         GROUP_ACTIVATION_GRADIENTS,
-         s->n_gradient_slots,
-         {stage->n_attention, n, C + 2 * s->KV},
-         4},
-        {BUFFER_DGATE_UP,
-         GROUP_ACTIVATION_GRADIENTS,
-         s->n_gradient_slots,
-         {stage->n_mlp, n, 2 * s->F},
-         4},
+        {BUFFER_VALUES, forward, slots, {s->n_values, n, C}, 4},
+        {BUFFER_INVERSE_RMS, forward, rms_slots, {s->n_values, n, 1}, 4},
+        {BUFFER_SCORES, forward, slots, {s->n_scores, n, 1}, 4},
+        {BUFFER_READ_LSE, forward, slots, {s->n_deep_reads, n, 1}, 4},
+        {BUFFER_HIDDEN, forward, slots, {s->n_deep_reads, n, C}, 4},
+        {BUFFER_NORMED, forward, slots, {s->n_reads, n, C}, 4},
+        {BUFFER_RSTD, forward, slots, {s->n_reads, n, 1}, 4},
+        {BUFFER_QKV, forward, slots, {s->n_attention, n, QKV}, 4},
+        {BUFFER_ATTENDED, forward, slots, {s->n_attention, n, C}, 4},
+        {BUFFER_ATTENTION_LSE, forward, slots, {s->n_attention, n, H}, 4},
+        {BUFFER_GATE_UP, forward, slots, {s->n_mlp, n, 2 * F}, 4},
+        {BUFFER_ACTIVATED, forward, slots, {s->n_mlp, n, F}, 4},
+        {BUFFER_LOGITS, forward, head_slots, {n, s->model->vocab, 1}, 4},
+        {BUFFER_DVALUES, backward, gradient_slots, {s->n_values, n, C}, 4},
+        {BUFFER_DQKV, backward, gradient_slots, {s->n_attention, n, QKV}, 4},
+        {BUFFER_DGATE_UP, backward, gradient_slots, {s->n_mlp, n, 2 * F}, 4},
     };
-    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
-        place(t, requests[i]);
-    }
+    place_all(t, requests, sizeof requests / sizeof requests[0]);
 }
 
 static void place_messages(struct buffer_table *t, const struct sizes *s)
 {
-    const bool trains = s->plan->purpose == PLAN_TRAIN;
-    const int depth = s->plan->schedule.channel_depth;
-    const int64_t n_in = depth_set_count(&s->stage->incoming),
-                  n_out = depth_set_count(&s->stage->outgoing);
-    const int64_t bytes_in = (int64_t)wire_frame_bytes(n_in, s->n * s->C);
-    const int64_t bytes_out = (int64_t)wire_frame_bytes(n_out, s->n * s->C);
-    const int in = n_in > 0 ? depth : 0, out = n_out > 0 ? depth : 0;
-    place(t, (struct request){BUFFER_VALUES_IN, GROUP_MESSAGES, in, {bytes_in, 1, 1}, 1});
-    place(t, (struct request){BUFFER_VALUES_OUT, GROUP_MESSAGES, out, {bytes_out, 1, 1}, 1});
-    place(t, (struct request){
-                 BUFFER_GRADIENTS_IN, GROUP_MESSAGES, trains ? out : 0, {bytes_out, 1, 1}, 1});
-    place(t, (struct request){
-                 BUFFER_GRADIENTS_OUT, GROUP_MESSAGES, trains ? in : 0, {bytes_in, 1, 1}, 1});
-}
-
-/** Floats that sums over tokens in tiles need, for the widest vector they are taken of. */
-static int64_t partials_count(const struct sizes *s)
-{
-    int64_t widest = s->C;
-    for (int64_t i = 0; i < s->stage->n_reads; i++) {
-        const int64_t n_sources = s->stage->score_offset[i + 1] - s->stage->score_offset[i];
-        widest = n_sources > widest ? n_sources : widest;
-    }
-    return (int64_t)kernels_partials_count(s->n, widest);
+    const int64_t slots = s->n_chunks * s->plan->schedule.channel_depth;
+    const int64_t bytes_in = (int64_t)wire_frame_bytes(s->n_in, s->n * s->C);
+    const int64_t bytes_out = (int64_t)wire_frame_bytes(s->n_out, s->n * s->C);
+    const int64_t in = s->n_in > 0 ? slots : 0, out = s->n_out > 0 ? slots : 0;
+    const struct request requests[] = {
+        {BUFFER_VALUES_IN, GROUP_MESSAGES, in, {bytes_in, 1, 1}, 1},
+        {BUFFER_VALUES_OUT, GROUP_MESSAGES, out, {bytes_out, 1, 1}, 1},
+        {BUFFER_GRADIENTS_IN, GROUP_MESSAGES, s->trains ? out : 0, {bytes_out, 1, 1}, 1},
+        {BUFFER_GRADIENTS_OUT, GROUP_MESSAGES, s->trains ? in : 0, {bytes_in, 1, 1}, 1},
+    };
+    place_all(t, requests, sizeof requests / sizeof requests[0]);
 }
 
 static void place_scratch(struct buffer_table *t, const struct sizes *s)
 {
-    const bool trains = s->plan->purpose == PLAN_TRAIN, is_last = s->stage->is_last;
+    const bool trains = s->trains, is_last = s->rank->has_last, attends = s->n_attention > 0;
     const int64_t n = s->n, C = s->C, T = s->model->seq_len, D = C / s->model->n_heads;
     const struct attention_shape shape = {n / T, T, s->model->n_heads, s->model->n_kv_heads, D};
     const int64_t attention = (int64_t)kernels_attention_scratch_count(&shape);
+    /* Sums over tokens in tiles, of the widest vector they are taken of. */
+    const int64_t partials = (int64_t)kernels_partials_count(n, larger(C, s->most_sources));
     const struct request requests[] = {
         {BUFFER_OUTPUT, GROUP_SCRATCH, 1, {n, C, 1}, 4},
         {BUFFER_DNORMED, GROUP_SCRATCH, trains, {n, C, 1}, 4},
         {BUFFER_DHIDDEN, GROUP_SCRATCH, trains, {n, C, 1}, 4},
-        {BUFFER_DINNER, GROUP_SCRATCH, trains, {n, s->F > C ? s->F : C, 1}, 4},
-        {BUFFER_DENOMINATOR, GROUP_SCRATCH, 1, {s->stage->n_deep_reads, n, 1}, 4},
+        {BUFFER_DINNER, GROUP_SCRATCH, trains, {n, larger(s->F, C), 1}, 4},
+        {BUFFER_DENOMINATOR, GROUP_SCRATCH, 1, {s->n_deep_reads, n, 1}, 4},
         {BUFFER_LOSSES, GROUP_SCRATCH, is_last, {n, 1, 1}, 4},
         {BUFFER_BEST, GROUP_SCRATCH, is_last, {n, 1, 1}, 4},
-        {BUFFER_PARTIALS, GROUP_SCRATCH, trains, {partials_count(s), 1, 1}, 4},
-        {BUFFER_ATTENTION_SCRATCH, GROUP_SCRATCH, s->stage->n_attention > 0, {attention, 1, 1}, 4},
-        {BUFFER_ROPE, GROUP_SCRATCH, s->stage->n_attention > 0, {T, D, 1}, 4},
+        {BUFFER_PARTIALS, GROUP_SCRATCH, trains, {partials, 1, 1}, 4},
+        {BUFFER_ATTENTION_SCRATCH, GROUP_SCRATCH, attends, {attention, 1, 1}, 4},
+        {BUFFER_ROPE, GROUP_SCRATCH, attends, {T, D, 1}, 4},
     };
-    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
-        place(t, requests[i]);
-    }
-}
-
-/** Elements of the largest tensor that the norm is taken of. */
-static int64_t largest_param(const struct sizes *s)
-{
-    int64_t largest = 0;
-    for (int64_t i = s->stage->first_param; i < s->stage->end_param; i++) {
-        const int64_t count = s->plan->params.rows[i].count;
-        largest = count > largest ? count : largest;
-    }
-    return largest;
+    place_all(t, requests, sizeof requests / sizeof requests[0]);
 }
 
 static void place_step(struct buffer_table *t, const struct sizes *s)
 {
-    const bool trains = s->plan->purpose == PLAN_TRAIN, is_root = s->stage->index == 0;
-    const struct batch_config *batch = &s->plan->config->batch;
-    const int64_t n_sequences = trains ? batch->n_sequences : batch->microbatch;
-    const int64_t T = s->model->seq_len, n_stages = s->plan->n_stages;
+    const struct plan *plan = s->plan;
+    const int64_t T = s->model->seq_len, n_ranks = plan->n_ranks, M = plan->n_microbatches;
+    const struct batch_config *batch = &plan->config->batch;
+    const int64_t n_sequences = s->trains ? batch->n_sequences : batch->microbatch;
     /* Padded, since rank 0 keeps the reports of all ranks one behind another. */
     const int64_t report =
-        pad(PLAN_REPORT_HEAD_BYTES + REPORT_BYTES_PER_ROW * (size_t)s->plan->max_stage_params);
-    const int64_t n_rows = is_root ? s->plan->params.n_rows : s->plan->max_stage_params;
+        pad(PLAN_REPORT_HEAD_BYTES + REPORT_BYTES_PER_ROW * (size_t)plan->max_rank_params);
+    const int64_t n_rows = s->is_root ? plan->params.n_rows : plan->max_rank_params;
     const int64_t text = TEXT_BYTES + TEXT_BYTES_PER_ROW * n_rows;
+    const int64_t chunk_sums = (int64_t)kernels_chunk_count(s->largest_param);
     const struct request requests[] = {
         {BUFFER_TOKENS, GROUP_BATCH, 1, {n_sequences, T, 1}, 4},
         {BUFFER_TARGETS, GROUP_BATCH, 1, {n_sequences, T, 1}, 4},
-        {BUFFER_MICROBATCH_LOSS,
-         GROUP_BATCH,
-         s->stage->is_last,
-         {s->plan->n_microbatches, 1, 1},
-         8},
-        {BUFFER_CHUNK_SUMS,
-         GROUP_REPORTS,
-         trains,
-         {(int64_t)kernels_chunk_count(largest_param(s)), 1, 1},
-         8},
+        {BUFFER_MICROBATCH_LOSS, GROUP_BATCH, s->rank->has_last, {M, 1, 1}, 8},
+        {BUFFER_CHUNK_SUMS, GROUP_REPORTS, s->trains, {chunk_sums, 1, 1}, 8},
         {BUFFER_REPORT, GROUP_REPORTS, 1, {report, 1, 1}, 1},
-        {BUFFER_REPORTS, GROUP_REPORTS, is_root, {report, n_stages, 1}, 1},
+        {BUFFER_REPORTS, GROUP_REPORTS, s->is_root, {report, n_ranks, 1}, 1},
         {BUFFER_TEXT, GROUP_REPORTS, 1, {text, 1, 1}, 1},
         {BUFFER_FILE, GROUP_REPORTS, 1, {FILE_BYTES, 1, 1}, 1},
     };
-    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
-        place(t, requests[i]);
-    }
+    place_all(t, requests, sizeof requests / sizeof requests[0]);
 }
 
-void plan_lay_out(struct buffer_table *table, const struct plan *plan, int stage)
+void plan_lay_out(struct buffer_table *table, const struct plan *plan, int rank)
 {
-    const struct model_config *model = &plan->config->model;
-    const bool trains = plan->purpose == PLAN_TRAIN;
-    const struct sizes s = {.plan = plan,
-                            .stage = &plan->stages[stage],
-                            .model = model,
-                            .n = plan->microbatch_tokens,
-                            .C = model->dim,
-                            .KV = model->dim / model->n_heads * model->n_kv_heads,
-                            .F = model->ff,
-                            .n_slots = plan->schedule.n_slots[stage],
-                            .n_gradient_slots =
-                                trains ? plan->schedule.n_gradient_slots[stage] : 0};
+    const struct sizes s = measure(plan, rank);
     *table = (struct buffer_table){0};
     place_state(table, &s);
     place_activations(table, &s);
@@ -323,13 +309,13 @@ void plan_lay_out(struct buffer_table *table, const struct plan *plan, int stage
     }
 }
 
-bool memory_init(struct memory *memory, const struct plan *plan, int stage, struct error *err)
+bool memory_init(struct memory *memory, const struct plan *plan, int rank, struct error *err)
 {
     *memory = (struct memory){0};
-    plan_lay_out(&memory->table, plan, stage);
+    plan_lay_out(&memory->table, plan, rank);
     if (memory->table.overflowed) {
-        return error_set(err, ERROR_CONFIG, "stage %d needs more memory than can be addressed",
-                         stage);
+        return error_set(err, ERROR_CONFIG, "rank %d needs more memory than can be addressed",
+                         rank);
     }
     if (!arena_create(&memory->arena, memory->table.total_bytes, err)) {
         return false;
@@ -372,5 +358,5 @@ float *memory_tensor(const struct memory *memory, const struct plan *plan,
     const int64_t row = param - rows;
     assert(row >= stage->first_param && row < stage->end_param);
     float *base = memory_buffer(memory, id, 0);
-    return base + param->offset - rows[stage->first_param].offset;
+    return base + stage->weight_base + param->offset - rows[stage->first_param].offset;
 }

@@ -57,6 +57,16 @@ static void list_values(struct stage *stage, const struct depth_plan *depth)
     qsort(stage->value_ids, (size_t)stage->n_values, sizeof(int64_t), compare_ids);
 }
 
+const struct stage *plan_stage(const struct plan *plan, int rank, int chunk)
+{
+    return &plan->stages[schedule_stage(&plan->schedule.spec, rank, chunk)];
+}
+
+int plan_last_rank(const struct plan *plan)
+{
+    return plan->stages[plan->n_stages - 1].rank;
+}
+
 static void fill_stage(struct stage *stage, const struct plan *plan, int index, int64_t first,
                        int64_t end)
 {
@@ -66,6 +76,7 @@ static void fill_stage(struct stage *stage, const struct plan *plan, int index, 
                             .is_last = index == plan->n_stages - 1,
                             .first = first,
                             .end = end};
+    schedule_place(&plan->schedule.spec, index, &stage->rank, &stage->chunk);
     const struct param *rows = plan->params.rows;
     stage->first_param = params_first(&plan->params, stage->is_first ? -1 : first);
     stage->end_param = params_first(&plan->params, stage->is_last ? depth->n_sublayers + 1 : end);
@@ -130,8 +141,8 @@ bool plan_partition(int64_t *ends, const struct config *config, int n_stages, st
     return true;
 }
 
-static bool choose_stages(int *n_stages, const struct config *config, int n_ranks,
-                          struct error *err)
+static bool choose_ranks(int *n_pipeline_ranks, const struct config *config, int n_ranks,
+                         struct error *err)
 {
     const int64_t wanted = config->pipeline.n_stages;
     if (wanted != 0 && wanted != n_ranks) {
@@ -142,22 +153,40 @@ static bool choose_stages(int *n_stages, const struct config *config, int n_rank
             (long long)wanted, n_ranks == 1 ? "is" : "are", n_ranks, n_ranks == 1 ? "" : "s",
             (long long)wanted);
     }
-    *n_stages = n_ranks;
+    *n_pipeline_ranks = n_ranks;
     return true;
+}
+
+/** Add a stage to what its rank owns. Stages come in ascending order, and so do a rank's chunks. */
+static void note_stage(struct plan *plan, struct stage *stage)
+{
+    enum { ALIGNMENT = ARENA_ALIGNMENT / sizeof(float) };
+    struct plan_rank *rank = &plan->ranks[stage->rank];
+    stage->weight_base = rank->weight_count;
+    stage->param_base = rank->n_params;
+    stage->element_base = rank->n_elements;
+    rank->weight_count += (stage->weight_count + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    rank->n_params += stage->end_param - stage->first_param;
+    for (int64_t i = stage->first_param; i < stage->end_param; i++) {
+        rank->n_elements += plan->params.rows[i].count;
+    }
+    rank->has_first = rank->has_first || stage->is_first;
+    rank->has_last = rank->has_last || stage->is_last;
+    plan->max_rank_params =
+        rank->n_params > plan->max_rank_params ? rank->n_params : plan->max_rank_params;
 }
 
 static bool make_stages(struct plan *plan, struct error *err)
 {
     int64_t *ends = calloc((size_t)plan->n_stages, sizeof *ends);
     plan->stages = calloc((size_t)plan->n_stages, sizeof *plan->stages);
-    assert(ends != NULL && plan->stages != NULL);
+    plan->ranks = calloc((size_t)plan->n_ranks, sizeof *plan->ranks);
+    assert(ends != NULL && plan->stages != NULL && plan->ranks != NULL);
     const bool ok = plan_partition(ends, plan->config, plan->n_stages, err);
     for (int i = 0; ok && i < plan->n_stages; i++) {
         struct stage *stage = &plan->stages[i];
         fill_stage(stage, plan, i, i == 0 ? 0 : ends[i - 1], ends[i]);
-        const int64_t n_params = stage->end_param - stage->first_param;
-        plan->max_stage_params =
-            n_params > plan->max_stage_params ? n_params : plan->max_stage_params;
+        note_stage(plan, stage);
     }
     free(ends);
     return ok;
@@ -165,11 +194,13 @@ static bool make_stages(struct plan *plan, struct error *err)
 
 static bool make_schedules(struct plan *plan, struct error *err)
 {
-    const struct schedule_spec forward = {
-        .kind = SCHEDULE_FORWARD, .n_ranks = plan->n_stages, .n_chunks = 1, .n_microbatches = 1};
+    const struct schedule_spec forward = {.kind = SCHEDULE_FORWARD,
+                                          .n_ranks = plan->n_ranks,
+                                          .n_chunks = plan->n_chunks,
+                                          .n_microbatches = 1};
     const struct schedule_spec training = {.kind = plan->config->pipeline.schedule,
-                                           .n_ranks = plan->n_stages,
-                                           .n_chunks = 1,
+                                           .n_ranks = plan->n_ranks,
+                                           .n_chunks = plan->n_chunks,
                                            .n_microbatches = (int)plan->n_microbatches};
     return schedule_init(&plan->forward, &forward, err) &&
            schedule_init(&plan->schedule, plan->purpose == PLAN_TRAIN ? &training : &forward, err);
@@ -183,11 +214,13 @@ bool plan_init(struct plan *plan, const struct config *config, int n_ranks,
                           .depth = depth_plan_make(&config->model),
                           .n_microbatches = config->batch.n_sequences / config->batch.microbatch,
                           .microbatch_tokens = config->batch.microbatch * config->model.seq_len};
-    if (!choose_stages(&plan->n_stages, config, n_ranks, err)) {
+    if (!choose_ranks(&plan->n_ranks, config, n_ranks, err)) {
         return false;
     }
+    plan->n_chunks = (int)config->pipeline.n_chunks;
+    plan->n_stages = plan->n_ranks * plan->n_chunks;
     params_init(&plan->params, &config->model, &plan->depth);
-    if (!make_stages(plan, err) || !make_schedules(plan, err)) {
+    if (!make_schedules(plan, err) || !make_stages(plan, err)) {
         plan_finish(plan);
         return false;
     }
@@ -201,6 +234,7 @@ void plan_finish(struct plan *plan)
         free(plan->stages[i].score_offset);
     }
     free(plan->stages);
+    free(plan->ranks);
     schedule_finish(&plan->schedule);
     schedule_finish(&plan->forward);
     params_finish(&plan->params);

@@ -1,5 +1,6 @@
 #include <attnres/session.h>
 
+#include <assert.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
@@ -149,38 +150,51 @@ bool session_start(struct session *s, struct error *err)
     if (!collective_agree(s->transport, ok, err)) {
         return false;
     }
-    model_init(&s->model, &s->plan, rank, &s->memory, s->kernels);
-    engine_init(&s->engine, &s->plan, &s->model, &s->memory, s->transport);
+    s->own = &s->plan.ranks[rank];
+    s->models = calloc((size_t)s->plan.n_chunks, sizeof *s->models);
+    assert(s->models != NULL && "a few bytes at start-up");
+    for (int chunk = 0; chunk < s->plan.n_chunks; chunk++) {
+        model_init(&s->models[chunk], &s->plan, plan_stage(&s->plan, rank, chunk)->index,
+                   &s->memory, s->kernels);
+    }
+    engine_init(&s->engine, &s->plan, s->models, &s->memory, s->transport);
     return true;
 }
 
 void session_finish(struct session *s)
 {
     engine_finish(&s->engine);
-    model_finish(&s->model);
+    for (int chunk = 0; s->models != NULL && chunk < s->plan.n_chunks; chunk++) {
+        model_finish(&s->models[chunk]);
+    }
+    free(s->models);
+    s->models = NULL;
     memory_finish(&s->memory);
     plan_finish(&s->plan);
 }
 
 uint64_t session_hash_weights(struct session *s)
 {
-    const struct stage *stage = s->model.stage;
     const size_t record_bytes = memory_slot_bytes(&s->memory, BUFFER_REPORT);
+    const struct param *rows = s->plan.params.rows;
     uint64_t *hashes = memory_buffer(&s->memory, BUFFER_REPORT, 0);
-    for (int64_t i = stage->first_param; i < stage->end_param; i++) {
-        const struct param *param = &s->plan.params.rows[i];
-        hashes[i - stage->first_param] =
-            checkpoint_hash_tensor(model_weight(&s->model, param), param->count);
+    for (int chunk = 0; chunk < s->plan.n_chunks; chunk++) {
+        const struct stage *stage = s->models[chunk].stage;
+        for (int64_t i = stage->first_param; i < stage->end_param; i++) {
+            hashes[stage->param_base + i - stage->first_param] =
+                checkpoint_hash_tensor(model_weight(&s->models[chunk], &rows[i]), rows[i].count);
+        }
     }
     const unsigned char *records = memory_buffer(&s->memory, BUFFER_REPORTS, 0);
     collective_gather(s->transport, collective_all(s->transport), 0, hashes, record_bytes,
                       memory_buffer(&s->memory, BUFFER_REPORTS, 0));
     uint64_t hash = 0;
-    for (int r = 0; records != NULL && r < s->plan.n_stages; r++) {
+    for (int i = 0; records != NULL && i < s->plan.n_stages; i++) {
+        const struct stage *stage = &s->plan.stages[i];
         const uint64_t *of_rank =
-            (const uint64_t *)(const void *)(records + (size_t)r * record_bytes);
-        for (int64_t i = s->plan.stages[r].first_param; i < s->plan.stages[r].end_param; i++) {
-            hash = checkpoint_hash_combine(hash, of_rank[i - s->plan.stages[r].first_param]);
+            (const uint64_t *)(const void *)(records + (size_t)stage->rank * record_bytes);
+        for (int64_t row = 0; row < stage->end_param - stage->first_param; row++) {
+            hash = checkpoint_hash_combine(hash, of_rank[stage->param_base + row]);
         }
     }
     transport_broadcast(s->transport, 0, &hash, sizeof hash);

@@ -51,7 +51,7 @@ static struct metrics_line make_line(const struct train *t, const struct train_d
         .step_s = elapsed_s / n_steps,
         .tokens_per_s = step_tokens * n_steps / elapsed_s,
         .wire_bytes = (double)(d->bytes_sent - since->bytes_sent) / n_steps,
-        .bubble = (d->wait_s - since->wait_s) / (elapsed_s * t->session.plan.n_stages),
+        .bubble = (d->wait_s - since->wait_s) / (elapsed_s * t->session.plan.n_ranks),
         .val_loss = val_loss,
         .bits_per_byte = t->counts_bytes ? val_loss / LN2 : NAN,
         .skipped = d->skips != 0,
@@ -124,8 +124,8 @@ static void save(struct train *t)
     const double start_s = clock_monotonic_s();
     t->state.time_s = spent_s(t);
     t->save_failed =
-        !checkpoint_save(&s->model, t->transport, t->run_path, &t->state, t->config_text, &err) ||
-        !checkpoint_read_back(&s->model, t->transport, t->run_path, step, &err);
+        !checkpoint_save(s->models, t->transport, t->run_path, &t->state, t->config_text, &err) ||
+        !checkpoint_read_back(s->models, t->transport, t->run_path, step, &err);
     if (t->save_failed) {
         tell_save_failed(t, &err);
         return;

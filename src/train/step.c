@@ -22,7 +22,7 @@ _Static_assert(sizeof(struct report) <= PLAN_REPORT_HEAD_BYTES, "the plan reserv
 
 static struct optim optim_of(const struct session *s)
 {
-    return (struct optim){&s->plan, s->model.stage, &s->memory, s->kernels};
+    return (struct optim){&s->plan, s->engine.rank, &s->memory, s->kernels};
 }
 
 static double *squares_of(void *report)
@@ -63,9 +63,9 @@ static void exchange(struct session *s, int from, int to, float *values, int64_t
 {
     struct transport_request request = {0};
     const size_t bytes = (size_t)count * sizeof *values;
-    if (s->model.stage->index == from) {
+    if (s->engine.rank == from) {
         transport_post_send(s->transport, to, CHANNEL_TIED_HEAD, 0, values, bytes, &request);
-    } else if (s->model.stage->index == to) {
+    } else if (s->engine.rank == to) {
         transport_post_receive(s->transport, from, CHANNEL_TIED_HEAD, 0, values, bytes, &request);
     }
     transport_wait(s->transport, &request);
@@ -75,17 +75,16 @@ static void exchange(struct session *s, int from, int to, float *values, int64_t
  * step. */
 static void join_head_gradient(struct session *s)
 {
-    const struct stage *stage = s->model.stage;
-    if (!s->config.model.tied || !(stage->is_first || stage->is_last)) {
+    if (!s->config.model.tied || !(s->own->has_first || s->own->has_last)) {
         return;
     }
     const struct param *embedding = params_find(&s->plan.params, -1, PARAM_EMBEDDING);
     float *head = memory_buffer(&s->memory, BUFFER_HEAD_GRADIENT, 0);
-    if (s->plan.n_stages > 1) {
-        exchange(s, s->plan.n_stages - 1, 0, head, embedding->count);
+    if (plan_last_rank(&s->plan) != 0) {
+        exchange(s, plan_last_rank(&s->plan), 0, head, embedding->count);
     }
-    if (stage->is_first) {
-        float *gradient = model_gradient(&s->model, embedding);
+    if (s->own->has_first) {
+        float *gradient = model_gradient(&s->models[0], embedding);
         s->kernels->add(gradient, head, gradient, embedding->count);
     }
 }
@@ -93,14 +92,14 @@ static void join_head_gradient(struct session *s)
 /** Tied head, after the update: the last stage gets the new weight. */
 static void share_head_weight(struct session *s)
 {
-    const struct stage *stage = s->model.stage;
-    if (!s->config.model.tied || s->plan.n_stages == 1 || !(stage->is_first || stage->is_last)) {
+    const int last = plan_last_rank(&s->plan);
+    if (!s->config.model.tied || last == 0 || !(s->own->has_first || s->own->has_last)) {
         return;
     }
     const struct param *embedding = params_find(&s->plan.params, -1, PARAM_EMBEDDING);
-    float *weight =
-        stage->is_first ? model_weight(&s->model, embedding) : model_head_weight(&s->model);
-    exchange(s, 0, s->plan.n_stages - 1, weight, embedding->count);
+    float *weight = s->own->has_first ? model_weight(&s->models[0], embedding)
+                                      : memory_buffer(&s->memory, BUFFER_HEAD_WEIGHT, 0);
+    exchange(s, 0, last, weight, embedding->count);
 }
 
 /** The last stage's loss, in microbatch order. */
@@ -127,32 +126,40 @@ static enum train_stop find_stop(const struct train *t, bool signal_arrived)
                                                                     : TRAIN_GOES_ON;
 }
 
-/** Rank 0: what all reports come to. Squares are added in table order, which is rank order. */
+/** Squares of all gradients, added in table order. */
+static double sum_squares(const struct session *s, unsigned char *reports, size_t report_bytes)
+{
+    double sum = 0.0;
+    for (int i = 0; i < s->plan.n_stages; i++) {
+        const struct stage *stage = &s->plan.stages[i];
+        const double *squares = squares_of(reports + (size_t)stage->rank * report_bytes);
+        for (int64_t row = 0; row < stage->end_param - stage->first_param; row++) {
+            sum += squares[stage->param_base + row];
+        }
+    }
+    return sum;
+}
+
+/** Rank 0: what all reports come to. */
 static struct train_decision decide(const struct train *t)
 {
     const struct session *s = &t->session;
     unsigned char *reports = memory_buffer(&s->memory, BUFFER_REPORTS, 0);
     const size_t report_bytes = memory_slot_bytes(&s->memory, BUFFER_REPORT);
     struct train_decision d = {0};
-    double sum = 0.0;
     bool signal_arrived = false;
-    for (int rank = 0; rank < s->plan.n_stages; rank++) {
-        void *bytes = reports + (size_t)rank * report_bytes;
+    for (int rank = 0; rank < s->plan.n_ranks; rank++) {
+        const void *bytes = reports + (size_t)rank * report_bytes;
         const struct report *report = bytes;
-        const struct stage *stage = &s->plan.stages[rank];
-        const double *squares = squares_of(bytes);
-        for (int64_t i = 0; i < stage->end_param - stage->first_param; i++) {
-            sum += squares[i];
-        }
         d.wait_s += report->wait_s;
         d.bytes_sent += report->bytes_sent;
         signal_arrived = signal_arrived || report->signal_arrived != 0;
-        if (stage->is_last) {
+        if (rank == plan_last_rank(&s->plan)) {
             d.loss = report->loss;
             d.n_targets = report->n_targets;
         }
     }
-    d.grad_norm = sqrt(sum);
+    d.grad_norm = sqrt(sum_squares(s, reports, report_bytes));
     d.not_finite = !isfinite(d.loss) || !isfinite(d.grad_norm);
     d.skips = d.not_finite || d.n_targets == 0;
     d.clip_factor = optim_clip_factor(&s->config.optim, d.grad_norm);

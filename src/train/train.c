@@ -93,8 +93,8 @@ static bool share_folder(struct train *t, struct error *err)
 static bool open_data(struct train *t, struct error *err)
 {
     const struct config *config = &t->session.config;
-    const struct stage *stage = &t->session.plan.stages[transport_rank(t->transport)];
-    if (!stage->is_first && !stage->is_last) {
+    const struct plan_rank *own = &t->session.plan.ranks[transport_rank(t->transport)];
+    if (!own->has_first && !own->has_last) {
         return true;
     }
     if (!data_open(&t->train_data, &config->data, DATA_TRAIN, config->run.seed,
@@ -188,7 +188,7 @@ static bool load(struct checkpoint_state *state, const struct train *t, const ch
     if (ok && t->train_data != NULL && !data_position_is_valid(t->train_data, &c.state.position)) {
         ok = error_set(err, ERROR_DATA, "%s: the data position is not one of this data", step_path);
     }
-    ok = ok && checkpoint_load(&c, &t->session.model, true, err);
+    ok = ok && checkpoint_load(&c, t->session.models, true, err);
     *state = c.state;
     checkpoint_close(&c);
     return ok;
@@ -241,7 +241,9 @@ static bool load_newest(struct train *t, bool *found, struct error *err)
 static bool start_weights(struct train *t, struct error *err)
 {
     const char *init = t->session.config.train.init;
-    model_draw_weights(&t->session.model, t->session.config.run.seed);
+    for (int chunk = 0; chunk < t->session.plan.n_chunks; chunk++) {
+        model_draw_weights(&t->session.models[chunk], t->session.config.run.seed);
+    }
     if (strcmp(init, "none") == 0) {
         return true;
     }
@@ -250,7 +252,7 @@ static bool start_weights(struct train *t, struct error *err)
     if (!checkpoint_find(path, init, err) || !checkpoint_open(&c, path, err)) {
         return false;
     }
-    const bool ok = checkpoint_load(&c, &t->session.model, false, err);
+    const bool ok = checkpoint_load(&c, t->session.models, false, err);
     checkpoint_close(&c);
     return ok;
 }
@@ -333,7 +335,7 @@ static size_t write_run_json(const struct train *t, const char *hosts, char *tex
     json_int(&w, "threads", t->session.n_threads);
     json_int(&w, "first_step", t->first_step);
     json_begin_array(&w, "hosts");
-    for (int i = 0; i < t->session.plan.n_stages; i++) {
+    for (int i = 0; i < t->session.plan.n_ranks; i++) {
         json_text(&w, NULL, hosts + (size_t)i * HOST_BYTES);
     }
     json_end_array(&w);
@@ -366,7 +368,7 @@ static bool open_records(struct train *t, struct error *err)
 {
     char host[HOST_BYTES] = "", metrics_path[FILE_PATH_BYTES];
     gethostname(host, sizeof host - 1);
-    char *hosts = calloc((size_t)t->session.plan.n_stages, HOST_BYTES);
+    char *hosts = calloc((size_t)t->session.plan.n_ranks, HOST_BYTES);
     assert(hosts != NULL);
     collective_gather(t->transport, collective_all(t->transport), 0, host, HOST_BYTES, hosts);
     bool ok = true;
