@@ -203,7 +203,8 @@ def inverse_rms(x, eps):
 def rotate(x):
     """Rotary embedding of x (B,T,D): dimension i is paired with i + D/2."""
     T, D = x.shape[-2:]
-    angle = torch.tensor([[t * 10000.0 ** (-2.0 * i / D) for i in range(D // 2)] for t in range(T)])
+    angle = [[t * 10000.0 ** (-2.0 * i / D) for i in range(D // 2)] for t in range(T)]
+    angle = torch.tensor(angle, dtype=torch.float64)  # as a constant, exact before it is rounded
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
     a, b = x[..., : D // 2], x[..., D // 2 :]
     return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
