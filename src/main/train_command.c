@@ -62,6 +62,7 @@ static bool train(const struct command_line *line, struct transport *transport, 
         .resume_from = command_text(line, "resume", NULL),
         .dry_run = command_has(line, "dry-run"),
         .stops_on_signals = true,
+        .wants_entropy = true,
         .build = {BUILD_VERSION, BUILD_REVISION, BUILD_COMPILER, BUILD_FLAGS},
     };
     struct train_result result;

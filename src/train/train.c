@@ -145,8 +145,6 @@ static bool share_data(struct train *t, struct error *err)
         const int64_t there = t->val_data != NULL ? data_in_order_count(t->val_data, false) : 0;
         t->n_val_windows = there >= 0 && there < wanted ? there : wanted;
         t->counts_bytes = data_is_bytes(t->train_data);
-        t->order1_entropy =
-            t->counts_bytes ? data_order1_entropy(t->train_data, ENTROPY_BYTES) : NAN;
         t->state.data_tokens = data_size_tokens(t->train_data);
         if (t->n_val_windows == 0 && t->session.config.train.eval_every > 0) {
             log_write(t->log, LOG_WARNING,
@@ -485,6 +483,9 @@ static void say_how_to_stop(struct train *t)
 static bool conclude(struct train *t, struct error *err)
 {
     t->result->weights_hash = session_hash_weights(&t->session);
+    if (t->options->wants_entropy && t->is_root && t->counts_bytes) {
+        t->result->order1_entropy = data_order1_entropy(t->train_data, ENTROPY_BYTES);
+    }
     if (!t->save_failed && !t->result->stopped) {
         return true;
     }
@@ -509,14 +510,14 @@ bool train_run(struct train_result *result, const struct config *config,
 {
     struct train *t = calloc(1, sizeof *t);
     assert(t != NULL);
-    *result = (struct train_result){.loss = NAN, .grad_norm = NAN, .val_loss = NAN};
+    *result = (struct train_result){
+        .loss = NAN, .grad_norm = NAN, .val_loss = NAN, .order1_entropy = NAN};
     t->options = options;
     t->transport = transport;
     t->log = log;
     t->is_root = transport_rank(transport) == 0;
     t->folder.lock_fd = -1;
     t->saved_step = -1;
-    t->order1_entropy = NAN;
     t->result = result;
     t->start_s = clock_monotonic_s();
     if (options->stops_on_signals) {
@@ -529,7 +530,6 @@ bool train_run(struct train_result *result, const struct config *config,
     }
     result->step = t->state.step;
     result->n_tokens = t->state.tokens;
-    result->order1_entropy = t->order1_entropy;
     result->time_s = t->time_before_s + clock_monotonic_s() - t->start_s;
     snprintf(result->run_path, sizeof result->run_path, "%s", t->run_path);
     close_folder(t, ok, err);
