@@ -1,6 +1,5 @@
 #include <attnres/evaluate.h>
 
-#include <math.h>
 #include <string.h>
 
 /** One forward pass of the microbatch that lies in the plan's batch buffers. Returns its loss on
@@ -43,7 +42,7 @@ struct evaluate_loss evaluate_windows(struct engine *engine, const struct data *
     }
     engine_drain(engine);
     transport_broadcast(engine->transport, plan_last_rank(engine->plan), &total, sizeof total);
-    return (struct evaluate_loss){.loss = total.n > 0 ? total.sum / (double)total.n : NAN,
+    return (struct evaluate_loss){.loss = total.n > 0 ? total.sum / (double)total.n : 0.0,
                                   .n_targets = total.n};
 }
 

@@ -53,7 +53,6 @@ BASE = {
     "optim.schedule": "constant",
     "optim.warmup_steps": 0,
     "data.kind": "tokens",
-    "data.train": "golden.bin",
     "train.steps": STEPS,
     "train.eval_every": 0,
 }
