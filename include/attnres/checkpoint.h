@@ -54,7 +54,8 @@ bool checkpoint_prune(const char *run_path, int64_t step, int64_t keep, struct e
 struct checkpoint {
     char path[FILE_PATH_BYTES]; /* of the step folder */
     struct checkpoint_state state;
-    const char *config_text; /* YAML; borrowed from the document */
+    const char *config_text;         /* YAML; borrowed from the document, as the next two */
+    const char *kernels, *blas_core; /* level and core type that its bits come from */
     struct json_document manifest;
 };
 

@@ -12,7 +12,7 @@
 #include <attnres/engine.h>
 
 struct evaluate_loss {
-    double loss; /* mean nats per counted target */
+    double loss; /* mean nats per counted target; NAN without any */
     int64_t n_targets;
 };
 

@@ -26,6 +26,7 @@ struct train_options {
     const char *resume_from; /* this step or run folder instead; must exist. NULL: none */
     bool dry_run;            /* print the plan and end */
     bool stops_on_signals;   /* install handlers for INT, TERM and USR1: save and stop */
+    bool wants_entropy;      /* fill order1_entropy, at the end; costs what some steps cost */
     struct train_build build;
 };
 
@@ -33,7 +34,7 @@ struct train_options {
 struct train_result {
     int64_t step;
     double loss, grad_norm, val_loss; /* NAN where none */
-    double order1_entropy;            /* rank 0, byte data: of the training text, nats; else NAN */
+    double order1_entropy; /* rank 0, byte data, if asked for: of the training text, nats; or NAN */
     double time_s;
     int64_t n_tokens;
     uint64_t weights_hash;

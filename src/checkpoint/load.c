@@ -9,6 +9,9 @@
 
 #include <attnres/zip.h>
 
+/** Counts of what a run did: far from where sums with them would overflow. */
+static const int64_t MOST_COUNTED = (int64_t)1 << 61;
+
 /** A manifest is text about tensors; even the largest model's stays below this. */
 static const size_t MAX_MANIFEST_BYTES = (size_t)64 << 20;
 
@@ -105,7 +108,7 @@ static bool read_int(int64_t *out, const struct json_value *root, const char *ke
                      const char *path, struct error *err)
 {
     int64_t value = 0;
-    if (!json_as_int(json_get(root, key), &value) || value < least) {
+    if (!json_as_int(json_get(root, key), &value) || value < least || value > MOST_COUNTED) {
         return error_set(err, ERROR_DATA, "%s: %s is missing or out of range", path, key);
     }
     *out = value;
@@ -132,12 +135,17 @@ static bool read_state(struct checkpoint *c, const char *path, struct error *err
         return false;
     }
     if (!json_as_int(json_at(position, 0), &s->position.major) || s->position.major < 0 ||
+        s->position.major > MOST_COUNTED ||
         !json_as_int(json_at(position, 1), &s->position.minor) || s->position.minor < 0) {
         return error_set(err, ERROR_DATA, "%s: data_position is missing or out of range", path);
     }
     c->config_text = json_as_text(json_get(root, "config"));
-    if (!json_as_real(json_get(root, "time_s"), &s->time_s) || c->config_text == NULL) {
-        return error_set(err, ERROR_DATA, "%s: time_s or config is missing", path);
+    c->kernels = json_as_text(json_get(root, "kernels"));
+    c->blas_core = json_as_text(json_get(root, "blas_core"));
+    if (!json_as_real(json_get(root, "time_s"), &s->time_s) || c->config_text == NULL ||
+        c->kernels == NULL || c->blas_core == NULL) {
+        return error_set(err, ERROR_DATA, "%s: time_s, config, kernels or blas_core is missing",
+                         path);
     }
     return true;
 }
@@ -249,8 +257,11 @@ static bool load_tensor(struct open_file *f, const struct checkpoint *c, const c
         return false;
     }
     if (zip_crc32(0, out, (size_t)bytes) != l.crc) {
-        return error_set(err, ERROR_DATA, "%s/%s: %s is damaged (its CRC-32 differs)", c->path,
-                         l.file, name);
+        return error_set(
+            err, ERROR_DATA,
+            "%s/%s: %s is damaged, or of another shape than this configuration's %" PRId64
+            " numbers (its CRC-32 differs)",
+            c->path, l.file, name, count);
     }
     return true;
 }

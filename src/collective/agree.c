@@ -12,6 +12,7 @@ bool collective_agree(struct transport *t, bool ok, struct error *err)
     if (transport_all_true(t, ok)) {
         return true;
     }
+    assert((ok || err->kind != ERROR_NONE) && "a failure says what it is");
     const int rank = transport_rank(t), size = transport_size(t);
     struct verdict verdict = {.rank = size, .kind = ERROR_INTERNAL};
     const struct verdict own = {.rank = ok ? size : rank, .kind = (int32_t)err->kind};

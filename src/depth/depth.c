@@ -81,7 +81,7 @@ int64_t depth_set_count(const struct depth_set *set)
 int64_t depth_set_id(const struct depth_set *set, int64_t i)
 {
     assert(i >= 0 && i < depth_set_count(set));
-    return i < set->n_completed ? i : set->first_open + i - set->n_completed;
+    return i < set->n_completed ? set->first_completed + i : set->first_open + i - set->n_completed;
 }
 
 struct depth_output depth_output_of(const struct depth_plan *plan, int64_t l)

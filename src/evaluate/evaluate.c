@@ -1,5 +1,6 @@
 #include <attnres/evaluate.h>
 
+#include <math.h>
 #include <string.h>
 
 /** One forward pass of the microbatch that lies in the plan's batch buffers. Returns its loss on
@@ -42,7 +43,7 @@ struct evaluate_loss evaluate_windows(struct engine *engine, const struct data *
     }
     engine_drain(engine);
     transport_broadcast(engine->transport, plan_last_rank(engine->plan), &total, sizeof total);
-    return (struct evaluate_loss){.loss = total.n > 0 ? total.sum / (double)total.n : 0.0,
+    return (struct evaluate_loss){.loss = total.n > 0 ? total.sum / (double)total.n : NAN,
                                   .n_targets = total.n};
 }
 

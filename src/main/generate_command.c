@@ -7,7 +7,7 @@
 #include <attnres/collective.h>
 #include <attnres/generate.h>
 
-/** Where new tokens go: bytes as they are, other vocabularies as numbers. Rank 0 only. */
+/** Where new tokens go: bytes as they are, what is none as numbers. Rank 0 only. */
 struct output {
     bool is_root, is_bytes;
 };
@@ -18,7 +18,7 @@ static void emit(void *user, int32_t token)
     if (!out->is_root) {
         return;
     }
-    if (out->is_bytes) {
+    if (out->is_bytes && token < 256) {
         putchar(token);
     } else {
         printf(" %d", (int)token);
@@ -49,7 +49,8 @@ static bool generate(const struct command_line *line, struct session *s, struct 
     }
     const size_t n = strlen(prompt);
     int32_t *tokens = calloc(n, sizeof *tokens);
-    if (!collective_agree(s->transport, tokens != NULL, err)) {
+    const bool has_memory = tokens != NULL || error_set(err, ERROR_CREATE, "no memory for tokens");
+    if (!collective_agree(s->transport, has_memory, err)) {
         free(tokens);
         return false;
     }
@@ -63,7 +64,7 @@ static bool generate(const struct command_line *line, struct session *s, struct 
         .n_tokens = command_int(line, "tokens", 200),
         .stop_at_newline = command_has(line, "line"),
     };
-    struct output out = {transport_rank(s->transport) == 0, s->config.model.vocab <= 256};
+    struct output out = {transport_rank(s->transport) == 0, s->config.data.kind != DATA_TOKENS};
     if (out.is_root) {
         printf("%s", prompt);
     }

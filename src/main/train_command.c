@@ -16,7 +16,9 @@ static void print_result(const struct train_result *r, bool as_json)
     if (!as_json) {
         printf("steps         %" PRId64 " (%" PRId64 " tokens, %.1f s)\n", r->step, r->n_tokens,
                r->time_s);
-        printf("loss          %.6f nats per token in the last step\n", r->loss);
+        if (isfinite(r->loss)) {
+            printf("loss          %.6f nats per token in the last step\n", r->loss);
+        }
         if (isfinite(r->val_loss)) {
             printf("val loss      %.6f nats per token\n", r->val_loss);
         }
@@ -60,6 +62,7 @@ static bool train(const struct command_line *line, struct transport *transport, 
         .resume_from = command_text(line, "resume", NULL),
         .dry_run = command_has(line, "dry-run"),
         .stops_on_signals = true,
+        .wants_entropy = true,
         .build = {BUILD_VERSION, BUILD_REVISION, BUILD_COMPILER, BUILD_FLAGS},
     };
     struct train_result result;

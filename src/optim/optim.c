@@ -4,15 +4,16 @@
 
 static const double PI = 3.14159265358979323846;
 
-/** Share of the peak rate after warm-up; p runs from 0 to 1 over the steps behind it. */
+/** Share of the peak rate after warm-up; p runs from 0 to 1 over the steps behind it. A run that
+ * ends within its warm-up does not get there. */
 static double decay_factor(const struct optim_config *config, int64_t n_steps, int64_t s)
 {
     const double m = config->min_lr_ratio;
     switch (config->schedule) {
     case LR_COSINE: {
         const double span = (double)(n_steps - config->warmup_steps);
-        double p = span > 0.0 ? (double)(s - config->warmup_steps) / span : 1.0;
-        p = p < 0.0 ? 0.0 : (p > 1.0 ? 1.0 : p);
+        double p = s > config->warmup_steps ? (double)(s - config->warmup_steps) / span : 0.0;
+        p = p < 1.0 ? p : 1.0;
         return m + (1.0 - m) * (1.0 + cos(PI * p)) / 2.0;
     }
     case LR_WSD: {

@@ -27,7 +27,8 @@ bool session_share_config(struct config *config, struct transport *transport, bo
 struct place {
     uint64_t host, processors; /* hashes of host name and affinity mask */
     int32_t n_processors;
-    int32_t level; /* highest kernel level */
+    int32_t level;      /* highest kernel level */
+    char blas_core[32]; /* what OpenBLAS found */
 };
 
 static uint64_t hash_bytes(const void *bytes, size_t length)
@@ -52,6 +53,7 @@ static struct place find_place(void)
         place.n_processors = CPU_COUNT(&set);
         place.processors = hash_bytes(&set, sizeof set);
     }
+    snprintf(place.blas_core, sizeof place.blas_core, "%s", kernels_blas_core());
     const char *wanted = getenv("ATTNRES_KERNELS");
     for (int level = place.level; wanted != NULL && level >= 0; level--) {
         if (strcmp(kernels_select(level)->level, wanted) == 0) {
@@ -61,6 +63,22 @@ static struct place find_place(void)
     return place;
 }
 
+/** OpenBLAS chooses its code by processor, on each rank by itself: then bits would depend on which
+ * stage lies where (model.md 6g). */
+static bool check_cores(const struct place *places, int n, struct error *err)
+{
+    for (int i = 1; i < n; i++) {
+        if (strcmp(places[i].blas_core, places[0].blas_core) != 0) {
+            return error_set(err, ERROR_LAUNCH,
+                             "OpenBLAS takes rank 0 for a %s and rank %d for a %s, whose results "
+                             "differ in the last bits: pin one that all processors can run, such "
+                             "as mpirun -x OPENBLAS_CORETYPE=%s ...",
+                             places[0].blas_core, i, places[i].blas_core, places[i].blas_core);
+        }
+    }
+    return true;
+}
+
 /** The lowest kernel level of all ranks, and this rank's share of its processors. */
 static bool choose_kernels(struct session *s, struct error *err)
 {
@@ -68,8 +86,8 @@ static bool choose_kernels(struct session *s, struct error *err)
     const int n = transport_size(t);
     const struct place own = find_place();
     struct place *places = calloc((size_t)n, sizeof *places);
-    const bool ok = places != NULL || error_set(err, ERROR_CREATE, "no memory at start-up");
-    if (!collective_agree(t, ok, err)) {
+    const bool has_memory = places != NULL || error_set(err, ERROR_CREATE, "no memory at start-up");
+    if (!collective_agree(t, has_memory, err)) {
         free(places);
         return false;
     }
@@ -80,7 +98,11 @@ static bool choose_kernels(struct session *s, struct error *err)
         level = places[i].level < level ? places[i].level : level;
         n_sharing += places[i].host == own.host && places[i].processors == own.processors;
     }
+    const bool same = check_cores(places, n, err);
     free(places);
+    if (!collective_agree(t, same, err)) {
+        return false;
+    }
     const int share = own.n_processors / (n_sharing > 0 ? n_sharing : 1);
     const int64_t wanted = s->config.compute.n_threads;
     s->n_threads = wanted > 0 ? (int)wanted : (share > 1 ? share : 1);
@@ -131,7 +153,6 @@ bool session_plan(struct session *s, const struct config *config, struct transpo
     if (!collective_agree(transport, ok, err)) {
         return false;
     }
-    transport_set_deadline(transport, s->config.run.stall_s);
     warm_up_libraries();
     s->base_bytes = session_resident_bytes();
     return true;
@@ -158,6 +179,8 @@ bool session_start(struct session *s, struct error *err)
                    &s->memory, s->kernels);
     }
     engine_init(&s->engine, &s->plan, s->models, &s->memory, s->transport);
+    /* Not earlier: one rank may read through its shards for minutes while the others wait. */
+    transport_set_deadline(s->transport, s->config.run.stall_s);
     return true;
 }
 

@@ -110,7 +110,7 @@ static double sum_losses(struct session *s, int64_t n_targets)
     for (int64_t i = 0; losses != NULL && i < s->plan.n_microbatches; i++) {
         sum += losses[i];
     }
-    return n_targets > 0 ? sum / (double)n_targets : 0.0;
+    return n_targets > 0 ? sum / (double)n_targets : NAN;
 }
 
 static enum train_stop find_stop(const struct train *t, bool signal_arrived)
@@ -160,8 +160,9 @@ static struct train_decision decide(const struct train *t)
         }
     }
     d.grad_norm = sqrt(sum_squares(s, reports, report_bytes));
-    d.not_finite = !isfinite(d.loss) || !isfinite(d.grad_norm);
-    d.skips = d.not_finite || d.n_targets == 0;
+    const bool counts = d.n_targets > 0; /* without targets there is no loss to look at */
+    d.not_finite = (counts && !isfinite(d.loss)) || !isfinite(d.grad_norm);
+    d.skips = d.not_finite || !counts;
     d.clip_factor = optim_clip_factor(&s->config.optim, d.grad_norm);
     d.stop = find_stop(t, signal_arrived);
     return d;

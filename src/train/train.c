@@ -13,12 +13,19 @@
 #include <attnres/collective.h>
 
 /** Bytes of text looked at for the order-1 entropy. */
-enum { ENTROPY_BYTES = 1 << 20, PLAN_TEXT_BYTES = 1 << 18, PRINT_WIDTH = 100 };
+enum { ENTROPY_BYTES = 1 << 20, PRINT_WIDTH = 100 };
+
+/** Room for a text about the run's stages. */
+static size_t text_bytes(const struct train *t)
+{
+    enum { FIXED = 1 << 16, PER_STAGE = 1 << 10 };
+    return FIXED + (size_t)t->session.plan.n_stages * PER_STAGE;
+}
 
 static char *print_plan(const struct train *t, size_t (*print)(const struct plan *, char *, size_t))
 {
-    char *text = calloc(PLAN_TEXT_BYTES, 1);
-    if (text != NULL && print(&t->session.plan, text, PLAN_TEXT_BYTES) == 0) {
+    char *text = calloc(text_bytes(t), 1);
+    if (text != NULL && print(&t->session.plan, text, text_bytes(t)) == 0) {
         free(text);
         return NULL;
     }
@@ -108,6 +115,24 @@ static bool open_data(struct train *t, struct error *err)
                      config->model.vocab, err);
 }
 
+/** Both ends must see the same files: one reads the inputs of a window, the other its targets. */
+static bool check_same_data(const struct train *t, struct error *err)
+{
+    if (t->train_data == NULL) {
+        return true;
+    }
+    const int64_t n_tokens = data_size_tokens(t->train_data);
+    const int64_t n_val = t->val_data != NULL ? data_in_order_count(t->val_data, false) : 0;
+    if (n_tokens == t->state.data_tokens && (n_val < 0 || n_val >= t->n_val_windows)) {
+        return true;
+    }
+    return error_set(err, ERROR_DATA,
+                     "the data here has %" PRId64 " training tokens and %" PRId64
+                     " validation windows; rank 0 sees %" PRId64 " and at least %" PRId64
+                     ": data.train and data.val must name the same files on all hosts",
+                     n_tokens, n_val, t->state.data_tokens, t->n_val_windows);
+}
+
 /** Open the data where it is needed and agree on what of it concerns all. Collective. */
 static bool share_data(struct train *t, struct error *err)
 {
@@ -120,15 +145,17 @@ static bool share_data(struct train *t, struct error *err)
         const int64_t there = t->val_data != NULL ? data_in_order_count(t->val_data, false) : 0;
         t->n_val_windows = there >= 0 && there < wanted ? there : wanted;
         t->counts_bytes = data_is_bytes(t->train_data);
-        t->order1_entropy =
-            t->counts_bytes ? data_order1_entropy(t->train_data, ENTROPY_BYTES) : NAN;
         t->state.data_tokens = data_size_tokens(t->train_data);
+        if (t->n_val_windows == 0 && t->session.config.train.eval_every > 0) {
+            log_write(t->log, LOG_WARNING,
+                      "nothing is evaluated: there is no window of validation data (data.val)");
+        }
         log_write(t->log, LOG_INFO, "data: %.1f MiB of memory for the training split",
                   (double)data_memory_bytes(t->train_data) / 1048576.0);
     }
     transport_broadcast(t->transport, 0, &t->n_val_windows, sizeof t->n_val_windows);
     transport_broadcast(t->transport, 0, &t->state.data_tokens, sizeof t->state.data_tokens);
-    return true;
+    return collective_agree(t->transport, check_same_data(t, err), err);
 }
 
 /** What the comparison of two configurations on resume found. */
@@ -169,6 +196,18 @@ static bool check_config(const struct train *t, const struct checkpoint *c, stru
     return ok;
 }
 
+/** Other kernels round differently: the run goes on, but not bit for bit as it would have. */
+static void warn_of_other_bits(const struct train *t, const struct checkpoint *c)
+{
+    const char *level = t->session.kernels->level, *core = kernels_blas_core();
+    if (t->is_root && (strcmp(level, c->kernels) != 0 || strcmp(core, c->blas_core) != 0)) {
+        log_write(t->log, LOG_WARNING,
+                  "%s was saved with kernels %s, BLAS %s; here they are %s, %s: the last bits will "
+                  "differ from a run without interruption",
+                  c->path, c->kernels, c->blas_core, level, core);
+    }
+}
+
 /** Load everything of one checkpoint on this rank. The caller takes the state over once all ranks
  * have loaded: those that failed may go on without it. */
 static bool load(struct checkpoint_state *state, const struct train *t, const char *step_path,
@@ -189,6 +228,9 @@ static bool load(struct checkpoint_state *state, const struct train *t, const ch
         ok = error_set(err, ERROR_DATA, "%s: the data position is not one of this data", step_path);
     }
     ok = ok && checkpoint_load(&c, t->session.models, true, err);
+    if (ok) {
+        warn_of_other_bits(t, &c);
+    }
     *state = c.state;
     checkpoint_close(&c);
     return ok;
@@ -346,12 +388,12 @@ static size_t write_run_json(const struct train *t, const char *hosts, char *tex
 static bool write_texts(struct train *t, const char *hosts, struct error *err)
 {
     char *plan = print_plan(t, plan_print_json);
-    char *run = calloc(PLAN_TEXT_BYTES, 1);
+    char *run = calloc(text_bytes(t), 1);
     bool ok = plan != NULL && run != NULL;
     if (!ok) {
         error_set(err, ERROR_CREATE, "no memory for plan.json");
     }
-    const size_t run_length = ok ? write_run_json(t, hosts, run, PLAN_TEXT_BYTES) : 0;
+    const size_t run_length = ok ? write_run_json(t, hosts, run, text_bytes(t)) : 0;
     ok =
         ok &&
         rundir_write_file(&t->folder, "config.yaml", t->config_text, strlen(t->config_text), err) &&
@@ -441,6 +483,9 @@ static void say_how_to_stop(struct train *t)
 static bool conclude(struct train *t, struct error *err)
 {
     t->result->weights_hash = session_hash_weights(&t->session);
+    if (t->options->wants_entropy && t->is_root && t->counts_bytes) {
+        t->result->order1_entropy = data_order1_entropy(t->train_data, ENTROPY_BYTES);
+    }
     if (!t->save_failed && !t->result->stopped) {
         return true;
     }
@@ -465,14 +510,14 @@ bool train_run(struct train_result *result, const struct config *config,
 {
     struct train *t = calloc(1, sizeof *t);
     assert(t != NULL);
-    *result = (struct train_result){.loss = NAN, .grad_norm = NAN, .val_loss = NAN};
+    *result = (struct train_result){
+        .loss = NAN, .grad_norm = NAN, .val_loss = NAN, .order1_entropy = NAN};
     t->options = options;
     t->transport = transport;
     t->log = log;
     t->is_root = transport_rank(transport) == 0;
     t->folder.lock_fd = -1;
     t->saved_step = -1;
-    t->order1_entropy = NAN;
     t->result = result;
     t->start_s = clock_monotonic_s();
     if (options->stops_on_signals) {
@@ -485,7 +530,6 @@ bool train_run(struct train_result *result, const struct config *config,
     }
     result->step = t->state.step;
     result->n_tokens = t->state.tokens;
-    result->order1_entropy = t->order1_entropy;
     result->time_s = t->time_before_s + clock_monotonic_s() - t->start_s;
     snprintf(result->run_path, sizeof result->run_path, "%s", t->run_path);
     close_folder(t, ok, err);

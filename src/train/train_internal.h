@@ -29,8 +29,7 @@ struct train {
     struct data *train_data, *val_data; /* first and last stage */
     int64_t n_val_windows;              /* evaluated in training; agreed on */
     bool counts_bytes;
-    double order1_entropy; /* rank 0: of the training data's beginning, nats per byte; NAN */
-    struct rundir folder;  /* rank 0 */
+    struct rundir folder; /* rank 0 */
     struct metrics metrics;
     bool metrics_open;
     char run_path[FILE_PATH_BYTES];

@@ -79,11 +79,10 @@ static void run_all(struct suite *suite, bool sources)
 
 int main(void)
 {
-    const char *parent = getenv("TMPDIR");
     struct suite *suite = calloc(1, sizeof *suite);
     assert(suite != NULL);
     snprintf(suite->folder, sizeof suite->folder, "%s/attnres-bitwise-XXXXXX",
-             parent != NULL ? parent : "/tmp");
+             bitwise_parent_folder());
     if (mkdtemp(suite->folder) == NULL) {
         perror(suite->folder);
         return 1;

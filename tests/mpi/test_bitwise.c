@@ -124,9 +124,7 @@ static void every_pair_of_settings_gives_the_bits_of_one_stage(struct transport 
     const int n = choose_cases(cases, transport_size(t));
     CHECK(t, covers_all_pairs(cases, n, transport_size(t)));
     if (transport_rank(t) == 0) {
-        const char *parent = getenv("TMPDIR");
-        snprintf(folder, sizeof folder, "%s/attnres-bitwise-XXXXXX",
-                 parent != NULL ? parent : "/tmp");
+        snprintf(folder, sizeof folder, "%s/attnres-bitwise-XXXXXX", bitwise_parent_folder());
         CHECK(t, mkdtemp(folder) != NULL);
     }
     transport_broadcast(t, 0, folder, sizeof folder);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <attnres/checkpoint.h>
 #include <attnres/file.h>
@@ -99,6 +100,15 @@ struct bitwise_case bitwise_reference(const struct bitwise_case *c)
     reference.value[AXIS_MODEL] = c->value[AXIS_MODEL];
     reference.value[AXIS_HEAD] = c->value[AXIS_HEAD];
     return reference;
+}
+
+const char *bitwise_parent_folder(void)
+{
+    const char *chosen = getenv("TMPDIR");
+    if (chosen != NULL) {
+        return chosen;
+    }
+    return access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm" : "/tmp";
 }
 
 void bitwise_describe(const struct bitwise_case *c, char *text, int capacity)

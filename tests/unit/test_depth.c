@@ -96,6 +96,17 @@ static void blocks_of_one_are_full_for_both_block_kinds(void **state)
     }
 }
 
+static void ids_of_a_set_start_at_its_first_completed(void **state)
+{
+    (void)state;
+    const struct depth_set set = {
+        .first_completed = 3, .n_completed = 2, .first_open = 9, .n_open = 2};
+    const int64_t ids[] = {3, 4, 9, 10};
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(depth_set_id(&set, i), ids[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -103,6 +114,7 @@ int main(void)
         cmocka_unit_test(cuts_carry_what_the_table_of_kinds_says),
         cmocka_unit_test(head_reads_every_block),
         cmocka_unit_test(blocks_of_one_are_full_for_both_block_kinds),
+        cmocka_unit_test(ids_of_a_set_start_at_its_first_completed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
