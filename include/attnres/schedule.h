@@ -21,7 +21,10 @@
 #include <attnres/config.h>
 #include <attnres/error.h>
 
-enum { SCHEDULE_MAX_DEPTH = 64 };
+enum {
+    SCHEDULE_MAX_DEPTH = 64,
+    SCHEDULE_MAX_ACTIONS = 20000000, /* that are built and simulated whole */
+};
 
 enum action_op {
     ACTION_RECEIVE_VALUES, /* wait for, check and unpack the message from the stage before */
@@ -105,6 +108,23 @@ struct schedule_simulation {
 bool schedule_simulate(struct schedule_simulation *out, const struct schedule *schedule,
                        const struct schedule_costs *costs, struct error *err);
 void schedule_simulation_finish(struct schedule_simulation *simulation);
+
+/** What planning wants to know of a schedule, of any size. */
+struct schedule_summary {
+    bool is_whole;   /* simulated whole; otherwise by the rule below */
+    double makespan; /* per rank: */
+    double *busy;
+    int64_t *peak_live, *n_slots, *n_gradient_slots;
+    int channel_depth;
+};
+
+/** Summarise a schedule of at most max_actions by simulating it. A longer one fills, then repeats
+ * itself, then drains: two short ones, as many microbatches modulo the period and one period apart,
+ * give the two ends and one period, and everything grows by that with each further period.
+ * Errors as schedule_init and schedule_simulate. End with schedule_summary_finish. */
+bool schedule_summarize(struct schedule_summary *out, const struct schedule_spec *spec,
+                        const struct schedule_costs *costs, int64_t max_actions, struct error *err);
+void schedule_summary_finish(struct schedule_summary *summary);
 
 /** The text form: one line per rank, one token per compute action (`F0 F1 B0`, with chunks `1F0`).
  * Returns the length like snprintf. schedule_parse reads it back into compute actions and runs the

@@ -6,7 +6,6 @@
 
 /** What a kind of schedule is: its order of compute and the limits of its grid. */
 struct schedule_rule {
-    enum schedule_kind kind;
     bool has_backward;
     bool is_v; /* chunk 1 goes back over the ranks: the last rank's two stages are neighbours */
     bool has_groups;            /* of microbatches, which go through one chunk after another */
@@ -16,7 +15,7 @@ struct schedule_rule {
     int64_t (*order)(const struct schedule_spec *spec, int rank, struct action *order);
 };
 
-/** The orders of the rules. */
+/** The orders of the rules; each writes schedule_order_capacity actions. */
 int64_t schedule_order_forward(const struct schedule_spec *spec, int rank, struct action *order);
 int64_t schedule_order_gpipe(const struct schedule_spec *spec, int rank, struct action *order);
 int64_t schedule_order_1f1b(const struct schedule_spec *spec, int rank, struct action *order);
@@ -28,6 +27,9 @@ int64_t schedule_order_forward_v(const struct schedule_spec *spec, int rank, str
 
 const struct schedule_rule *schedule_find_rule(enum schedule_kind kind);
 bool schedule_check_spec(const struct schedule_spec *spec, struct error *err);
+/** Whether the spec has no more actions than that; the error if more than may be built. */
+bool schedule_fits(const struct schedule_spec *spec, int64_t max_actions);
+bool schedule_check_size(const struct schedule_spec *spec, struct error *err);
 
 /** Microbatches of a group. */
 int schedule_group(const struct schedule_spec *spec);

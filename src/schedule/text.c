@@ -172,7 +172,8 @@ bool schedule_parse(struct schedule *schedule, const struct schedule_spec *spec,
                     size_t length, struct error *err)
 {
     struct schedule built = {0};
-    if (!schedule_check_spec(spec, err) || !schedule_allocate(&built, spec, err)) {
+    if (!schedule_check_spec(spec, err) || !schedule_check_size(spec, err) ||
+        !schedule_allocate(&built, spec, err)) {
         return false;
     }
     struct reader reader = {.spec = spec, .text = text, .length = length};
