@@ -73,7 +73,8 @@ bool checkpoint_open(struct checkpoint *c, const char *step_path, struct error *
 void checkpoint_close(struct checkpoint *c);
 
 /** Load the weights of the rank's stages, with the optimiser's moments if asked (they must be in
- * the plan), checking every tensor. The caller agrees with the other ranks. */
+ * the plan), checking every tensor. ERROR_CONFIG if the model is not the one that was saved. The
+ * caller agrees with the other ranks. */
 bool checkpoint_load(const struct checkpoint *c, const struct model *models, bool with_moments,
                      struct error *err);
 

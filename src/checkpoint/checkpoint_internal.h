@@ -32,4 +32,8 @@ float *checkpoint_tensor(const struct model *model, const struct param *param,
 int64_t checkpoint_data_offset(const struct params *params, const struct stage *stage, int64_t row,
                                enum tensor_kind kind);
 
+/** Whether the configuration's model has the tensors that c holds. ERROR_CONFIG naming each key
+ * that differs, with both values. */
+bool checkpoint_fits(const struct checkpoint *c, const struct config *config, struct error *err);
+
 #endif

@@ -289,7 +289,7 @@ bool checkpoint_load(const struct checkpoint *c, const struct model *models, boo
 {
     const struct plan *plan = models[0].plan;
     struct open_file f = {.reader = {.fd = -1}};
-    bool ok = true;
+    bool ok = checkpoint_fits(c, plan->config, err);
     for (int chunk = 0; ok && chunk < plan->n_chunks; chunk++) {
         ok = load_stage(&f, c, &models[chunk], with_moments, err);
     }
