@@ -25,7 +25,7 @@ struct train_options {
     bool resume;             /* take the newest valid checkpoint of the run's folder, if any */
     const char *resume_from; /* this step or run folder instead; must exist. NULL: none */
     bool dry_run;            /* print the plan and end */
-    bool stops_on_signals;   /* install handlers for INT, TERM and USR1: save and stop */
+    bool stops_on_signals;   /* INT, TERM and USR1 save and stop; a file size limit does not kill */
     bool wants_entropy;      /* fill order1_entropy, at the end; costs what some steps cost */
     struct train_build build;
 };

@@ -87,6 +87,14 @@ static void show_progress(struct train *t, const struct train_decision *d, doubl
                  t->state.step, config->train.n_steps, d->loss, tokens / elapsed_s, eta);
 }
 
+static void update_status(struct train *t)
+{
+    struct error err = {0};
+    if (!train_write_status(t, RUN_TRAINING, "", &err)) {
+        log_write(t->log, LOG_WARNING, "%s", err.message);
+    }
+}
+
 /** Write the metrics line; a full disk is loud but does not end the run. */
 static void record(struct train *t, const struct metrics_line *line)
 {
@@ -94,10 +102,7 @@ static void record(struct train *t, const struct metrics_line *line)
     if (!metrics_write(&t->metrics, line, &err)) {
         log_write(t->log, LOG_WARNING, "%s", err.message);
     }
-    if (!rundir_write_status(&t->folder, RUN_TRAINING, "", t->saved_step >= 0, t->state.step,
-                             &err)) {
-        log_write(t->log, LOG_WARNING, "%s", err.message);
-    }
+    update_status(t);
 }
 
 /** Tell that a save failed: the ranks that know why, and rank 0 what it means. */
@@ -133,7 +138,11 @@ static void save(struct train *t)
     t->saved_step = step;
     log_write(t->log, LOG_INFO, "saved checkpoints/step-%08" PRId64 " in %.2f s", step,
               clock_monotonic_s() - start_s);
-    if (t->is_root && !checkpoint_prune(t->run_path, step, s->config.checkpoint.keep, &err)) {
+    if (!t->is_root) {
+        return;
+    }
+    update_status(t);
+    if (!checkpoint_prune(t->run_path, step, s->config.checkpoint.keep, &err)) {
         log_write(t->log, LOG_WARNING, "old checkpoints: %s", err.message);
     }
 }

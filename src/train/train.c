@@ -65,24 +65,34 @@ static void log_plan(struct train *t)
               (double)t->session.base_bytes / 1048576.0);
 }
 
+bool train_write_status(struct train *t, enum run_state state, const char *reason,
+                        struct error *err)
+{
+    const bool is_resumable = t->saved_step >= 0 && state != RUN_DONE;
+    const int64_t step = t->state.step > t->saved_step ? t->state.step : t->saved_step;
+    return rundir_write_status(&t->folder, state, reason, is_resumable, step, err);
+}
+
+/** Lock first: what the folder holds counts only while nobody else can change it. */
 static bool open_folder(struct train *t, struct error *err)
 {
     const struct config *config = &t->session.config;
-    char log_path[FILE_PATH_BYTES], metrics_folder[FILE_PATH_BYTES];
-    if (!rundir_choose(t->run_path, config->run.dir, t->options->config_path, false, err)) {
+    char log_path[FILE_PATH_BYTES];
+    if (!rundir_choose(t->run_path, config->run.dir, t->options->config_path, false, err) ||
+        !rundir_open(&t->folder, t->run_path, err)) {
         return false;
     }
     const bool resumes = t->options->resume || t->options->resume_from != NULL;
     if (rundir_holds_run(t->run_path) && !resumes) {
+        rundir_close(&t->folder); /* its STATUS stays as it is */
         return error_set(err, ERROR_CONFIG,
                          "%s already holds a run: continue it with --resume, or choose another "
                          "folder with run.dir=...",
                          t->run_path);
     }
-    return rundir_open(&t->folder, t->run_path, err) &&
-           rundir_write_status(&t->folder, RUN_STARTING, "", false, 0, err) &&
-           file_join(metrics_folder, t->run_path, "checkpoints", err) &&
-           file_make_folders(metrics_folder, err) &&
+    int64_t newest = 0;
+    t->saved_step = checkpoint_list(&newest, 1, t->run_path) > 0 ? newest : -1;
+    return train_write_status(t, RUN_STARTING, "", err) &&
            file_join(log_path, t->run_path, "log.txt", err) && log_open_file(t->log, log_path, err);
 }
 
@@ -272,8 +282,8 @@ static bool load_newest(struct train *t, bool *found, struct error *err)
             log_write(t->log, LOG_WARNING, "%s", failure.message);
         }
         if (t->is_root) {
-            log_write(t->log, LOG_WARNING,
-                      "step %" PRId64 " cannot be used; trying the checkpoint before it", steps[i]);
+            log_write(t->log, LOG_WARNING, "the checkpoint of step %" PRId64 " cannot be used%s",
+                      steps[i], i + 1 < n ? "; trying the one before it" : "");
         }
     }
     return true;
@@ -337,8 +347,9 @@ static bool start_state(struct train *t, struct error *err)
     } else if (t->options->resume && !load_newest(t, &found, err)) {
         return false;
     }
+    t->resumed = found;
+    t->saved_step = found ? t->state.step : -1;
     if (found) {
-        t->saved_step = t->state.step;
         t->time_before_s = t->state.time_s;
         if (t->is_root) {
             log_write(t->log, LOG_INFO, "resuming after step %" PRId64, t->state.step);
@@ -408,19 +419,20 @@ static bool write_texts(struct train *t, const char *hosts, struct error *err)
  */
 static bool open_records(struct train *t, struct error *err)
 {
-    char host[HOST_BYTES] = "", metrics_path[FILE_PATH_BYTES];
+    char host[HOST_BYTES] = "", metrics_path[FILE_PATH_BYTES], parent[FILE_PATH_BYTES];
     gethostname(host, sizeof host - 1);
     char *hosts = calloc((size_t)t->session.plan.n_ranks, HOST_BYTES);
     assert(hosts != NULL);
     collective_gather(t->transport, collective_all(t->transport), 0, host, HOST_BYTES, hosts);
     bool ok = true;
     if (t->is_root) {
-        const bool resumed = t->saved_step >= 0;
-        ok = write_texts(t, hosts, err) &&
+        /* These make the folder hold a run; a start that failed before leaves it free. */
+        ok = write_texts(t, hosts, err) && file_join(parent, t->run_path, "checkpoints", err) &&
+             file_make_folders(parent, err) &&
              file_join(metrics_path, t->run_path, "metrics.jsonl", err) &&
-             metrics_open(&t->metrics, metrics_path, resumed ? t->state.step : -1, err) &&
-             rundir_write_status(&t->folder, RUN_TRAINING, "", resumed, t->state.step, err);
+             metrics_open(&t->metrics, metrics_path, t->resumed ? t->state.step : -1, err);
         t->metrics_open = ok;
+        ok = ok && train_write_status(t, RUN_TRAINING, "", err);
     }
     free(hosts);
     return collective_agree(t->transport, ok, err);
@@ -448,7 +460,6 @@ static void close_folder(struct train *t, bool ok, const struct error *err)
     if (!t->is_root || t->folder.path[0] == '\0') {
         return;
     }
-    const bool resumable = t->saved_step >= 0;
     struct error failure = {0};
     if (t->metrics_open && !metrics_close(&t->metrics, &failure)) {
         log_write(t->log, LOG_WARNING, "%s", failure.message);
@@ -456,13 +467,11 @@ static void close_folder(struct train *t, bool ok, const struct error *err)
     if ((ok || t->result->stopped) && !rundir_remove_stop(&t->folder, &failure)) {
         log_write(t->log, LOG_WARNING, "%s", failure.message);
     }
-    if (ok) {
-        rundir_write_status(&t->folder, RUN_DONE, "", false, t->state.step, &failure);
-    } else if (err->kind == ERROR_EARLY) {
-        rundir_write_status(&t->folder, RUN_STOPPED, err->message, true, t->state.step, &failure);
-    } else {
-        const char *reason = err->message[0] != '\0' ? err->message : "see another rank's message";
-        rundir_write_status(&t->folder, RUN_FAILED, reason, resumable, t->state.step, &failure);
+    const enum run_state state =
+        ok ? RUN_DONE : (err->kind == ERROR_EARLY ? RUN_STOPPED : RUN_FAILED);
+    const char *reason = err->message[0] != '\0' ? err->message : "see another rank's message";
+    if (!train_write_status(t, state, ok ? "" : reason, &failure)) {
+        log_write(t->log, LOG_WARNING, "%s", failure.message);
     }
     rundir_close(&t->folder);
 }

@@ -38,8 +38,10 @@ struct train {
     double start_s;       /* of this process, for time_s and max_hours */
     double time_before_s; /* spent by earlier processes of the run */
     int64_t first_step;   /* steps done when this process began */
-    int64_t saved_step;   /* of the last checkpoint saved or resumed from; -1 */
-    bool save_failed;     /* the last attempt */
+    bool resumed;         /* the state came from a checkpoint */
+    int64_t saved_step; /* of the last checkpoint saved or resumed from; before that, rank 0: of the
+                           newest in the folder; -1 */
+    bool save_failed;   /* the last attempt */
     struct train_result *result;
 };
 
@@ -59,6 +61,11 @@ bool train_loop(struct train *t, struct error *err);
 
 /** One step up to and including the update. */
 struct train_decision train_step(struct train *t);
+
+/** Replace STATUS by what is known now. Before a resume has loaded anything it speaks of what the
+ * folder holds. Rank 0. */
+bool train_write_status(struct train *t, enum run_state state, const char *reason,
+                        struct error *err);
 
 /** Evaluate on the validation windows; NAN if there are none. Collective. */
 double train_evaluate(struct train *t);
