@@ -178,7 +178,8 @@ const struct option config_options[] = {
     {"data.loss", OPTION_CHOICE, AT(data.loss), "all", 0, 0, losses, REFUSE,
      "Which targets count. all: every token; answer: only the answers of synthetic items."},
     {"data.max_bytes", OPTION_INT, AT(data.max_bytes), "4e9", 1, 1e15, NULL, REFUSE,
-     "Text is held in memory: more bytes than this are refused."},
+     "Compressed text is inflated into memory: more bytes than this are refused. Plain text and "
+     "token shards are mapped."},
     {"data.skip", OPTION_FIXED, 0, "[]", 0, 0, NULL, WARN,
      "Steps whose data is left out. This version knows only []."},
 

@@ -46,6 +46,7 @@ static bool info(const struct command_line *line, struct error *err)
         return false;
     }
     fputs(text, stdout);
+    fputs(command_has(line, "json") ? "\n" : "", stdout);
     return true;
 }
 
