@@ -1,16 +1,3 @@
-# Numbers differ between instruction sets: what is compared is the shape of the lines, and that
-# different ways to a step end in the same weights.
-without_numbers() {
-    sed -E 's/[0-9a-f]{16}/HASH/; s/[-+]?[0-9]+\.[0-9]+(e[-+]?[0-9]+)?/N/g; s/ +N/ N/g'
-}
-errors_of() {
-    grep '^attnres:' "$1" | sort -u
-}
-hash_of() {
-    sed -n 's/^weights hash *//p' "$1"
-}
-small=$configs/../tests/cli/small.yaml
-
 run ranks 2 attnres train $small >whole.txt 2>whole.log
 without_numbers <whole.txt
 run ls run run/checkpoints

@@ -1,0 +1,47 @@
+# Damaged checkpoints: the newest good one is taken, and all are told of.
+common="$small train.steps=6 checkpoint.keep=9"
+ranks 2 attnres train $common >whole.txt 2>/dev/null
+cp -r run good
+flip() { # file, offset
+    printf '\252' | dd of="$1" bs=1 seek=$2 conv=notrunc status=none
+}
+resume() { # ranks
+    ranks $1 attnres train $common --resume >out.txt 2>log.txt
+    echo "exit code $?"
+    errors_of log.txt
+    grep -E '^resuming|fresh' log.txt
+    [ "$(hash_of out.txt)" = "$(hash_of whole.txt)" ] && echo 'the same weights'
+    rm -rf run && cp -r good run
+}
+newest=run/checkpoints/step-00000006
+
+echo 'a bit of the model'
+flip $newest/model-00001.safetensors 5000
+resume 1
+echo 'moments that only the second rank reads'
+flip $newest/optim-00002.safetensors 5000
+resume 2
+echo 'a manifest cut short'
+truncate -s 3000 $newest/manifest.json
+resume 2
+echo 'a manifest gone, a model file gone in the one before'
+rm $newest/manifest.json run/checkpoints/step-00000004/model-00002.safetensors
+resume 2
+echo 'a file cut short'
+truncate -s 5000 $newest/model-00002.safetensors
+resume 1
+echo 'two files swapped'
+mv $newest/model-00001.safetensors swap && mv $newest/model-00002.safetensors $newest/model-00001.safetensors
+mv swap $newest/model-00002.safetensors
+resume 1
+echo 'all damaged, each on one rank: fresh on both'
+for step in 2 4 6; do
+    flip run/checkpoints/step-0000000$step/model-00002.safetensors 5000
+done
+resume 2
+echo 'one is named, and damaged'
+flip $newest/model-00001.safetensors 5000
+run attnres train $common --resume=$newest 2>log.txt
+errors_of log.txt
+run attnres eval run
+run attnres generate run --prompt=A

@@ -1,0 +1,27 @@
+# Loss over every token but the first, the same on any number of ranks.
+attnres train $small >/dev/null 2>&1
+head -c 1000 $configs/reference.yaml >text.txt
+run attnres eval run --task=loss --file=text.txt >one.json
+for n in 2 3; do
+    run ranks $n attnres eval run --task=loss --file=text.txt >$n.json
+    cmp <(sed 1d one.json) <(sed 1d $n.json) && echo 'the same'
+done
+sed 1d one.json | without_numbers
+sed -n 2p one.json | python3 -m json.tool >/dev/null && echo 'valid JSON'
+head -c 20 text.txt >short.txt
+run attnres eval run --file=short.txt | without_numbers
+head -c 1 text.txt >single.txt
+run attnres eval run --file=single.txt
+run attnres eval run/checkpoints/step-00000002 --file=nowhere
+run attnres eval run --task=pears
+run attnres eval nowhere
+run attnres eval $configs
+
+run attnres eval run --task=hops --items=20 >one.txt
+run ranks 2 attnres eval run --task=hops --items=20 >two.txt
+cmp <(sed 1d one.txt) <(sed 1d two.txt) && echo 'the same answers on one rank and on two'
+attnres eval run --task=hops --items=5 --json | while read -r line; do
+    echo "$line" | python3 -m json.tool >/dev/null && echo "$line" | without_numbers
+done | tail -n 1
+run attnres eval run --task=hops data.task=vars --items=5 | without_numbers | tail -n 2
+run attnres eval run --task=hops --items=0

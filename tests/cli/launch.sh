@@ -1,0 +1,12 @@
+# Ranks that do not fit the model: 69, told once, with the launch line that fits.
+run ranks 3 attnres train $small pipeline.stages=2
+run ranks 5 attnres train $small
+run ranks 2 attnres train $small 'pipeline.partition=[1,2]'
+run ranks 2 attnres train $small 'pipeline.partition=[1,1,2]'
+run attnres train $small pipeline.stages=4
+run ls
+
+echo 'as many ranks as sublayers'
+run ranks 4 attnres train $small --json >four.json 2>four.log
+attnres train $small run.dir=one >one.txt 2>/dev/null
+sed -n '2s/.*"weights_hash": "\([0-9a-f]*\)".*/\1/p' four.json | cmp - <(hash_of one.txt) && echo 'the same weights as on one rank'

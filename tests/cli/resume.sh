@@ -1,0 +1,44 @@
+# A run is taken on by --resume, on any number of ranks, to the weights of the uninterrupted run.
+quick="$small checkpoint.keep=9"
+resume() { # ranks, options
+    local n=$1
+    shift
+    ranks $n attnres train $quick --resume "$@" >out.txt 2>log.txt
+    local code=$?
+    grep -E '^resuming|starting fresh' log.txt
+    errors_of log.txt
+    echo "exit code $code"
+}
+
+attnres train $quick train.steps=6 run.dir=whole >whole.txt 2>/dev/null
+
+echo 'nothing to resume: fresh, and says so'
+resume 1 optim.schedule=constant train.steps=2 run.dir=moved
+echo 'on from there, on two ranks and on three'
+attnres train $quick optim.schedule=constant train.steps=6 run.dir=constant >constant.txt 2>/dev/null
+resume 2 optim.schedule=constant train.steps=4 run.dir=moved
+resume 3 optim.schedule=constant train.steps=6 run.dir=moved
+[ "$(hash_of out.txt)" = "$(hash_of constant.txt)" ] && echo 'the same weights'
+cut -d: -f2 moved/metrics.jsonl | cut -d, -f1 | tr '\n' ' '
+echo 'are the steps in metrics.jsonl'
+
+echo 'already done'
+resume 1 train.steps=6 run.dir=whole
+cmp <(hash_of out.txt) <(hash_of whole.txt) && grep -c '^loss' out.txt
+
+echo 'back to an earlier step: metrics are cut, later checkpoints go'
+resume 2 train.steps=6 run.dir=whole --resume=whole/checkpoints/step-00000002 checkpoint.every=3
+[ "$(hash_of out.txt)" = "$(hash_of whole.txt)" ] && echo 'the same weights'
+ls whole/checkpoints
+cut -d: -f2 whole/metrics.jsonl | cut -d, -f1 | tr '\n' ' '
+echo 'are the steps in metrics.jsonl'
+
+echo 'from another folder'
+resume 1 train.steps=6 run.dir=branch --resume=whole
+resume 1 train.steps=6 run.dir=branch2 --resume=nowhere
+resume 1 train.steps=6 run.dir=branch2 --resume=$configs
+
+echo 'what may not change, what is warned of, what is free'
+resume 2 train.steps=6 run.dir=whole model.dim=32 run.seed=2
+sed 's/, "time.*//' whole/STATUS
+resume 1 train.steps=7 run.dir=whole optim.lr=1e-3 checkpoint.every=1 train.log_every=5 pipeline.schedule=gpipe

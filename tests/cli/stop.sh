@@ -1,0 +1,40 @@
+# A run that is asked to stop saves, says 75, and can be taken on to the same weights.
+endless="$small optim.schedule=constant train.eval_every=0 checkpoint.every=100000"
+has_trained() { [ -s "$1/metrics.jsonl" ] && [ "$(wc -l <"$1/metrics.jsonl")" -ge 3 ]; }
+ask() { # folder, how to ask
+    local folder=$1 job step
+    shift
+    launch 2 attnres train $endless train.steps=1000000 run.dir=$folder >out.txt 2>log.txt
+    job=$!
+    until_true has_trained $folder
+    "$@" $job
+    wait $job
+    echo "exit code $?"
+    step=$(sed 's/.*"step": \([0-9]*\).*/\1/' $folder/STATUS)
+    errors_of log.txt | sed "s/step $step/step STEP/"
+    sed "s/step $step /step STEP /; s/, \"step.*//" $folder/STATUS
+    ranks 3 attnres train $endless train.steps=$((step + 2)) run.dir=$folder --resume >resumed.txt 2>resumed.log
+    attnres train $endless train.steps=$((step + 2)) run.dir=$folder-whole >whole.txt 2>/dev/null
+    [ "$(hash_of resumed.txt)" = "$(hash_of whole.txt)" ] && echo 'resumed: the same weights'
+    ls $folder/STOP 2>&1
+}
+stop_file() { touch stop_file/STOP; }
+signal_mpirun() { kill -USR1 $1; }
+signal_rank() { kill -$signal $(children_of $1 | tail -n 1); }
+
+echo 'touch STOP'
+ask stop_file stop_file
+echo 'USR1 to mpirun'
+ask usr1 signal_mpirun
+echo 'TERM to one rank'
+signal=TERM
+ask term signal_rank
+
+echo 'after run.max_hours'
+run attnres train $small run.dir=hours run.max_hours=1e-9 2>log.txt | tail -n 1
+errors_of log.txt
+
+echo 'STOP with the last step: done'
+mkdir last && touch last/STOP
+run attnres train $small run.dir=last train.steps=1 2>/dev/null | tail -n 1
+ls last/STOP 2>&1

@@ -1,0 +1,42 @@
+# Text as it is, and as tokens: the same bytes give the same run.
+for i in $(seq 400); do echo "line $i of a text that is not very long"; done >book.txt
+mkdir books && cp book.txt books/a.txt && gzip -c book.txt >books/b.txt.gz
+cp book.txt books/notes.md
+gzip -c book.txt >zipped.txt.gz
+text="$small data.kind=text train.steps=2"
+run attnres data info books
+run attnres data prepare book.txt book.bin
+run attnres data info book.bin --json
+
+one() { # name, options
+    local name=$1
+    shift
+    ranks 2 attnres train $text run.dir=$name "$@" >$name.txt 2>$name.log || { echo "exit code $?"; errors_of $name.log; return; }
+    echo "$name: $(cut -d' ' -f1 $name.txt | tr '\n' ' ')"
+}
+same() {
+    [ "$(hash_of $1.txt)" = "$(hash_of $2.txt)" ] && echo "$1 and $2: the same weights"
+}
+one plain data.train=book.txt data.val=book.txt
+one gzip data.train=zipped.txt.gz data.val=book.txt
+one tokens data.kind=tokens data.train=book.bin data.val=book.bin
+same plain gzip
+same plain tokens
+one split data.train=book.txt
+grep -o '"val_loss"' split/metrics.jsonl | sort -u
+one folder data.train=books
+one glob 'data.train=books/*.txt*'
+same folder glob
+
+echo 'what cannot be trained on'
+one absent data.train=nowhere
+one short data.train=$configs/quickstart.yaml model.seq_len=4096 model.dim=16
+printf 'not gzip' >broken.txt.gz
+one broken data.train=broken.txt.gz
+one foreign data.kind=tokens data.train=book.txt
+one wide data.kind=tokens data.train=book.bin model.vocab=64
+one large data.train=zipped.txt.gz data.max_bytes=1000
+
+echo 'the data of a resumed run must have the size it had'
+run ranks 2 attnres train $text run.dir=plain data.train=books data.val=book.txt train.steps=3 --resume 2>again.log
+errors_of again.log
