@@ -257,11 +257,8 @@ static bool load_tensor(struct open_file *f, const struct checkpoint *c, const c
         return false;
     }
     if (zip_crc32(0, out, (size_t)bytes) != l.crc) {
-        return error_set(
-            err, ERROR_DATA,
-            "%s/%s: %s is damaged, or of another shape than this configuration's %" PRId64
-            " numbers (its CRC-32 differs)",
-            c->path, l.file, name, count);
+        return error_set(err, ERROR_DATA, "%s/%s: %s is damaged (its CRC-32 differs)", c->path,
+                         l.file, name);
     }
     return true;
 }

@@ -24,7 +24,8 @@ echo 'are the steps in metrics.jsonl'
 
 echo 'already done'
 resume 1 train.steps=6 run.dir=whole
-cmp <(hash_of out.txt) <(hash_of whole.txt) && grep -c '^loss' out.txt
+cut -d' ' -f1 out.txt | tr '\n' ' '
+[ "$(hash_of out.txt)" = "$(hash_of whole.txt)" ] && echo 'are told; the same weights'
 
 echo 'back to an earlier step: metrics are cut, later checkpoints go'
 resume 2 train.steps=6 run.dir=whole --resume=whole/checkpoints/step-00000002 checkpoint.every=3
