@@ -1,142 +1,128 @@
 #include "data_internal.h"
 
-/* Small worlds in plain English: each child leads to one dog, each dog to one cat, and so on to a
- * mouse and its food. A question starts at one of them and asks for what is k hops on:
+/* Small worlds in plain English. Three children each wear a colour and feed a dog; each dog saw a
+ * cat, each cat bit a mouse, each mouse ate something. The question asks what is k hops from a
+ * child:
  *
- *      Ann fed Rex. Bob fed Gus. So Bob fed Gus. Gus saw Fay. Rex saw Tom. Ann's cat is |Tom
+ *      Ann wore teal. Bob wore red. Dan wore blue. So Bob wore red. Ann fed Rex. Bob fed Ace.
+ *      Dan fed Jet. Bob's dog is Ace. Jet saw Fay. Rex saw Tom. Ace saw Leo. Which cat for Ann?
+ * |Tom
  *
- * The world is one random bijection per hop over a fixed cast, and nothing but the facts says
- * which; every candidate answer stands in the facts equally often. Some questions are answered
- * beforehand, but never one that names a candidate, so that copying any word of the right kind is
- * right once in N_CAST, and leaving out words already given as answers gains nothing. First letters
- * differ over the whole cast: a model of bytes decides with one byte. */
-enum { N_KINDS = 5, N_RELATIONS = N_KINDS - 1, N_CAST = 4, N_VERBS = 3 };
+ * Names and who leads to whom are drawn for each world, and nothing but the facts says them. Each
+ * candidate answer stands in the prompt exactly once. The questions answered beforehand are about
+ * colours and, if dogs are not asked for, a dog: they never name a candidate and their child is
+ * drawn by itself, so that copying any word of the right kind is right once in N_CAST. First
+ * letters differ within a kind: a model of bytes decides with one byte. */
+enum { N_CAST = 3, N_POOL = 8, N_WORDINGS = 3 };
+
+/* A kind's number is its distance from the child, but for the colour. */
+enum kind { CHILD, DOG, CAT, MOUSE, FOOD, COLOUR, N_KINDS };
 
 static const struct {
     const char *noun;
-    const char *names[N_CAST];
+    const char *verb; /* says what leads to one of this kind */
+    int n_names;
+    const char *names[N_POOL];
 } KINDS[N_KINDS] = {
-    {"child", {"Ann", "Bob", "Dan", "Eve"}},    {"dog", {"Gus", "Jet", "Moe", "Rex"}},
-    {"cat", {"Fay", "Kit", "Leo", "Tom"}},      {"mouse", {"Hob", "Pip", "Wee", "Zed"}},
-    {"food", {"corn", "nuts", "oats", "sago"}},
+    [CHILD] = {"child", "", 3, {"Ann", "Bob", "Dan"}},
+    [DOG] = {"dog", "fed", 8, {"Gus", "Jet", "Moe", "Rex", "Ace", "Tug", "Sky", "Nip"}},
+    [CAT] = {"cat", "saw", 8, {"Fay", "Kit", "Leo", "Tom", "Sox", "Viv", "Pru", "Nix"}},
+    [MOUSE] = {"mouse", "bit", 8, {"Hob", "Pip", "Wee", "Zed", "Dot", "Jib", "Mim", "Nub"}},
+    [FOOD] = {"food", "ate", 8, {"corn", "nuts", "oats", "rice", "peas", "figs", "ham", "kale"}},
+    [COLOUR] = {"hat",
+                "wore",
+                8,
+                {"red", "blue", "green", "pink", "white", "teal", "amber", "lilac"}},
 };
 
-/* Of equal length, so that one fact looks like the next. */
-static const char *const VERBS[N_RELATIONS][N_VERBS] = {
-    {"fed", "led", "met"},
-    {"saw", "bit", "met"},
-    {"saw", "bit", "got"},
-    {"ate", "had", "got"},
-};
-
-/* What each of a kind leads to, and the verb that says so. */
-struct relation {
-    const char *verb;
-    int target[N_CAST];
-};
-
+/* names[kind][i] is found, starting from child i, by following the facts. */
 struct story {
-    struct relation relations[N_RELATIONS];
-    int first, hops; /* the graded question starts at kind `first` */
+    const char *names[N_KINDS][N_CAST];
 };
 
-static void draw_story(struct story *s, struct rng *r, int hops)
+static void draw_names(struct story *s, struct rng *r, enum kind kind)
 {
-    s->hops = hops != 0 ? hops : 1 + (int)rng_below(r, N_RELATIONS);
-    s->first = (int)rng_below(r, (uint64_t)(N_KINDS - s->hops));
-    for (int i = 0; i < N_RELATIONS; i++) {
-        struct relation *relation = &s->relations[i];
-        relation->verb = VERBS[i][rng_below(r, N_VERBS)];
-        for (int k = 0; k < N_CAST; k++) {
-            relation->target[k] = k;
-        }
-        shuffle_ints(r, relation->target, N_CAST);
+    int order[N_POOL];
+    for (int i = 0; i < KINDS[kind].n_names; i++) {
+        order[i] = i;
+    }
+    if (kind != CHILD) {
+        shuffle_ints(r, order, KINDS[kind].n_names);
+    }
+    for (int i = 0; i < N_CAST; i++) {
+        s->names[kind][i] = KINDS[kind].names[order[i]];
     }
 }
 
-static const char *target_name(const struct story *s, int kind, int start, int hops)
+/* What leads to each of a kind: the children in their order, all others shuffled, so that no place
+ * in the text tells which chain a name belongs to. */
+static void add_facts(struct data_item *item, const struct story *s, struct rng *r, enum kind kind)
 {
-    for (int i = 0; i < hops; i++) {
-        start = s->relations[kind + i].target[start];
+    const enum kind from = kind == COLOUR ? CHILD : kind - 1;
+    int order[N_CAST] = {0, 1, 2};
+    if (from != CHILD) {
+        shuffle_ints(r, order, N_CAST);
     }
-    return KINDS[kind + hops].names[start];
+    for (int i = 0; i < N_CAST; i++) {
+        item_add(item, "%s %s %s. ", s->names[from][order[i]], KINDS[kind].verb,
+                 s->names[kind][order[i]]);
+    }
 }
 
-/* Half of the one-hop questions repeat the wording of the fact; the rest name the kind asked for.
- */
-static void add_question(struct data_item *item, const struct story *s, struct rng *r, int kind,
-                         int start, int hops)
+/* Half of the one-hop questions repeat the wording of the fact. */
+static void add_question(struct data_item *item, struct rng *r, const char *child, enum kind kind)
 {
-    const char *name = KINDS[kind].names[start];
-    const char *noun = KINDS[kind + hops].noun;
-    if (hops == 1 && rng_below(r, 2) == 0) {
-        item_add(item, "So %s %s ", name, s->relations[kind].verb);
+    const char *noun = KINDS[kind].noun;
+    if ((kind == DOG || kind == COLOUR) && rng_below(r, 2) == 0) {
+        item_add(item, "So %s %s ", child, KINDS[kind].verb);
         return;
     }
-    switch (rng_below(r, 3)) {
+    switch (rng_below(r, N_WORDINGS)) {
     case 0:
-        item_add(item, "%s's %s is ", name, noun);
+        item_add(item, "%s's %s is ", child, noun);
         break;
     case 1:
-        item_add(item, "The %s of %s is ", noun, name);
+        item_add(item, "The %s of %s is ", noun, child);
         break;
     default:
-        item_add(item, "Which %s for %s? ", noun, name);
+        item_add(item, "Which %s for %s? ", noun, child);
     }
 }
 
-static void add_facts(struct data_item *item, const struct story *s, int kind)
+/* Ask n of the children, in any order, and answer. */
+static void add_solved_questions(struct data_item *item, const struct story *s, struct rng *r,
+                                 enum kind kind, int n)
 {
-    for (int start = 0; start < N_CAST; start++) {
-        item_add(item, "%s %s %s. ", KINDS[kind].names[start], s->relations[kind].verb,
-                 target_name(s, kind, start, 1));
+    int order[N_CAST] = {0, 1, 2};
+    shuffle_ints(r, order, N_CAST);
+    for (int i = 0; i < n; i++) {
+        add_question(item, r, s->names[CHILD][order[i]], kind);
+        item_add(item, "%s. ", s->names[kind][order[i]]);
     }
-}
-
-static void add_solved_question(struct data_item *item, const struct story *s, struct rng *r,
-                                int kind)
-{
-    const int start = (int)rng_below(r, N_CAST);
-    add_question(item, s, r, kind, start, 1);
-    item_add(item, "%s. ", target_name(s, kind, start, 1));
-}
-
-/* A one-hop question stands behind another relation, one that does not touch the kind asked for. */
-static void add_aside(struct data_item *item, const struct story *s, struct rng *r)
-{
-    const int asked = s->first + 1;
-    int apart[N_RELATIONS];
-    int n = 0;
-    for (int i = 0; i < N_RELATIONS; i++) {
-        if (i != asked && i + 1 != asked) {
-            apart[n++] = i;
-        }
-    }
-    const int kind = apart[rng_below(r, (uint64_t)n)];
-    add_facts(item, s, kind);
-    add_solved_question(item, s, r, kind);
 }
 
 void task_make_stories(struct data_item *item, struct rng *r, int hops)
 {
+    /* As many as leave most of an item in a window of 256 bytes. */
+    static const int N_SOLVED[FOOD + 1] = {[DOG] = 3, [CAT] = 3, [MOUSE] = 1, [FOOD] = 0};
+    item->hops = hops != 0 ? hops : 1 + (int)rng_below(r, FOOD);
+    const enum kind asked = (enum kind)item->hops;
     struct story s;
-    draw_story(&s, r, hops);
-    item->hops = s.hops;
-    if (s.hops == 1) {
-        add_aside(item, &s, r);
+    for (int kind = 0; kind < N_KINDS; kind++) {
+        draw_names(&s, r, (enum kind)kind);
     }
-    /* The longest chain has no room for solved questions in a window of 256 bytes. */
-    const int n_solved = s.hops < N_RELATIONS ? s.hops - 1 : 0;
-    for (int i = 0; i < s.hops; i++) {
-        add_facts(item, &s, s.first + i);
-        if (i < n_solved) {
-            add_solved_question(item, &s, r, s.first + i);
+    add_facts(item, &s, r, COLOUR);
+    add_solved_questions(item, &s, r, COLOUR, N_SOLVED[asked]);
+    for (int kind = DOG; kind <= (int)asked; kind++) {
+        add_facts(item, &s, r, (enum kind)kind);
+        if (kind == DOG && asked != DOG) {
+            add_solved_questions(item, &s, r, DOG, 1);
         }
     }
-    const int start = (int)rng_below(r, N_CAST);
-    add_question(item, &s, r, s.first, start, s.hops);
-    item_answer(item, target_name(&s, s.first, start, s.hops));
+    const uint64_t start = rng_below(r, N_CAST);
+    add_question(item, r, s.names[CHILD][start], asked);
+    item_answer(item, s.names[asked][start]);
     for (int i = 0; i < N_CAST; i++) {
-        item_add_option(item, KINDS[s.first + s.hops].names[i]);
+        item_add_option(item, s.names[asked][i]);
     }
 }
