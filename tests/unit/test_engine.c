@@ -1,0 +1,212 @@
+/* The engines of all ranks, stepped by one thread: schedules end, bits are those of one stage, and
+ * what cannot go on or has been spoilt is named. */
+#include <attnres/engine.h>
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "../support/pipeline.h"
+
+/** Eight sublayers in two blocks; whatever has a fixed size is small. */
+static const char *const COMMON[] = {
+    "model.layers=4",  "model.blocks=2",     "model.dim=8",
+    "model.heads=2",   "model.kv_heads=1",   "model.ff=12",
+    "model.seq_len=5", "batch.sequences=10", "batch.microbatch=2",
+};
+enum { N_COMMON = sizeof COMMON / sizeof COMMON[0], N_OWN = 4 };
+
+static const char *const KINDS[][2] = {
+    {"model.kind=standard", NULL},
+    {"model.kind=full", NULL},
+    {"model.kind=block", "model.tied=true"},
+    {"model.kind=block_full", NULL},
+    {"model.kind=block_full", "model.read=static"},
+};
+static const char *const SCHEDULES[] = {"pipeline.schedule=gpipe", "pipeline.schedule=1f1b"};
+static const char *const INSIDE[] = {"pipeline.partition=[8]", "pipeline.partition=[3,5]",
+                                     "pipeline.partition=[1,4,3]", "pipeline.partition=[1,2,2,3]"};
+enum { N_KINDS = sizeof KINDS / sizeof KINDS[0] };
+
+static struct pipeline *make(int n_ranks, int kind, const char *schedule, const char *partition)
+{
+    const char *overrides[N_COMMON + N_OWN];
+    int n = 0;
+    for (int i = 0; i < N_COMMON; i++) {
+        overrides[n++] = COMMON[i];
+    }
+    overrides[n++] = schedule;
+    overrides[n++] = partition;
+    for (int i = 0; i < 2 && KINDS[kind][i] != NULL; i++) {
+        overrides[n++] = KINDS[kind][i];
+    }
+    struct error err = {0};
+    struct pipeline *p = pipeline_create(n_ranks, overrides, n, &err);
+    if (p == NULL) {
+        fail_msg("%s", err.message);
+    }
+    return p;
+}
+
+/** Losses of microbatches, gradients of all tensors and of the tied head have the reference's bits.
+ */
+static void compare(const struct pipeline *p, const struct pipeline *reference, const char *what)
+{
+    if (memcmp(p->losses, reference->losses, (size_t)p->plan.n_microbatches * sizeof *p->losses) !=
+        0) {
+        fail_msg("%s: loss %.17g, on one stage %.17g", what, pipeline_loss(p),
+                 pipeline_loss(reference));
+    }
+    for (int64_t i = 0; i < p->plan.params.n_rows; i++) {
+        const struct param *a = &p->plan.params.rows[i], *b = &reference->plan.params.rows[i];
+        const float *x = model_gradient(pipeline_owner(p, a), a),
+                    *y = model_gradient(pipeline_owner(reference, b), b);
+        if (memcmp(x, y, (size_t)a->count * sizeof *x) != 0) {
+            fail_msg("%s: the gradient of %s differs from that of one stage", what, a->name);
+        }
+    }
+    const size_t head_bytes = (size_t)(p->config.model.vocab * p->config.model.dim) * sizeof(float);
+    assert_memory_equal(model_head_gradient(pipeline_last(p)),
+                        model_head_gradient(pipeline_last(reference)), head_bytes);
+}
+
+/** Two steps in a row: counters of messages run on. */
+static void train_twice(struct pipeline *p, const char *what)
+{
+    for (int step = 0; step < 2; step++) {
+        if (!pipeline_train(p)) {
+            fail_msg("%s: %s", what, p->stuck);
+        }
+    }
+}
+
+static void every_schedule_and_cut_ends_with_the_bits_of_one_stage(void **state)
+{
+    (void)state;
+    int n_run = 0;
+    for (int kind = 0; kind < N_KINDS; kind++) {
+        struct pipeline *reference = make(1, kind, SCHEDULES[0], "pipeline.partition=blocks");
+        train_twice(reference, KINDS[kind][0]);
+        /* Nothing has been learnt: a little above the logarithm of the vocabulary. */
+        assert_true(pipeline_loss(reference) > 5.5 && pipeline_loss(reference) < 5.7);
+        for (int i = 0; i < 2 * 2 * PIPELINE_MAX_RANKS; i++, n_run++) {
+            const int n_ranks = i / 4 + 1;
+            const char *schedule = SCHEDULES[i / 2 % 2],
+                       *partition = i % 2 == 0 ? "pipeline.partition=blocks" : INSIDE[n_ranks - 1];
+            char what[160];
+            snprintf(what, sizeof what, "%s %s on %d ranks, %s, %s", KINDS[kind][0],
+                     KINDS[kind][1] != NULL ? KINDS[kind][1] : "", n_ranks, schedule, partition);
+            struct pipeline *p = make(n_ranks, kind, schedule, partition);
+            train_twice(p, what);
+            compare(p, reference, what);
+            pipeline_destroy(p);
+        }
+        pipeline_destroy(reference);
+    }
+    assert_int_equal(n_run, N_KINDS * 2 * 2 * PIPELINE_MAX_RANKS);
+}
+
+static void a_rank_that_begins_alone_waits_for_its_values(void **state)
+{
+    (void)state;
+    struct pipeline *p = make(2, 3, SCHEDULES[1], "pipeline.partition=blocks");
+    pipeline_begin(p, &p->plan.schedule, 1.0F);
+    struct engine *last = &p->ranks[1].engine;
+    assert_int_equal(engine_advance(last), ENGINE_WAITING);
+    assert_int_equal(engine_advance(last), ENGINE_WAITING);
+    assert_ptr_equal(last->pending, &last->chunks[0].values_in.requests[0]);
+    while (pipeline_advance(p)) {
+    }
+    assert_true(pipeline_is_done(p));
+    assert_int_equal(engine_advance(last), ENGINE_DONE);
+    pipeline_destroy(p);
+}
+
+/** The first rank asks for gradients before it has sent any values. */
+static void a_deadlock_says_which_rank_waits_at_which_action(void **state)
+{
+    (void)state;
+    struct pipeline *p = make(2, 3, SCHEDULES[1], "pipeline.partition=blocks");
+    struct action *actions = p->plan.schedule.actions;
+    int64_t i = 0;
+    while (actions[i].op != ACTION_RECEIVE_GRADIENTS) {
+        i++;
+    }
+    const struct action early = actions[i];
+    memmove(&actions[1], &actions[0], (size_t)i * sizeof *actions);
+    actions[0] = early;
+    assert_false(pipeline_train(p));
+    assert_string_equal(p->stuck, "rank 0 waits at: receive gradients, microbatch 0; "
+                                  "rank 1 waits at: receive values, microbatch 0");
+    pipeline_destroy(p);
+}
+
+/** A byte of the first message of a direction, as it lies with its receiver. */
+struct damage {
+    struct pipeline *p;
+    enum buffer_id buffer;
+    int receiver;
+    size_t byte;
+};
+
+/** Until the message is there; then spoil it and go on. Ends inside an engine: abort ends the
+ * thread. */
+static void *receive_damaged(void *user)
+{
+    const struct damage *d = user;
+    const struct engine_chunk *chunk = &d->p->ranks[1 - d->receiver].engine.chunks[0];
+    const struct engine_link *sender =
+        d->buffer == BUFFER_VALUES_IN ? &chunk->values_out : &chunk->gradients_out;
+    pipeline_begin(d->p, &d->p->plan.schedule, 1.0F);
+    while (sender->n_posted == 0) {
+        /* Only as far as this: the receiver has not looked at it yet. */
+        const int first = 1 - d->receiver;
+        if (engine_advance(&d->p->ranks[first].engine) == ENGINE_WAITING) {
+            engine_advance(&d->p->ranks[d->receiver].engine);
+        }
+    }
+    unsigned char *frame = memory_buffer(&d->p->ranks[d->receiver].memory, d->buffer, 0);
+    frame[d->byte] ^= 0x10;
+    while (pipeline_advance(d->p)) {
+    }
+    return NULL;
+}
+
+static void a_flipped_byte_aborts_naming_both_ranks(void **state)
+{
+    (void)state;
+    enum { HEADER = 17, UNUSED = 60, PAYLOAD = 64 + 5 };
+    static const size_t BYTES[] = {HEADER, UNUSED, PAYLOAD};
+    for (int i = 0; i < 2 * 3; i++) {
+        struct damage d = {.p = make(2, 3, SCHEDULES[1], "pipeline.partition=blocks"),
+                           .buffer = i % 2 == 0 ? BUFFER_VALUES_IN : BUFFER_GRADIENTS_IN,
+                           .receiver = i % 2 == 0 ? 1 : 0,
+                           .byte = BYTES[i / 2]};
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, receive_damaged, &d), 0);
+        pthread_join(thread, NULL);
+        const char *message = transport_world_aborted(d.p->world);
+        assert_non_null(message);
+        assert_non_null(strstr(message, i % 2 == 0 ? "damaged message from rank 0 to rank 1"
+                                                   : "damaged message from rank 1 to rank 0"));
+        assert_false(pipeline_is_done(d.p));
+        pipeline_destroy(d.p);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_schedule_and_cut_ends_with_the_bits_of_one_stage),
+        cmocka_unit_test(a_rank_that_begins_alone_waits_for_its_values),
+        cmocka_unit_test(a_deadlock_says_which_rank_waits_at_which_action),
+        cmocka_unit_test(a_flipped_byte_aborts_naming_both_ranks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
