@@ -36,6 +36,11 @@ static bool note_step(void *user, const char *name)
         return true;
     }
     const int64_t step = strtoll(name + 5, NULL, 10);
+    char own[64];
+    snprintf(own, sizeof own, "step-%08" PRId64, step);
+    if (strcmp(own, name) != 0) { /* not as we write it: its path would be another */
+        return true;
+    }
     int at = list->n;
     while (at > 0 && list->steps[at - 1] < step) {
         at--;

@@ -1,0 +1,286 @@
+#include <attnres/checkpoint.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "../support/ranks.h"
+#include "../support/small_rank.h"
+
+/* What the ranks' threads of a test share; written before they start. */
+static struct {
+    char folder[64];
+    const char *overrides[4];
+    enum plan_purpose purpose;
+    int64_t step;
+} job;
+
+static int enter_folder(void **state)
+{
+    (void)state;
+    memset(&job, 0, sizeof job);
+    job.step = 7;
+    snprintf(job.folder, sizeof job.folder, "/tmp/attnres_test_checkpoint.XXXXXX");
+    return mkdtemp(job.folder) == NULL || chdir(job.folder) != 0;
+}
+
+static int leave_folder(void **state)
+{
+    (void)state;
+    return chdir("/") != 0 || !file_remove_tree(job.folder, NULL);
+}
+
+static void run(int n_ranks, void (*function)(struct transport *t))
+{
+    char message[1024];
+    if (!ranks_run_local(n_ranks, function, message)) {
+        fail_msg("%d ranks: %s", n_ranks, message);
+    }
+}
+
+static void save(struct transport *t)
+{
+    struct small_rank r;
+    small_rank_init(&r, t, PLAN_TRAIN, job.overrides);
+    small_rank_fill(&r);
+    CHECK(t, small_rank_save(&r, "run", job.step, NULL));
+    CHECK(t, checkpoint_read_back(&r.model, t, "run", job.step, NULL));
+    small_rank_finish(&r);
+}
+
+static void load(struct transport *t)
+{
+    const bool with_moments = job.purpose == PLAN_TRAIN;
+    char path[FILE_PATH_BYTES];
+    struct small_rank r;
+    struct checkpoint c;
+    small_rank_init(&r, t, job.purpose, job.overrides);
+    small_rank_spoil(&r);
+    CHECK(t, checkpoint_find(path, "run", NULL) && checkpoint_open(&c, path, NULL));
+    CHECK(t, checkpoint_load(&c, &r.model, with_moments, NULL));
+    CHECK(t, small_rank_is_filled(&r, with_moments));
+    checkpoint_close(&c);
+    small_rank_finish(&r);
+}
+
+static void every_number_of_ranks_loads_what_any_has_saved(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        job.overrides[0] = i == 0 ? "model.tied=false" : "model.tied=true";
+        for (int n_saving = 1; n_saving <= 4; n_saving++) {
+            run(n_saving, save);
+            for (int n_loading = 1; n_loading <= 4; n_loading++) {
+                run(n_loading, load);
+            }
+        }
+    }
+}
+
+static void weights_load_without_the_optimisers_file(void **state)
+{
+    (void)state;
+    run(2, save);
+    assert_true(file_remove("run/checkpoints/step-00000007/optim-00001.safetensors", NULL));
+    assert_true(file_remove("run/checkpoints/step-00000007/optim-00002.safetensors", NULL));
+    job.purpose = PLAN_FORWARD;
+    run(3, load);
+}
+
+static void the_state_comes_back_as_it_was(void **state)
+{
+    (void)state;
+    run(1, save);
+    struct checkpoint c;
+    const struct checkpoint_state expected = small_rank_state(7);
+    assert_true(checkpoint_open(&c, "run/checkpoints/step-00000007", NULL));
+    assert_int_equal(c.state.step, expected.step);
+    assert_int_equal(c.state.n_updates, expected.n_updates);
+    assert_int_equal(c.state.n_skips_in_a_row, expected.n_skips_in_a_row);
+    assert_int_equal(c.state.position.major, expected.position.major);
+    assert_int_equal(c.state.position.minor, expected.position.minor);
+    assert_int_equal(c.state.data_tokens, expected.data_tokens);
+    assert_int_equal(c.state.tokens, expected.tokens);
+    assert_true(c.state.time_s == expected.time_s);
+    assert_non_null(strstr(c.config_text, "\nmodel:"));
+    checkpoint_close(&c);
+}
+
+static void a_save_replaces_the_same_step_and_leaves_no_partial(void **state)
+{
+    (void)state;
+    assert_true(file_make_folders("run/checkpoints/step-00000007", NULL));
+    assert_true(file_replace("run/checkpoints/step-00000007/old", "", 0, NULL));
+    assert_true(file_make_folders("run/checkpoints/.step-00000007.partial", NULL));
+    run(2, save);
+    run(1, load);
+    assert_false(file_exists("run/checkpoints/step-00000007/old"));
+    assert_false(file_exists("run/checkpoints/.step-00000007.partial"));
+}
+
+static void fail_to_save(struct transport *t)
+{
+    struct small_rank r;
+    struct error err = {0};
+    small_rank_init(&r, t, PLAN_TRAIN, job.overrides);
+    CHECK(t, !small_rank_save(&r, "run", 8, &err));
+    CHECK(t, (err.message[0] != '\0') == (transport_rank(t) == 0));
+    small_rank_finish(&r);
+}
+
+static void a_failed_save_fails_on_all_ranks_and_keeps_the_older(void **state)
+{
+    (void)state;
+    run(2, save);
+    assert_true(file_replace("run/checkpoints/.step-00000008.partial", "", 0, NULL));
+    run(3, fail_to_save);
+    run(2, load);
+}
+
+static void flip(const char *path, int64_t offset)
+{
+    struct file_bytes f;
+    assert_true(file_read(&f, path, 1 << 20, NULL));
+    f.bytes[offset] ^= 4;
+    assert_true(file_replace(path, f.bytes, f.length, NULL));
+    file_bytes_finish(&f);
+}
+
+static void save_and_damage(struct transport *t)
+{
+    struct small_rank r;
+    small_rank_init(&r, t, PLAN_TRAIN, job.overrides);
+    small_rank_fill(&r);
+    CHECK(t, small_rank_save(&r, "run", 7, NULL));
+    if (transport_rank(t) == 1) {
+        const char path[] = "run/checkpoints/step-00000007/optim-00002.safetensors";
+        flip(path, file_length(path) - 1);
+    }
+    CHECK(t, !checkpoint_read_back(&r.model, t, "run", 7, NULL));
+    small_rank_finish(&r);
+}
+
+static void reading_back_finds_a_bit_on_every_rank(void **state)
+{
+    (void)state;
+    run(2, save_and_damage);
+}
+
+static void another_model_is_a_configuration_error(void **state)
+{
+    (void)state;
+    static const char *const OTHERS[][2] = {{"model.dim=16", "model.dim"},
+                                            {"model.ff=16", "model.ff"},
+                                            {"model.vocab=300", "model.vocab"},
+                                            {"model.tied=true", "model.tied"},
+                                            {"model.layers=3", "model.layers"}};
+    run(1, save);
+    struct transport_world *world = transport_world_create(1);
+    for (size_t i = 0; i < sizeof OTHERS / sizeof OTHERS[0]; i++) {
+        const char *const overrides[] = {OTHERS[i][0], "model.blocks=1", NULL};
+        struct small_rank r;
+        struct checkpoint c;
+        struct error err = {0};
+        small_rank_init(&r, transport_world_rank(world, 0), PLAN_TRAIN, overrides);
+        assert_true(checkpoint_open(&c, "run/checkpoints/step-00000007", NULL));
+        assert_false(checkpoint_load(&c, &r.model, true, &err));
+        assert_int_equal(err.kind, ERROR_CONFIG);
+        assert_non_null(strstr(err.message, OTHERS[i][1]));
+        checkpoint_close(&c);
+        small_rank_finish(&r);
+    }
+    transport_world_destroy(world);
+}
+
+static void only_whole_steps_are_listed_newest_first(void **state)
+{
+    (void)state;
+    static const char *const NAMES[] = {"step-00000002",
+                                        "step-00000010",
+                                        "step-00000003",
+                                        "step-123456789",
+                                        "step-",
+                                        "step-0000001",
+                                        "step-000000011",
+                                        ".step-00000012.partial",
+                                        "step-0000001x",
+                                        "steps",
+                                        "step-00000014.other",
+                                        "step--0000015",
+                                        "step-+0000016",
+                                        "step-99999999999999999999"};
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
+        char path[FILE_PATH_BYTES];
+        assert_true(file_join(path, "run/checkpoints", NAMES[i], NULL));
+        assert_true(file_make_folders(path, NULL));
+    }
+    int64_t steps[8];
+    assert_int_equal(checkpoint_list(steps, 8, "run"), 4);
+    assert_int_equal(steps[0], 123456789);
+    assert_int_equal(steps[1], 10);
+    assert_int_equal(steps[2], 3);
+    assert_int_equal(steps[3], 2);
+    assert_int_equal(checkpoint_list(steps, 2, "run"), 2);
+    assert_int_equal(steps[0], 123456789);
+    assert_int_equal(steps[1], 10);
+    assert_int_equal(checkpoint_list(steps, 8, "elsewhere"), 0);
+}
+
+static void pruning_keeps_the_newest_up_to_the_step(void **state)
+{
+    (void)state;
+    char path[FILE_PATH_BYTES];
+    for (int64_t step = 1; step <= 6; step++) {
+        assert_true(checkpoint_step_path(path, "run", step, NULL));
+        assert_true(file_make_folders(path, NULL));
+    }
+    assert_true(file_make_folders("run/checkpoints/.step-00000009.partial", NULL));
+    assert_true(file_make_folders("run/checkpoints/notes", NULL));
+    assert_true(checkpoint_prune("run", 5, 2, NULL));
+    int64_t steps[8];
+    assert_int_equal(checkpoint_list(steps, 8, "run"), 2);
+    assert_int_equal(steps[0], 5);
+    assert_int_equal(steps[1], 4);
+    assert_false(file_exists("run/checkpoints/.step-00000009.partial"));
+    assert_true(file_exists("run/checkpoints/notes"));
+}
+
+static void finding_takes_a_step_or_the_newest_of_a_run(void **state)
+{
+    (void)state;
+    char path[FILE_PATH_BYTES];
+    struct error err = {0};
+    run(1, save);
+    job.step = 9;
+    run(1, save);
+    assert_true(checkpoint_find(path, "run", NULL));
+    assert_string_equal(path, "run/checkpoints/step-00000009");
+    assert_true(checkpoint_find(path, "run/checkpoints/step-00000007", NULL));
+    assert_string_equal(path, "run/checkpoints/step-00000007");
+    assert_false(checkpoint_find(path, "elsewhere", &err));
+    assert_int_equal(err.kind, ERROR_NO_INPUT);
+    assert_false(checkpoint_find(path, "run/checkpoints", &err));
+    assert_int_equal(err.kind, ERROR_NO_INPUT);
+}
+
+int main(void)
+{
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter_folder, leave_folder)
+    const struct CMUnitTest tests[] = {
+        IN_FOLDER(every_number_of_ranks_loads_what_any_has_saved),
+        IN_FOLDER(weights_load_without_the_optimisers_file),
+        IN_FOLDER(the_state_comes_back_as_it_was),
+        IN_FOLDER(a_save_replaces_the_same_step_and_leaves_no_partial),
+        IN_FOLDER(a_failed_save_fails_on_all_ranks_and_keeps_the_older),
+        IN_FOLDER(reading_back_finds_a_bit_on_every_rank),
+        IN_FOLDER(another_model_is_a_configuration_error),
+        IN_FOLDER(only_whole_steps_are_listed_newest_first),
+        IN_FOLDER(pruning_keeps_the_newest_up_to_the_step),
+        IN_FOLDER(finding_takes_a_step_or_the_newest_of_a_run),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
