@@ -61,6 +61,13 @@ void transport_post_receive(struct transport *t, int peer, enum transport_channe
 bool transport_test(struct transport *t, struct transport_request *request);
 void transport_wait(struct transport *t, struct transport_request *request);
 
+/** Send or receive a message whole, with a checksum behind it; a message that arrives damaged
+ * aborts the job, naming both ranks. Both sides must use these. */
+void transport_send(struct transport *t, int peer, enum transport_channel channel,
+                    const void *bytes, size_t length);
+void transport_receive(struct transport *t, int peer, enum transport_channel channel, void *bytes,
+                       size_t length);
+
 /** Collective over all ranks. */
 void transport_broadcast(struct transport *t, int root, void *bytes, size_t length);
 void transport_barrier(struct transport *t);

@@ -19,16 +19,11 @@ bool collective_agree(struct transport *t, bool ok, struct error *err)
     /* The lowest rank that failed: each passes on what it has heard, from the last rank down to
      * rank 0. */
     if (rank < size - 1) {
-        struct transport_request request = {0};
-        transport_post_receive(t, rank + 1, CHANNEL_COLLECTIVE, 0, &verdict, sizeof verdict,
-                               &request);
-        transport_wait(t, &request);
+        transport_receive(t, rank + 1, CHANNEL_COLLECTIVE, &verdict, sizeof verdict);
     }
     verdict = ok ? verdict : own;
     if (rank > 0) {
-        struct transport_request request = {0};
-        transport_post_send(t, rank - 1, CHANNEL_COLLECTIVE, 0, &verdict, sizeof verdict, &request);
-        transport_wait(t, &request);
+        transport_send(t, rank - 1, CHANNEL_COLLECTIVE, &verdict, sizeof verdict);
     }
     transport_broadcast(t, 0, &verdict, sizeof verdict);
     assert(verdict.rank < size);

@@ -3,9 +3,6 @@
 #include <assert.h>
 #include <string.h>
 
-/* Receives that a root has under way at a time. */
-enum { WINDOW = 64 };
-
 struct collective_group collective_all(const struct transport *t)
 {
     return (struct collective_group){.first = 0, .size = transport_size(t)};
@@ -20,33 +17,12 @@ static void check_group(const struct transport *t, struct collective_group group
 
 static void send(struct transport *t, int peer, const void *bytes, size_t length)
 {
-    struct transport_request request = {0};
-    transport_post_send(t, peer, CHANNEL_COLLECTIVE, 0, bytes, length, &request);
-    transport_wait(t, &request);
+    transport_send(t, peer, CHANNEL_COLLECTIVE, bytes, length);
 }
 
 static void receive(struct transport *t, int peer, void *bytes, size_t length)
 {
-    struct transport_request request = {0};
-    transport_post_receive(t, peer, CHANNEL_COLLECTIVE, 0, bytes, length, &request);
-    transport_wait(t, &request);
-}
-
-/* Root's part: records of the ranks begin ... end - 1, all under way together. */
-static void receive_window(struct transport *t, struct collective_group group, int begin, int end,
-                           size_t record_bytes, unsigned char *records)
-{
-    struct transport_request requests[WINDOW] = {{0}};
-    for (int rank = begin; rank < end; rank++) {
-        if (rank != transport_rank(t)) {
-            transport_post_receive(t, rank, CHANNEL_COLLECTIVE, 0,
-                                   records + (size_t)(rank - group.first) * record_bytes,
-                                   record_bytes, &requests[rank - begin]);
-        }
-    }
-    for (int rank = begin; rank < end; rank++) {
-        transport_wait(t, &requests[rank - begin]);
-    }
+    transport_receive(t, peer, CHANNEL_COLLECTIVE, bytes, length);
 }
 
 void collective_gather(struct transport *t, struct collective_group group, int root,
@@ -59,13 +35,14 @@ void collective_gather(struct transport *t, struct collective_group group, int r
         send(t, root, record, record_bytes);
         return;
     }
-    unsigned char *own = (unsigned char *)records + (size_t)(root - group.first) * record_bytes;
-    if (record_bytes > 0 && own != record) {
-        memcpy(own, record, record_bytes);
-    }
-    for (int begin = group.first; begin < group_end; begin += WINDOW) {
-        const int end = group_end - begin < WINDOW ? group_end : begin + WINDOW;
-        receive_window(t, group, begin, end, record_bytes, records);
+    for (int rank = group.first; rank < group_end; rank++) {
+        unsigned char *place =
+            (unsigned char *)records + (size_t)(rank - group.first) * record_bytes;
+        if (rank != root) {
+            receive(t, rank, place, record_bytes);
+        } else if (record_bytes > 0 && place != record) {
+            memcpy(place, record, record_bytes);
+        }
     }
 }
 

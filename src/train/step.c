@@ -59,16 +59,24 @@ static void zero_gradients(struct session *s)
     }
 }
 
+/** Waiting outside the engine counts as waiting too: so ends every step of a rank that is done
+ * early. */
+static void add_wait(struct session *s, double start_s)
+{
+    s->engine.times.wait_s += clock_monotonic_s() - start_s;
+}
+
 static void exchange(struct session *s, int from, int to, float *values, int64_t count)
 {
-    struct transport_request request = {0};
     const size_t bytes = (size_t)count * sizeof *values;
+    const double start_s = clock_monotonic_s();
     if (s->engine.rank == from) {
-        transport_post_send(s->transport, to, CHANNEL_TIED_HEAD, 0, values, bytes, &request);
+        transport_send(s->transport, to, CHANNEL_TIED_HEAD, values, bytes);
+        s->engine.times.bytes_sent += (int64_t)bytes;
     } else if (s->engine.rank == to) {
-        transport_post_receive(s->transport, from, CHANNEL_TIED_HEAD, 0, values, bytes, &request);
+        transport_receive(s->transport, from, CHANNEL_TIED_HEAD, values, bytes);
     }
-    transport_wait(s->transport, &request);
+    add_wait(s, start_s);
 }
 
 /** Tied head, before the norm: the first stage adds the head's gradient and the embedding's, once a
@@ -181,6 +189,7 @@ static struct train_decision report_and_decide(struct train *t, int64_t n_target
                         .signal_arrived = t->options->stops_on_signals && train_signal_arrived()};
     const struct optim optim = optim_of(s);
     optim_squares(&optim, squares_of(own));
+    const double start_s = clock_monotonic_s();
     collective_gather(t->transport, collective_all(t->transport), 0, own,
                       memory_slot_bytes(&s->memory, BUFFER_REPORT),
                       memory_buffer(&s->memory, BUFFER_REPORTS, 0));
@@ -189,6 +198,7 @@ static struct train_decision report_and_decide(struct train *t, int64_t n_target
         decision = decide(t);
     }
     transport_broadcast(t->transport, 0, &decision, sizeof decision);
+    add_wait(s, start_s); /* part of the next report */
     return decision;
 }
 

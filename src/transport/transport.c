@@ -140,20 +140,6 @@ void transport_abort(struct transport *t, int exit_code, const char *message)
     t->operations->abort(t, exit_code, message);
 }
 
-static void send_now(struct transport *t, int peer, const void *bytes, size_t length)
-{
-    struct transport_request request = {0};
-    transport_post_send(t, peer, CHANNEL_COLLECTIVE, 0, bytes, length, &request);
-    transport_wait(t, &request);
-}
-
-static void receive_now(struct transport *t, int peer, void *bytes, size_t length)
-{
-    struct transport_request request = {0};
-    transport_post_receive(t, peer, CHANNEL_COLLECTIVE, 0, bytes, length, &request);
-    transport_wait(t, &request);
-}
-
 /* The binomial tree over ranks counted from the root: the parent of place p is p without its lowest
  * set bit; the children are p plus each lower power of two. */
 static int lowest_bit_or_size(int place, int size)
@@ -171,11 +157,11 @@ void transport_broadcast(struct transport *t, int root, void *bytes, size_t leng
     const int place = (t->rank - root + t->size) % t->size;
     const int bit = lowest_bit_or_size(place, t->size);
     if (place != 0) {
-        receive_now(t, (place - bit + root) % t->size, bytes, length);
+        transport_receive(t, (place - bit + root) % t->size, CHANNEL_COLLECTIVE, bytes, length);
     }
     for (int child = bit / 2; child > 0; child /= 2) {
         if (place + child < t->size) {
-            send_now(t, (place + child + root) % t->size, bytes, length);
+            transport_send(t, (place + child + root) % t->size, CHANNEL_COLLECTIVE, bytes, length);
         }
     }
 }
@@ -186,12 +172,12 @@ bool transport_all_true(struct transport *t, bool ok)
     unsigned char all = ok, theirs = 0;
     for (int child = 1; child < bit; child *= 2) {
         if (t->rank + child < t->size) {
-            receive_now(t, t->rank + child, &theirs, 1);
+            transport_receive(t, t->rank + child, CHANNEL_COLLECTIVE, &theirs, 1);
             all = all && theirs;
         }
     }
     if (t->rank != 0) {
-        send_now(t, t->rank - bit, &all, 1);
+        transport_send(t, t->rank - bit, CHANNEL_COLLECTIVE, &all, 1);
     }
     transport_broadcast(t, 0, &all, 1);
     return all != 0;

@@ -78,12 +78,39 @@ static void a_late_wait_aborts_naming_whom_it_waits_for(void **state)
     assert_non_null(strstr(message, "(exit code 69)"));
 }
 
+/* What the sender meant ends with its checksum; here it ends with something else. */
+static void damage_a_message(struct transport *t)
+{
+    const unsigned char payload[8] = "payload", end[16] = {8};
+    unsigned char in[8];
+    struct transport_request requests[2] = {{0}};
+    if (transport_rank(t) == 1) {
+        transport_post_send(t, 0, CHANNEL_TIED_HEAD, 0, payload, sizeof payload, &requests[0]);
+        transport_post_send(t, 0, CHANNEL_TIED_HEAD, 0, end, sizeof end, &requests[1]);
+        transport_wait(t, &requests[0]);
+        transport_wait(t, &requests[1]);
+    } else {
+        transport_receive(t, 1, CHANNEL_TIED_HEAD, in, sizeof in);
+    }
+}
+
+static void a_damaged_message_aborts_naming_both_ranks(void **state)
+{
+    (void)state;
+    char message[1024];
+    assert_false(ranks_run_local(2, damage_a_message, message));
+    assert_non_null(strstr(message, "damaged message from rank 1 to rank 0: 8 bytes on channel "
+                                    "tied head have checksum"));
+    assert_non_null(strstr(message, "(exit code 69)"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(local_passes_the_suite_on_1_to_6_ranks),
         cmocka_unit_test(one_thread_can_step_all_ranks),
         cmocka_unit_test(abort_ends_waiting_ranks_and_keeps_the_message),
+        cmocka_unit_test(a_damaged_message_aborts_naming_both_ranks),
         cmocka_unit_test(a_late_wait_aborts_naming_whom_it_waits_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
