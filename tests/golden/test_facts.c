@@ -1,0 +1,325 @@
+/* What attention over depth is, as facts of whole models (model.md 7, 1 to 3): the residual stream
+ * it starts from, the kinds that are one function, and what the weights of a read are. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <attnres/optim.h>
+#include <attnres/rng.h>
+
+#include "../../src/model/model_internal.h"
+#include "../support/pipeline.h"
+
+/** Twelve sublayers; three blocks unless a test says otherwise. */
+static const char *const COMMON[] = {
+    "model.layers=6",     "model.blocks=3", "model.dim=32",     "model.heads=4",
+    "model.kv_heads=2",   "model.ff=44",    "model.seq_len=24", "batch.sequences=4",
+    "batch.microbatch=2", "optim.lr=1e-2",
+};
+enum { N_COMMON = sizeof COMMON / sizeof COMMON[0], N_OWN = 4, N_SUBLAYERS = 12 };
+
+/** Of f32 against the same function summed in another order; the fact's own bound. */
+static const double SAME_FUNCTION = 1e-5;
+/** Of a sum of at most 13 weights, each with an error of a few units in its last place. */
+static const double SUM_OF_WEIGHTS = 1e-5;
+
+/** Defaults, then COMMON, then up to N_OWN overrides, on one rank. */
+static struct pipeline *make(const char *const *own)
+{
+    const char *overrides[N_COMMON + N_OWN];
+    int n = 0;
+    for (int i = 0; i < N_COMMON; i++) {
+        overrides[n++] = COMMON[i];
+    }
+    for (int i = 0; i < N_OWN && own[i] != NULL; i++) {
+        overrides[n++] = own[i];
+    }
+    struct error err = {0};
+    struct pipeline *p = pipeline_create(1, overrides, n, &err);
+    if (p == NULL) {
+        fail_msg("%s", err.message);
+    }
+    return p;
+}
+
+static const struct model *model_of(const struct pipeline *p)
+{
+    return &p->ranks[0].models[0];
+}
+
+/** Queries, or logits of static reads, as training might leave them: zero ones would hide errors.
+ */
+static void draw_reads(struct pipeline *p)
+{
+    const double STD = 0.5;
+    for (int64_t i = 0; i < p->plan.params.n_rows; i++) {
+        const struct param *param = &p->plan.params.rows[i];
+        float *weight = model_weight(model_of(p), param);
+        for (int64_t k = 0; param->role == PARAM_READ && k < param->count; k++) {
+            weight[k] = (float)(STD * rng_normal_at(rng_key(2, param->name), (uint64_t)k));
+        }
+    }
+}
+
+/** The first microbatch forwards, its logits left as they are. Returns its slot. */
+static int run_forward(struct pipeline *p)
+{
+    assert_true(pipeline_run(p, &p->plan.forward, 0.0F));
+    return schedule_slot(&p->plan.forward, 0, 0, 0);
+}
+
+static const float *logits_of(const struct pipeline *p, int slot)
+{
+    return memory_buffer(&p->ranks[0].memory, BUFFER_LOGITS, slot);
+}
+
+static int64_t logit_count(const struct pipeline *p)
+{
+    return p->plan.microbatch_tokens * p->config.model.vocab;
+}
+
+static double relative_error(const float *a, const float *b, int64_t count)
+{
+    double difference = 0.0, norm = 0.0;
+    for (int64_t i = 0; i < count; i++) {
+        const double d = (double)a[i] - (double)b[i];
+        difference += d * d;
+        norm += (double)b[i] * (double)b[i];
+    }
+    return sqrt(difference / norm);
+}
+
+/** Logits, loss and the gradients of all tensors but the reads' are those of `b`. */
+static void assert_same_function(struct pipeline *a, struct pipeline *b, const char *name)
+{
+    const double logits =
+        relative_error(logits_of(a, run_forward(a)), logits_of(b, run_forward(b)), logit_count(a));
+    assert_true(pipeline_train(a) && pipeline_train(b));
+    const double loss = fabs(pipeline_loss(a) / pipeline_loss(b) - 1.0);
+    double worst = 0.0;
+    int n_compared = 0;
+    for (int64_t i = 0; i < b->plan.params.n_rows; i++) {
+        const struct param *theirs = &b->plan.params.rows[i];
+        const struct param *ours = params_find_name(&a->plan.params, theirs->name);
+        if (theirs->role != PARAM_READ) {
+            assert_non_null(ours);
+            worst = fmax(worst, relative_error(model_gradient(model_of(a), ours),
+                                               model_gradient(model_of(b), theirs), ours->count));
+            n_compared++;
+        }
+    }
+    printf("%s: relative errors: loss %.1e, logits %.1e, worst gradient %.1e of %d\n", name, loss,
+           logits, worst, n_compared);
+    assert_true(loss <= SAME_FUNCTION && logits <= SAME_FUNCTION && worst <= SAME_FUNCTION);
+}
+
+static void at_zero_queries_every_kind_is_the_standard_residual(void **state)
+{
+    (void)state;
+    static const char *const KINDS[][N_OWN] = {
+        {"model.kind=full", "model.norm_eps=1e-14"},
+        {"model.kind=block", "model.norm_eps=1e-14"},
+        {"model.kind=block_full", "model.norm_eps=1e-14"},
+        {"model.kind=block_full", "model.norm_eps=1e-14", "model.tied=true"},
+        {"model.kind=full", "model.norm_eps=1e-14", "model.read=static"},
+        {"model.kind=block", "model.norm_eps=1e-14", "model.read=static"},
+        {"model.kind=block_full", "model.norm_eps=1e-14", "model.read=static"},
+    };
+    for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
+        const bool tied = KINDS[i][2] != NULL && strcmp(KINDS[i][2], "model.tied=true") == 0;
+        const char *const standard[N_OWN] = {"model.kind=standard", "model.norm_eps=1e-14",
+                                             tied ? "model.tied=true" : NULL};
+        struct pipeline *reference = make(standard), *p = make(KINDS[i]);
+        assert_same_function(p, reference, KINDS[i][0]);
+        pipeline_destroy(p);
+        pipeline_destroy(reference);
+    }
+}
+
+/** Logits, losses, every gradient, and weights after a step. */
+static void assert_same_bits(struct pipeline *a, struct pipeline *b)
+{
+    const float *x = logits_of(a, run_forward(a)), *y = logits_of(b, run_forward(b));
+    assert_memory_equal(x, y, (size_t)logit_count(a) * sizeof *x);
+    assert_true(pipeline_train(a) && pipeline_train(b));
+    assert_memory_equal(a->losses, b->losses, (size_t)a->plan.n_microbatches * sizeof *a->losses);
+    assert_int_equal(a->plan.params.n_rows, b->plan.params.n_rows);
+    for (int64_t i = 0; i < a->plan.params.n_rows; i++) {
+        const struct param *p = &a->plan.params.rows[i], *q = &b->plan.params.rows[i];
+        assert_string_equal(p->name, q->name);
+        assert_int_equal(p->count, q->count);
+        assert_memory_equal(model_gradient(model_of(a), p), model_gradient(model_of(b), q),
+                            (size_t)p->count * sizeof(float));
+    }
+}
+
+static void blocks_of_one_sublayer_are_full_bit_for_bit(void **state)
+{
+    (void)state;
+    static const char *const READS[] = {"model.read=query", "model.read=static"};
+    for (int i = 0; i < 2; i++) {
+        const char *const full[N_OWN] = {"model.kind=full", READS[i]},
+                          *const block[N_OWN] = {"model.kind=block", "model.blocks=12", READS[i]},
+                          *const block_full[N_OWN] = {"model.kind=block_full", "model.blocks=12",
+                                                      READS[i]};
+        struct pipeline *reference = make(full);
+        draw_reads(reference);
+        for (int k = 0; k < 2; k++) {
+            struct pipeline *p = make(k == 0 ? block : block_full);
+            draw_reads(p);
+            assert_same_bits(p, reference);
+            pipeline_destroy(p);
+        }
+        pipeline_destroy(reference);
+    }
+}
+
+static void one_block_in_full_differs_from_full_in_the_last_read_alone(void **state)
+{
+    (void)state;
+    static const char *const ONE_BLOCK[N_OWN] = {"model.kind=block_full", "model.blocks=1"},
+                             *const FULL[N_OWN] = {"model.kind=full"};
+    struct pipeline *p = make(ONE_BLOCK), *full = make(FULL);
+    draw_reads(p);
+    draw_reads(full);
+    const int slot = run_forward(p), full_slot = run_forward(full);
+    const int64_t n = p->plan.microbatch_tokens, C = p->config.model.dim;
+    for (int part = 0; part < N_SUBLAYERS; part++) {
+        assert_memory_equal(model_hidden(model_of(p), slot, part),
+                            model_hidden(model_of(full), full_slot, part),
+                            (size_t)(n * C) * sizeof(float));
+    }
+    const double difference =
+        relative_error(model_hidden(model_of(p), slot, N_SUBLAYERS),
+                       model_hidden(model_of(full), full_slot, N_SUBLAYERS), n * C);
+    assert_true(difference > 0.1);
+    pipeline_destroy(p);
+    pipeline_destroy(full);
+}
+
+/** One read of the first microbatch: its weights from scores and log-sum-exp, and its result from
+ * the weights. Returns how many weights. */
+static int64_t check_read(const struct pipeline *p, int slot, int part)
+{
+    const struct model *model = model_of(p);
+    const int64_t n = model->n, C = p->config.model.dim;
+    const int64_t n_sources = model_deep_sources(model, part);
+    if (n_sources == 0) {
+        return 0;
+    }
+    const struct depth_read read = model_read(model, slot, part);
+    const float *h = model_hidden(model, slot, part);
+    float *mean = calloc((size_t)(n * C), sizeof *mean);
+    assert_non_null(mean);
+    model_fill_sources(model, slot, model_part_sublayer(model, part), 0, n_sources);
+    for (int64_t t = 0; t < n; t++) {
+        double sum = 0.0;
+        for (int64_t i = 0; i < n_sources; i++) {
+            const double weight = exp((double)read.s[i * n + t] - (double)read.m[t]);
+            assert_true(weight > 0.0 && weight < 1.0);
+            sum += weight;
+            for (int64_t c = 0; c < C; c++) {
+                mean[t * C + c] += (float)(weight * (double)model->sources[i].v[t * C + c]);
+            }
+        }
+        assert_true(fabs(sum - 1.0) <= SUM_OF_WEIGHTS);
+    }
+    assert_true(relative_error(h, mean, n * C) <= SAME_FUNCTION);
+    free(mean);
+    return n * n_sources;
+}
+
+static void weights_of_a_read_are_positive_and_sum_to_one(void **state)
+{
+    (void)state;
+    static const char *const KINDS[][N_OWN] = {
+        {"model.kind=full"},
+        {"model.kind=block"},
+        {"model.kind=block_full"},
+        {"model.kind=block_full", "model.read=static"},
+    };
+    for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
+        struct pipeline *p = make(KINDS[i]);
+        draw_reads(p);
+        const int slot = run_forward(p);
+        int64_t n_weights = 0;
+        for (int part = 0; part <= N_SUBLAYERS; part++) {
+            n_weights += check_read(p, slot, part);
+        }
+        assert_int_equal(n_weights, p->plan.microbatch_tokens * depth_pair_count(&p->plan.depth));
+        pipeline_destroy(p);
+    }
+}
+
+static void update(struct pipeline *p, int64_t n_updates)
+{
+    const struct pipeline_rank *rank = &p->ranks[0];
+    const struct optim optim = {&p->plan, 0, &rank->memory, rank->models[0].kernels};
+    optim_update(&optim, &p->config.optim, p->config.optim.lr, 1.0, n_updates);
+}
+
+/** Three steps from these queries: the first read's stays, every other one moves. */
+static void train_and_look_at_queries(struct pipeline *p)
+{
+    const struct params *params = &p->plan.params;
+    float *before = calloc((size_t)params->n_rows, sizeof *before);
+    assert_non_null(before);
+    for (int64_t i = 0; i < params->n_rows; i++) {
+        before[i] = model_weight(model_of(p), &params->rows[i])[0];
+    }
+    const struct param *first = params_find(params, 0, PARAM_READ);
+    const size_t bytes = (size_t)first->count * sizeof(float);
+    float *query = malloc(bytes);
+    assert_non_null(query);
+    memcpy(query, model_weight(model_of(p), first), bytes);
+    for (int step = 1; step <= 3; step++) {
+        assert_true(pipeline_train(p));
+        update(p, step);
+    }
+    assert_memory_equal(model_weight(model_of(p), first), query, bytes);
+    for (int64_t i = 0; i < params->n_rows; i++) {
+        const struct param *param = &params->rows[i];
+        if (param->role == PARAM_READ && param != first) {
+            assert_true(model_weight(model_of(p), param)[0] != before[i]);
+        }
+    }
+    free(query);
+    free(before);
+}
+
+static void the_query_of_the_first_read_never_moves(void **state)
+{
+    (void)state;
+    static const char *const KINDS[][N_OWN] = {
+        {"model.kind=full"},
+        {"model.kind=block"},
+        {"model.kind=block_full"},
+        {"model.kind=block_full", "model.read=static"},
+    };
+    for (size_t i = 0; i < 2 * sizeof KINDS / sizeof KINDS[0]; i++) {
+        struct pipeline *p = make(KINDS[i / 2]);
+        if (i % 2 == 1) {
+            draw_reads(p);
+        }
+        train_and_look_at_queries(p);
+        pipeline_destroy(p);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(at_zero_queries_every_kind_is_the_standard_residual),
+        cmocka_unit_test(blocks_of_one_sublayer_are_full_bit_for_bit),
+        cmocka_unit_test(one_block_in_full_differs_from_full_in_the_last_read_alone),
+        cmocka_unit_test(weights_of_a_read_are_positive_and_sum_to_one),
+        cmocka_unit_test(the_query_of_the_first_read_never_moves),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
