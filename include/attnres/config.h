@@ -25,7 +25,7 @@ enum {
 
 enum model_kind { MODEL_STANDARD, MODEL_FULL, MODEL_BLOCK, MODEL_BLOCK_FULL };
 enum read_kind { READ_QUERY, READ_STATIC };
-enum precision { PRECISION_F32 };
+enum precision { PRECISION_F32, PRECISION_BF16, PRECISION_INT8 };
 enum schedule_kind {
     SCHEDULE_GPIPE,
     SCHEDULE_1F1B,

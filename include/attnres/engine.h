@@ -29,6 +29,7 @@ struct engine_link {
     enum buffer_id buffer;
     int first_slot;              /* of the buffer: the chunk's share */
     const struct depth_set *set; /* values of a message, or values whose gradients it carries */
+    struct wire_layout layout;
     int64_t n_expected;          /* receiving: messages that the schedules so far bring */
     int64_t n_posted;            /* receives posted, or messages sent */
     int64_t n_done;              /* receiving: taken out of their buffers */
@@ -69,7 +70,7 @@ struct engine {
     struct engine_batch batch;
     struct engine_chunk *chunks;
     struct transport_request *pending; /* what ENGINE_WAITING waits for */
-    float **tensors;                   /* scratch: tensors of one message */
+    float **tensors, **scales;         /* scratch: tensors of one message */
     struct engine_times times;
 };
 

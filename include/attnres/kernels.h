@@ -118,6 +118,12 @@ struct kernels {
     /** out = a + b, element by element; out may be a. */
     void (*add)(float *out, const float *a, const float *b, int64_t count);
 
+    /** x (count) to bf16 and back in place, nearest even (model.md 5). */
+    void (*round_bf16)(float *x, int64_t count);
+    /** v (n,C) in place, per token: q = rint(v (127 / absmax)) clamped to +-127, value q (absmax /
+     * 127); scales (n) gets absmax / 127. An absmax below 2^-100 gives 0. */
+    void (*round_int8)(float *v, float *scales, int64_t n, int64_t C);
+
     /** Sum of squares in f64 over fixed chunks of 65,536 elements, chunks summed in order.
      * partials: one f64 per chunk, kernels_chunk_count(count) of them. */
     double (*sum_squares)(const float *x, double *partials, int64_t count);

@@ -67,6 +67,8 @@ void model_weight_gradient_part(const struct model *model, const struct model_wo
 /** A value or its gradient in a slot, by id. (n,C) */
 float *model_value(const struct model *model, int slot, int64_t id);
 float *model_dvalue(const struct model *model, int gradient_slot, int64_t id);
+/** Scales of a completed value in representative.value: int8. (n); NULL otherwise */
+float *model_scales(const struct model *model, int slot, int64_t id);
 
 /** The stage's tensors of a row of the parameter table that it owns. */
 float *model_weight(const struct model *model, const struct param *param);

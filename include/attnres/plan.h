@@ -20,6 +20,7 @@
 #include <attnres/error.h>
 #include <attnres/params.h>
 #include <attnres/schedule.h>
+#include <attnres/wire.h>
 
 /** What the memory is for: training, or forward passes alone (eval, generate). */
 enum plan_purpose { PLAN_TRAIN, PLAN_FORWARD };
@@ -75,6 +76,11 @@ bool plan_init(struct plan *plan, const struct config *config, int n_ranks,
                enum plan_purpose purpose, struct error *err);
 void plan_finish(struct plan *plan);
 
+/** What crosses the cut behind a stage per microbatch: values forwards, their gradients backwards
+ * (model.md 5). */
+struct wire_layout plan_values_layout(const struct plan *plan, int stage);
+struct wire_layout plan_gradients_layout(const struct plan *plan, int stage);
+
 /** The stage that a rank of the pipeline carries out as this chunk. */
 const struct stage *plan_stage(const struct plan *plan, int rank, int chunk);
 
@@ -103,6 +109,7 @@ enum buffer_id {
     BUFFER_EXP_AVG_SQ,
     /* per activation slot: from F to W */
     BUFFER_VALUES,
+    BUFFER_SCALES, /* representative.value: int8 */
     BUFFER_INVERSE_RMS,
     BUFFER_SCORES,
     BUFFER_READ_LSE,

@@ -26,18 +26,32 @@ struct wire_label {
     enum wire_direction direction;
 };
 
-/** Bytes of a frame of n_tensors tensors of count floats each. */
-size_t wire_frame_bytes(int64_t n_tensors, int64_t count);
+/** How a representative crosses a cut. Its values are already rounded to what the encoding holds,
+ * so nothing is lost. */
+enum wire_encoding { WIRE_F32, WIRE_BF16, WIRE_INT8 };
 
-/** Copy tensors into frame behind its header. frame: wire_frame_bytes, 64-byte aligned. Padding is
- * zeroed. */
-void wire_pack(unsigned char *frame, const struct wire_label *label, const float *const *tensors,
-               int64_t n_tensors, int64_t count);
+/** What a message carries: n_encoded tensors in this encoding, then n_plain in f32, each (rows,
+ * cols). */
+struct wire_layout {
+    enum wire_encoding encoding;
+    int64_t n_encoded, n_plain;
+    int64_t rows, cols;
+};
+
+size_t wire_frame_bytes(const struct wire_layout *layout);
+
+/** Encode tensors into frame behind its header. frame: wire_frame_bytes, 64-byte aligned; padding
+ * is zeroed. scales: one pointer to (rows) per encoded tensor for WIRE_INT8 (value = integer *
+ * scale), else ignored. */
+void wire_pack(unsigned char *frame, const struct wire_label *label,
+               const struct wire_layout *layout, const float *const *tensors,
+               const float *const *scales);
 
 /** Check header and CRC against what was expected (ERROR_DATA, naming the field, found and
- * expected) and copy the tensors out. Nothing is written when the check fails. */
-bool wire_unpack(float *const *tensors, const unsigned char *frame,
-                 const struct wire_label *expected, int64_t n_tensors, int64_t count,
+ * expected) and decode the tensors, and scales as in wire_pack. Nothing is written when the check
+ * fails. */
+bool wire_unpack(float *const *tensors, float *const *scales, const unsigned char *frame,
+                 const struct wire_label *expected, const struct wire_layout *layout,
                  struct error *err);
 
 #endif

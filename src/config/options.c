@@ -18,6 +18,10 @@ static const struct choice model_kinds[] = {{"standard", MODEL_STANDARD},
                                             {NULL, 0}};
 static const struct choice reads[] = {{"query", READ_QUERY}, {"static", READ_STATIC}, {NULL, 0}};
 static const struct choice precisions[] = {{"f32", PRECISION_F32}, {NULL, 0}};
+static const struct choice value_precisions[] = {
+    {"f32", PRECISION_F32}, {"bf16", PRECISION_BF16}, {"int8", PRECISION_INT8}, {NULL, 0}};
+static const struct choice gradient_precisions[] = {
+    {"f32", PRECISION_F32}, {"bf16", PRECISION_BF16}, {NULL, 0}};
 static const struct choice schedules[] = {
     {"gpipe", SCHEDULE_GPIPE}, {"1f1b", SCHEDULE_1F1B}, {NULL, 0}};
 /* Orders that no file chooses: the engine does not carry them out yet, or evaluation chooses. */
@@ -102,10 +106,14 @@ const struct option config_options[] = {
      "How a read weighs its sources. query: a learned query against each source; static: "
      "one learned logit per source, blind to the input (a control)."},
 
-    {"representative.value", OPTION_CHOICE, AT(representative.value), "f32", 0, 0, precisions,
-     REFUSE, "Precision of completed sources. This version knows only f32."},
-    {"representative.gradient", OPTION_CHOICE, AT(representative.gradient), "f32", 0, 0, precisions,
-     REFUSE, "Precision of their gradients at block borders. This version knows only f32."},
+    {"representative.value", OPTION_CHOICE, AT(representative.value), "f32", 0, 0, value_precisions,
+     REFUSE,
+     "Precision that every completed source is rounded to once, on one rank as on many, and in "
+     "which it crosses cuts. int8 keeps one scale per token."},
+    {"representative.gradient", OPTION_CHOICE, AT(representative.gradient), "f32", 0, 0,
+     gradient_precisions, REFUSE,
+     "Precision that their accumulated gradients are rounded to at every block border on the way "
+     "back."},
 
     {"batch.sequences", OPTION_INT, AT(batch.n_sequences), "16", 1, 1048576, NULL, REFUSE,
      "Sequences per step, over all replicas."},

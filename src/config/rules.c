@@ -95,6 +95,17 @@ static void standard_has_no_reads(struct reading *reading)
     }
 }
 
+static void standard_has_no_representatives(struct reading *reading)
+{
+    const struct representative_config *r = &reading->config.representative;
+    if (reading->config.model.kind == MODEL_STANDARD &&
+        (r->value != PRECISION_F32 || r->gradient != PRECISION_F32)) {
+        config_problem(reading,
+                       "representative: model.kind standard has no representatives to round "
+                       "(legal: f32 for value and gradient, or another kind)");
+    }
+}
+
 static void microbatch_divides_sequences(struct reading *reading)
 {
     const struct batch_config *b = &reading->config.batch;
@@ -239,6 +250,8 @@ static const struct rule {
     {kv_heads_divide_heads, {"model.kv_heads", "model.heads"}},
     {blocks_are_possible, {"model.blocks", "model.layers", "model.kind"}},
     {standard_has_no_reads, {"model.read", "model.kind"}},
+    {standard_has_no_representatives,
+     {"representative.value", "representative.gradient", "model.kind"}},
     {microbatch_divides_sequences, {"batch.microbatch", "batch.sequences"}},
     {microbatch_is_not_too_large, {"batch.microbatch", "model.seq_len"}},
     {step_is_not_too_large, {"batch.sequences", "model.seq_len"}},

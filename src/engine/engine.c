@@ -7,16 +7,6 @@
 #include <attnres/clock.h>
 #include <attnres/wire.h>
 
-static int64_t tensor_count(const struct engine *engine)
-{
-    return engine->models[0].n * engine->plan->config->model.dim;
-}
-
-static size_t frame_bytes(const struct engine *engine, const struct engine_link *link)
-{
-    return wire_frame_bytes(depth_set_count(link->set), tensor_count(engine));
-}
-
 static unsigned char *frame_of(const struct engine *engine, const struct engine_link *link,
                                int64_t message)
 {
@@ -35,13 +25,17 @@ static struct engine_link make_link(const struct engine *engine, const struct st
     }
     const struct stage *neighbour = &engine->plan->stages[other];
     const bool carries_values = sends == (offset > 0);
+    const int cut = offset > 0 ? stage->index : other;
     return (struct engine_link){.peer = neighbour->rank,
                                 .peer_stage = other,
                                 .tag_chunk = sends ? neighbour->chunk : stage->chunk,
                                 .channel = carries_values ? CHANNEL_VALUES : CHANNEL_GRADIENTS,
                                 .buffer = buffer,
                                 .first_slot = stage->chunk * engine->depth,
-                                .set = offset > 0 ? &stage->outgoing : &stage->incoming};
+                                .set = offset > 0 ? &stage->outgoing : &stage->incoming,
+                                .layout = carries_values
+                                              ? plan_values_layout(engine->plan, cut)
+                                              : plan_gradients_layout(engine->plan, cut)};
 }
 
 /** Join the ends of links between stages of this rank. */
@@ -77,7 +71,9 @@ void engine_init(struct engine *engine, const struct plan *plan, const struct mo
         most = stage->n_values > most ? stage->n_values : most;
     }
     engine->tensors = calloc((size_t)most, sizeof *engine->tensors);
-    assert(engine->chunks != NULL && engine->tensors != NULL && "a few bytes at start-up");
+    engine->scales = calloc((size_t)most, sizeof *engine->scales);
+    assert(engine->chunks != NULL && engine->tensors != NULL && engine->scales != NULL &&
+           "a few bytes at start-up");
     for (int chunk = 0; chunk < plan->n_chunks; chunk++) {
         const struct stage *stage = models[chunk].stage;
         engine->chunks[chunk] = (struct engine_chunk){
@@ -94,6 +90,7 @@ void engine_finish(struct engine *engine)
 {
     free(engine->chunks);
     free(engine->tensors);
+    free(engine->scales);
     *engine = (struct engine){0};
 }
 
@@ -103,7 +100,8 @@ static void post_receives(struct engine *engine, struct engine_link *link)
     while (link->partner == NULL && link->n_posted < link->n_expected &&
            link->n_posted < link->n_done + engine->depth) {
         transport_post_receive(engine->transport, link->peer, link->channel, link->tag_chunk,
-                               frame_of(engine, link, link->n_posted), frame_bytes(engine, link),
+                               frame_of(engine, link, link->n_posted),
+                               wire_frame_bytes(&link->layout),
                                &link->requests[link->n_posted % engine->depth]);
         link->n_posted++;
     }
@@ -140,6 +138,9 @@ static void list_tensors(struct engine *engine, const struct engine_link *link,
         engine->tensors[i] = link->channel == CHANNEL_VALUES
                                  ? model_value(model, action->slot, id)
                                  : model_dvalue(model, action->gradient_slot, id);
+        engine->scales[i] = link->layout.encoding == WIRE_INT8 && i < link->layout.n_encoded
+                                ? model_scales(model, action->slot, id)
+                                : NULL;
     }
 }
 
@@ -176,8 +177,8 @@ static bool receive(struct engine *engine, struct engine_link *link, const struc
     const struct wire_label label = label_of(engine, link, action, link->peer_stage);
     struct error err = {0};
     list_tensors(engine, link, action);
-    if (!wire_unpack(engine->tensors, frame_of(engine, holder, link->n_done), &label,
-                     depth_set_count(link->set), tensor_count(engine), &err)) {
+    if (!wire_unpack(engine->tensors, engine->scales, frame_of(engine, holder, link->n_done),
+                     &label, &link->layout, &err)) {
         char message[sizeof err.message + 64];
         snprintf(message, sizeof message, "damaged message from rank %d to rank %d: %s", link->peer,
                  engine->rank, err.message);
@@ -210,13 +211,13 @@ static bool send(struct engine *engine, struct engine_link *link, const struct a
     const struct wire_label label =
         label_of(engine, link, action, engine->models[action->chunk].stage->index);
     list_tensors(engine, link, action);
-    wire_pack(frame, &label, (const float *const *)engine->tensors, depth_set_count(link->set),
-              tensor_count(engine));
+    wire_pack(frame, &label, &link->layout, (const float *const *)engine->tensors,
+              (const float *const *)engine->scales);
     if (link->partner == NULL) {
         transport_post_send(engine->transport, link->peer, link->channel, link->tag_chunk, frame,
-                            frame_bytes(engine, link),
+                            wire_frame_bytes(&link->layout),
                             &link->requests[link->n_posted % engine->depth]);
-        engine->times.bytes_sent += (int64_t)frame_bytes(engine, link);
+        engine->times.bytes_sent += (int64_t)wire_frame_bytes(&link->layout);
     }
     link->n_posted++;
     engine->times.pack_s += clock_monotonic_s() - start_s;

@@ -54,6 +54,8 @@ void KERNEL(depth_read_backward)(float *const *dv, float *dw, const float *dh,
 void KERNEL(cross_entropy)(float *restrict losses, int32_t *restrict best, float *restrict logits,
                            const int32_t *restrict targets, float scale, int64_t n, int64_t V);
 void KERNEL(add)(float *out, const float *a, const float *b, int64_t count);
+void KERNEL(round_bf16)(float *x, int64_t count);
+void KERNEL(round_int8)(float *v, float *scales, int64_t n, int64_t C);
 double KERNEL(sum_squares)(const float *restrict x, double *restrict partials, int64_t count);
 void KERNEL(adamw)(float *restrict p, float *restrict exp_avg, float *restrict exp_avg_sq,
                    const float *restrict g, const struct adamw_step *step, int64_t count);

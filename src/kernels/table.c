@@ -20,5 +20,7 @@ const struct kernels KERNEL(kernels) = {
     .cross_entropy = KERNEL(cross_entropy),
     .add = KERNEL(add),
     .sum_squares = KERNEL(sum_squares),
+    .round_bf16 = KERNEL(round_bf16),
+    .round_int8 = KERNEL(round_int8),
     .adamw = KERNEL(adamw),
 };

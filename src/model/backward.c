@@ -114,6 +114,21 @@ static void read_backward(const struct model *model, const struct model_work *wo
         model->sources, n_sources, memory_buffer(model->memory, BUFFER_PARTIALS, 0), model->n, C);
 }
 
+/** At the border in front of a block, the accumulated gradients of the sources before it take their
+ * precision. */
+static void round_gradients(const struct model *model, int gradient_slot, int64_t l)
+{
+    const struct depth_plan *depth = &model->plan->depth;
+    if (model->plan->config->representative.gradient != PRECISION_BF16 || depth->n_blocks == 0 ||
+        l == depth->n_sublayers || !depth_is_border(depth, l)) {
+        return;
+    }
+    const int64_t count = model->n * model->plan->config->model.dim;
+    for (int64_t id = 0; id < depth_block_of(depth, l); id++) {
+        model->kernels->round_bf16(model_dvalue(model, gradient_slot, id), count);
+    }
+}
+
 void model_input_gradient_part(const struct model *model, const struct model_work *work, int part)
 {
     assert(part >= 0 && part < model_part_count(model));
@@ -133,6 +148,7 @@ void model_input_gradient_part(const struct model *model, const struct model_wor
         }
     }
     read_backward(model, work, part, dnormed);
+    round_gradients(model, work->gradient_slot, l);
 }
 
 /** The weight gradients of the two matrix products of a sublayer: into it and out of it. */

@@ -15,6 +15,24 @@ static void measure_source(const struct model *model, int slot, int64_t id)
                                       (float)config->norm_eps);
 }
 
+/** A completed source takes its precision once, here, on one rank as on many. What arrives has it
+ * already. */
+static void represent(const struct model *model, int slot, int64_t id)
+{
+    const int64_t C = model->plan->config->model.dim;
+    switch (model->plan->config->representative.value) {
+    case PRECISION_F32:
+        break;
+    case PRECISION_BF16:
+        model->kernels->round_bf16(model_value(model, slot, id), model->n * C);
+        break;
+    case PRECISION_INT8:
+        model->kernels->round_int8(model_value(model, slot, id), model_scales(model, slot, id),
+                                   model->n, C);
+        break;
+    }
+}
+
 void model_forward_begin(const struct model *model, const struct model_work *work)
 {
     const struct stage *stage = model->stage;
@@ -22,6 +40,7 @@ void model_forward_begin(const struct model *model, const struct model_work *wor
         const float *table = model_weight(model, model_param(model, -1, PARAM_EMBEDDING));
         model->kernels->embed_forward(model_value(model, work->slot, 0), table, work->tokens,
                                       model->n, model->plan->config->model.dim);
+        represent(model, work->slot, 0);
         measure_source(model, work->slot, 0);
         return;
     }
@@ -143,6 +162,7 @@ static void complete_block(const struct model *model, int slot, int64_t block)
         model->kernels->add(sum, so_far, model_value(model, slot, depth_open_id(depth, l)), count);
         so_far = sum;
     }
+    represent(model, slot, block);
     measure_source(model, slot, block);
 }
 
@@ -164,6 +184,9 @@ static void forward_sublayer(const struct model *model, int slot, int part, cons
     if (out.completes >= 0) {
         complete_block(model, slot, out.completes);
     } else {
+        if (out.value <= model->plan->depth.n_blocks) {
+            represent(model, slot, out.value);
+        }
         measure_source(model, slot, out.value);
     }
 }

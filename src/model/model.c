@@ -58,6 +58,14 @@ float *model_dvalue(const struct model *model, int gradient_slot, int64_t id)
                      model->n * model->plan->config->model.dim);
 }
 
+float *model_scales(const struct model *model, int slot, int64_t id)
+{
+    if (model->plan->config->representative.value != PRECISION_INT8) {
+        return NULL;
+    }
+    return model_row(model, BUFFER_SCALES, slot, stage_value_index(model->stage, id), model->n);
+}
+
 float *model_hidden(const struct model *model, int slot, int part)
 {
     if (model_deep_sources(model, part) > 0) {

@@ -22,6 +22,7 @@ static const char *const BUFFER_NAMES[BUFFER_COUNT] = {
     [BUFFER_EXP_AVG] = "exp_avg",
     [BUFFER_EXP_AVG_SQ] = "exp_avg_sq",
     [BUFFER_VALUES] = "values (sources and sums)",
+    [BUFFER_SCALES] = "scales of sources",
     [BUFFER_INVERSE_RMS] = "inverse rms of sources",
     [BUFFER_SCORES] = "read scores",
     [BUFFER_READ_LSE] = "read log-sum-exp",
@@ -87,7 +88,7 @@ struct sizes {
     int64_t n, C, KV, F; /* tokens of a microbatch; widths */
     int64_t n_chunks, n_slots, n_gradient_slots;
     int64_t n_values, n_reads, n_deep_reads, n_scores, n_attention, n_mlp;
-    int64_t n_in, n_out;   /* tensors of the largest message from before, to behind */
+    int64_t values_in_bytes, values_out_bytes, gradients_in_bytes, gradients_out_bytes;
     int64_t most_sources;  /* of one read */
     int64_t largest_param; /* elements */
 };
@@ -95,6 +96,11 @@ struct sizes {
 static int64_t larger(int64_t a, int64_t b)
 {
     return a > b ? a : b;
+}
+
+static void note_message(int64_t *largest_bytes, struct wire_layout layout)
+{
+    *largest_bytes = larger(*largest_bytes, (int64_t)wire_frame_bytes(&layout));
 }
 
 static void note_stage(struct sizes *s, const struct stage *stage)
@@ -105,8 +111,14 @@ static void note_stage(struct sizes *s, const struct stage *stage)
     s->n_scores = larger(s->n_scores, stage->score_offset[stage->n_reads]);
     s->n_attention = larger(s->n_attention, stage->n_attention);
     s->n_mlp = larger(s->n_mlp, stage->n_mlp);
-    s->n_in = larger(s->n_in, depth_set_count(&stage->incoming));
-    s->n_out = larger(s->n_out, depth_set_count(&stage->outgoing));
+    if (!stage->is_first) {
+        note_message(&s->values_in_bytes, plan_values_layout(s->plan, stage->index - 1));
+        note_message(&s->gradients_out_bytes, plan_gradients_layout(s->plan, stage->index - 1));
+    }
+    if (!stage->is_last) {
+        note_message(&s->values_out_bytes, plan_values_layout(s->plan, stage->index));
+        note_message(&s->gradients_in_bytes, plan_gradients_layout(s->plan, stage->index));
+    }
     for (int64_t i = 0; i < stage->n_reads; i++) {
         s->most_sources =
             larger(s->most_sources, stage->score_offset[i + 1] - stage->score_offset[i]);
@@ -211,8 +223,10 @@ static void place_activations(struct buffer_table *t, const struct sizes *s)
     const int64_t slots = s->n_slots, gradient_slots = s->n_gradient_slots;
     const int64_t rms_slots = s->n_deep_reads > 0 ? slots : 0,
                   head_slots = s->rank->has_last ? slots : 0;
+    const int64_t scale_slots = s->plan->config->representative.value == PRECISION_INT8 ? slots : 0;
     const struct request requests[] = {
         {BUFFER_VALUES, forward, slots, {s->n_values, n, C}, 4},
+        {BUFFER_SCALES, forward, scale_slots, {s->n_values, n, 1}, 4},
         {BUFFER_INVERSE_RMS, forward, rms_slots, {s->n_values, n, 1}, 4},
         {BUFFER_SCORES, forward, slots, {s->n_scores, n, 1}, 4},
         {BUFFER_READ_LSE, forward, slots, {s->n_deep_reads, n, 1}, 4},
@@ -235,14 +249,12 @@ static void place_activations(struct buffer_table *t, const struct sizes *s)
 static void place_messages(struct buffer_table *t, const struct sizes *s)
 {
     const int64_t slots = s->n_chunks * s->plan->schedule.channel_depth;
-    const int64_t bytes_in = (int64_t)wire_frame_bytes(s->n_in, s->n * s->C);
-    const int64_t bytes_out = (int64_t)wire_frame_bytes(s->n_out, s->n * s->C);
-    const int64_t in = s->n_in > 0 ? slots : 0, out = s->n_out > 0 ? slots : 0;
+    const int64_t gradient_slots = s->trains ? slots : 0;
     const struct request requests[] = {
-        {BUFFER_VALUES_IN, GROUP_MESSAGES, in, {bytes_in, 1, 1}, 1},
-        {BUFFER_VALUES_OUT, GROUP_MESSAGES, out, {bytes_out, 1, 1}, 1},
-        {BUFFER_GRADIENTS_IN, GROUP_MESSAGES, s->trains ? out : 0, {bytes_out, 1, 1}, 1},
-        {BUFFER_GRADIENTS_OUT, GROUP_MESSAGES, s->trains ? in : 0, {bytes_in, 1, 1}, 1},
+        {BUFFER_VALUES_IN, GROUP_MESSAGES, slots, {s->values_in_bytes, 1, 1}, 1},
+        {BUFFER_VALUES_OUT, GROUP_MESSAGES, slots, {s->values_out_bytes, 1, 1}, 1},
+        {BUFFER_GRADIENTS_IN, GROUP_MESSAGES, gradient_slots, {s->gradients_in_bytes, 1, 1}, 1},
+        {BUFFER_GRADIENTS_OUT, GROUP_MESSAGES, gradient_slots, {s->gradients_out_bytes, 1, 1}, 1},
     };
     place_all(t, requests, sizeof requests / sizeof requests[0]);
 }

@@ -62,6 +62,31 @@ const struct stage *plan_stage(const struct plan *plan, int rank, int chunk)
     return &plan->stages[schedule_stage(&plan->schedule.spec, rank, chunk)];
 }
 
+static struct wire_layout message_layout(const struct plan *plan, int stage,
+                                         enum wire_encoding encoding)
+{
+    const struct depth_set *set = &plan->stages[stage].outgoing;
+    return (struct wire_layout){.encoding = encoding,
+                                .n_encoded = set->n_completed,
+                                .n_plain = set->n_open,
+                                .rows = plan->microbatch_tokens,
+                                .cols = plan->config->model.dim};
+}
+
+struct wire_layout plan_values_layout(const struct plan *plan, int stage)
+{
+    static const enum wire_encoding OF[] = {
+        [PRECISION_F32] = WIRE_F32, [PRECISION_BF16] = WIRE_BF16, [PRECISION_INT8] = WIRE_INT8};
+    return message_layout(plan, stage, OF[plan->config->representative.value]);
+}
+
+struct wire_layout plan_gradients_layout(const struct plan *plan, int stage)
+{
+    const bool rounded = plan->config->representative.gradient == PRECISION_BF16 &&
+                         depth_is_border(&plan->depth, plan->stages[stage].end);
+    return message_layout(plan, stage, rounded ? WIRE_BF16 : WIRE_F32);
+}
+
 int plan_last_rank(const struct plan *plan)
 {
     return plan->stages[plan->n_stages - 1].rank;

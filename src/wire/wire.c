@@ -1,6 +1,7 @@
 #include <attnres/wire.h>
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 #include <attnres/zip.h>
@@ -18,8 +19,10 @@ enum header_field {
     FIELD_DIRECTION = 24,  /* u32 */
     FIELD_CHECKSUM = 28,   /* u32: CRC-32 of the frame with zero in this place */
     FIELD_LENGTH = 32,     /* u64: payload bytes */
-    FIELD_TENSORS = 40,    /* u64 */
-    FIELD_COUNT = 48,      /* u64: floats per tensor */
+    FIELD_ENCODED = 40,    /* u32: tensors in the encoding */
+    FIELD_PLAIN = 44,      /* u32: tensors in f32 behind them */
+    FIELD_COUNT = 48,      /* u64: elements per tensor */
+    FIELD_ENCODING = 56,   /* u32 */
 };
 
 static void put(unsigned char *header, enum header_field at, uint64_t value, int n_bytes)
@@ -38,24 +41,49 @@ static uint64_t get(const unsigned char *header, enum header_field at, int n_byt
     return value;
 }
 
-static size_t tensor_bytes(int64_t count)
+static size_t padded(uint64_t bytes)
 {
-    const uint64_t bytes = (uint64_t)count * sizeof(float);
-    assert(count >= 0 && bytes / sizeof(float) == (uint64_t)count && bytes < SIZE_MAX / 2);
+    assert(bytes < SIZE_MAX / 4);
     return ((size_t)bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-size_t wire_frame_bytes(int64_t n_tensors, int64_t count)
+static uint64_t element_count(const struct wire_layout *layout)
 {
-    const size_t each = tensor_bytes(count);
-    assert(n_tensors >= 0 &&
-           (each == 0 || (uint64_t)n_tensors <= (SIZE_MAX - WIRE_HEADER_BYTES) / each));
-    return WIRE_HEADER_BYTES + (size_t)n_tensors * each;
+    assert(layout->rows >= 0 && layout->cols >= 0);
+    assert(layout->cols == 0 || layout->rows <= INT64_MAX / 8 / layout->cols);
+    return (uint64_t)(layout->rows * layout->cols);
+}
+
+/* An int8 tensor is its scales, padded, then its integers. */
+static size_t scale_bytes(const struct wire_layout *layout)
+{
+    return layout->encoding == WIRE_INT8 ? padded((uint64_t)layout->rows * sizeof(float)) : 0;
+}
+
+static size_t encoded_bytes(const struct wire_layout *layout)
+{
+    static const uint64_t EACH[] = {[WIRE_F32] = 4, [WIRE_BF16] = 2, [WIRE_INT8] = 1};
+    return scale_bytes(layout) + padded(element_count(layout) * EACH[layout->encoding]);
+}
+
+static size_t plain_bytes(const struct wire_layout *layout)
+{
+    return padded(element_count(layout) * sizeof(float));
+}
+
+size_t wire_frame_bytes(const struct wire_layout *layout)
+{
+    const size_t encoded = encoded_bytes(layout), plain = plain_bytes(layout);
+    assert(layout->n_encoded >= 0 && layout->n_plain >= 0);
+    assert(plain == 0 ||
+           (uint64_t)layout->n_encoded + (uint64_t)layout->n_plain <= SIZE_MAX / 4 / plain);
+    return WIRE_HEADER_BYTES + (size_t)layout->n_encoded * encoded +
+           (size_t)layout->n_plain * plain;
 }
 
 /* The header that both sides agree on, the checksum still zero. */
-static void make_header(unsigned char *header, const struct wire_label *label, int64_t n_tensors,
-                        int64_t count)
+static void make_header(unsigned char *header, const struct wire_label *label,
+                        const struct wire_layout *layout)
 {
     memset(header, 0, WIRE_HEADER_BYTES);
     put(header, FIELD_MAGIC, MAGIC, 8);
@@ -63,9 +91,11 @@ static void make_header(unsigned char *header, const struct wire_label *label, i
     put(header, FIELD_MICROBATCH, (uint32_t)label->microbatch, 4);
     put(header, FIELD_STAGE, (uint32_t)label->stage, 4);
     put(header, FIELD_DIRECTION, (uint32_t)label->direction, 4);
-    put(header, FIELD_LENGTH, wire_frame_bytes(n_tensors, count) - WIRE_HEADER_BYTES, 8);
-    put(header, FIELD_TENSORS, (uint64_t)n_tensors, 8);
-    put(header, FIELD_COUNT, (uint64_t)count, 8);
+    put(header, FIELD_LENGTH, wire_frame_bytes(layout) - WIRE_HEADER_BYTES, 8);
+    put(header, FIELD_ENCODED, (uint64_t)layout->n_encoded, 4);
+    put(header, FIELD_PLAIN, (uint64_t)layout->n_plain, 4);
+    put(header, FIELD_COUNT, element_count(layout), 8);
+    put(header, FIELD_ENCODING, (uint64_t)layout->encoding, 4);
 }
 
 /* Of a header with zero in the checksum's place, and the payload behind frame's header. */
@@ -75,18 +105,116 @@ static uint32_t checksum(const unsigned char *header, const unsigned char *frame
     return zip_crc32(crc, frame + WIRE_HEADER_BYTES, bytes - WIRE_HEADER_BYTES);
 }
 
-void wire_pack(unsigned char *frame, const struct wire_label *label, const float *const *tensors,
-               int64_t n_tensors, int64_t count)
+/* Copy and zero up to the padding. */
+static void put_bytes(unsigned char *at, const void *bytes, size_t used, size_t room)
 {
-    const size_t each = tensor_bytes(count), used = (size_t)count * sizeof(float);
-    make_header(frame, label, n_tensors, count);
-    unsigned char *at = frame + WIRE_HEADER_BYTES;
-    for (int64_t i = 0; i < n_tensors && used > 0; i++, at += each) {
-        memcpy(at, tensors[i], used);
-        memset(at + used, 0, each - used);
+    if (used > 0) {
+        memcpy(at, bytes, used);
     }
-    const uint32_t crc = checksum(frame, frame, wire_frame_bytes(n_tensors, count));
-    put(frame, FIELD_CHECKSUM, crc, 4);
+    memset(at + used, 0, room - used);
+}
+
+static void encode_bf16(unsigned char *at, const float *values, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        const uint16_t high = (uint16_t)(bits >> 16);
+        memcpy(at + 2 * i, &high, sizeof high);
+    }
+}
+
+static void decode_bf16(float *values, const unsigned char *at, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        uint16_t high;
+        memcpy(&high, at + 2 * i, sizeof high);
+        const uint32_t bits = (uint32_t)high << 16;
+        memcpy(&values[i], &bits, sizeof bits);
+    }
+}
+
+/* value = q * scale was rounded once, so value / scale rounds back to q. A row of NaN travels as a
+ * scale of NaN. */
+static void encode_int8(unsigned char *at, const float *values, float scale, int64_t cols)
+{
+    for (int64_t c = 0; c < cols; c++) {
+        const float q = scale > 0.0F ? rintf(values[c] / scale) : 0.0F;
+        const int8_t integer = q >= -127.0F && q <= 127.0F ? (int8_t)q : 0;
+        memcpy(at + c, &integer, 1);
+    }
+}
+
+static void decode_int8(float *values, const unsigned char *at, float scale, int64_t cols)
+{
+    for (int64_t c = 0; c < cols; c++) {
+        int8_t integer;
+        memcpy(&integer, at + c, 1);
+        values[c] = (float)integer * scale;
+    }
+}
+
+static void encode(unsigned char *at, const struct wire_layout *layout, const float *values,
+                   const float *scales)
+{
+    const uint64_t count = element_count(layout);
+    const size_t bytes = encoded_bytes(layout);
+    switch (layout->encoding) {
+    case WIRE_F32:
+        put_bytes(at, values, (size_t)count * sizeof(float), bytes);
+        break;
+    case WIRE_BF16:
+        encode_bf16(at, values, count);
+        memset(at + 2 * count, 0, bytes - 2 * (size_t)count);
+        break;
+    case WIRE_INT8: {
+        unsigned char *integers = at + scale_bytes(layout);
+        put_bytes(at, scales, (size_t)layout->rows * sizeof(float), scale_bytes(layout));
+        for (int64_t row = 0; row < layout->rows; row++) {
+            encode_int8(integers + row * layout->cols, values + row * layout->cols, scales[row],
+                        layout->cols);
+        }
+        memset(integers + count, 0, bytes - scale_bytes(layout) - (size_t)count);
+        break;
+    }
+    }
+}
+
+static void decode(float *values, float *scales, const struct wire_layout *layout,
+                   const unsigned char *at)
+{
+    const uint64_t count = element_count(layout);
+    switch (layout->encoding) {
+    case WIRE_F32:
+        memcpy(values, at, (size_t)count * sizeof(float));
+        break;
+    case WIRE_BF16:
+        decode_bf16(values, at, count);
+        break;
+    case WIRE_INT8:
+        memcpy(scales, at, (size_t)layout->rows * sizeof(float));
+        for (int64_t row = 0; row < layout->rows; row++) {
+            decode_int8(values + row * layout->cols, at + scale_bytes(layout) + row * layout->cols,
+                        scales[row], layout->cols);
+        }
+        break;
+    }
+}
+
+void wire_pack(unsigned char *frame, const struct wire_label *label,
+               const struct wire_layout *layout, const float *const *tensors,
+               const float *const *scales)
+{
+    make_header(frame, label, layout);
+    unsigned char *at = frame + WIRE_HEADER_BYTES;
+    for (int64_t i = 0; i < layout->n_encoded; i++, at += encoded_bytes(layout)) {
+        encode(at, layout, tensors[i], layout->encoding == WIRE_INT8 ? scales[i] : NULL);
+    }
+    for (int64_t i = 0; i < layout->n_plain; i++, at += plain_bytes(layout)) {
+        put_bytes(at, tensors[layout->n_encoded + i], (size_t)element_count(layout) * sizeof(float),
+                  plain_bytes(layout));
+    }
+    put(frame, FIELD_CHECKSUM, checksum(frame, frame, wire_frame_bytes(layout)), 4);
 }
 
 static bool check_fields(const unsigned char *frame, const unsigned char *expected,
@@ -102,8 +230,10 @@ static bool check_fields(const unsigned char *frame, const unsigned char *expect
         {FIELD_STAGE, 4, "stage"},
         {FIELD_DIRECTION, 4, "direction"},
         {FIELD_MICROBATCH, 4, "microbatch"},
-        {FIELD_TENSORS, 8, "number of tensors"},
-        {FIELD_COUNT, 8, "floats per tensor"},
+        {FIELD_ENCODING, 4, "encoding"},
+        {FIELD_ENCODED, 4, "number of encoded tensors"},
+        {FIELD_PLAIN, 4, "number of tensors"},
+        {FIELD_COUNT, 8, "elements per tensor"},
         {FIELD_LENGTH, 8, "payload length"},
     };
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
@@ -117,12 +247,12 @@ static bool check_fields(const unsigned char *frame, const unsigned char *expect
     return true;
 }
 
-bool wire_unpack(float *const *tensors, const unsigned char *frame,
-                 const struct wire_label *expected, int64_t n_tensors, int64_t count,
+bool wire_unpack(float *const *tensors, float *const *scales, const unsigned char *frame,
+                 const struct wire_label *expected, const struct wire_layout *layout,
                  struct error *err)
 {
     unsigned char header[WIRE_HEADER_BYTES];
-    make_header(header, expected, n_tensors, count);
+    make_header(header, expected, layout);
     if (!check_fields(frame, header, err)) {
         return false;
     }
@@ -130,7 +260,7 @@ bool wire_unpack(float *const *tensors, const unsigned char *frame,
     memcpy(header, frame, sizeof header);
     put(header, FIELD_CHECKSUM, 0, 4);
     const uint32_t found = (uint32_t)get(frame, FIELD_CHECKSUM, 4);
-    const uint32_t crc = checksum(header, frame, wire_frame_bytes(n_tensors, count));
+    const uint32_t crc = checksum(header, frame, wire_frame_bytes(layout));
     if (found != crc) {
         return error_set(err, ERROR_DATA,
                          "message: checksum is %08x, expected %08x: stage %d, microbatch %d "
@@ -138,10 +268,15 @@ bool wire_unpack(float *const *tensors, const unsigned char *frame,
                          (unsigned)crc, (unsigned)found, (int)expected->stage,
                          (int)expected->microbatch);
     }
-    const size_t each = tensor_bytes(count), used = (size_t)count * sizeof(float);
     const unsigned char *at = frame + WIRE_HEADER_BYTES;
-    for (int64_t i = 0; i < n_tensors && used > 0; i++, at += each) {
-        memcpy(tensors[i], at, used);
+    for (int64_t i = 0; i < layout->n_encoded; i++, at += encoded_bytes(layout)) {
+        decode(tensors[i], layout->encoding == WIRE_INT8 ? scales[i] : NULL, layout, at);
+    }
+    for (int64_t i = 0; i < layout->n_plain; i++, at += plain_bytes(layout)) {
+        const size_t used = (size_t)element_count(layout) * sizeof(float);
+        if (used > 0) {
+            memcpy(tensors[layout->n_encoded + i], at, used);
+        }
     }
     return true;
 }

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
+#include <string.h>
 
 /* One rounding; sums of squares are f64 and lose only the order. */
 static const double ONE_ROUNDING = 6e-8, ERROR_F64 = 1e-13;
@@ -85,6 +86,56 @@ static void add_agrees_and_may_be_in_place(void **state)
     trial_each(run_add, SIZES, sizeof SIZES / sizeof SIZES[0]);
 }
 
+/* The definition of model.md 5 on bits that the reader can check by hand. */
+static void bf16_rounds_to_nearest_even(void **state)
+{
+    (void)state;
+    /* 1 + 2^-8 lies between 1 and 1 + 2^-7: to even; 1 + 3 2^-8 likewise, upwards. */
+    static const float IN[] = {0.0F,   -0.0F,        1.0F,    1.00390625F, 1.01171875F,
+                               1.005F, -3.14159265F, 3.4e38F, INFINITY};
+    static const float OUT[] = {0.0F,       -0.0F,      1.0F,     1.0F,    1.015625F,
+                                1.0078125F, -3.140625F, INFINITY, INFINITY};
+    for (int level = 0; level < kernels_level_count(); level++) {
+        float x[9], nan = NAN;
+        memcpy(x, IN, sizeof x);
+        kernels_select(level)->round_bf16(x, 9);
+        assert_memory_equal(x, OUT, sizeof x);
+        kernels_select(level)->round_bf16(&nan, 1);
+        assert_true(isnan(nan));
+    }
+}
+
+static void int8_keeps_a_scale_per_token(void **state)
+{
+    (void)state;
+    for (int level = 0; level < kernels_level_count(); level++) {
+        float v[] = {254.0F, -1.0F, 3.1F, 0x1p-120F, 0x1p-110F, 0.0F,
+                     NAN,    1.0F,  2.0F, 1.0F,      INFINITY,  0.0F};
+        float scales[4];
+        kernels_select(level)->round_int8(v, scales, 4, 3);
+        /* scale 2: -1 / 2 = -0.5 and 3.1 / 2 = 1.55, ties to even */
+        assert_true(scales[0] == 2.0F && v[0] == 254.0F && v[1] == 0.0F && v[2] == 4.0F);
+        assert_true(scales[1] == 0.0F && v[3] == 0.0F && v[4] == 0.0F && v[5] == 0.0F);
+        for (int i = 6; i < 12; i++) {
+            assert_true(isnan(v[i]));
+        }
+    }
+}
+
+static void rounding_twice_changes_nothing_in_bf16(void **state)
+{
+    (void)state;
+    enum { COUNT = 70001 };
+    struct tensors memory = {0};
+    float *x = tensors_random(&memory, COUNT, 3, 10.0), *y = tensors_nan(&memory, COUNT);
+    const struct kernels *kernels = kernels_select(kernels_level_count() - 1);
+    kernels->round_bf16(x, COUNT);
+    memcpy(y, x, COUNT * sizeof *x);
+    kernels->round_bf16(y, COUNT);
+    assert_true(compare_same_bits(x, y, COUNT));
+    tensors_finish(&memory);
+}
+
 static void sum_squares_agrees(void **state)
 {
     (void)state;
@@ -100,6 +151,9 @@ static void adamw_follows_the_oracle_for_twenty_steps(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(add_agrees_and_may_be_in_place),
+                                       cmocka_unit_test(bf16_rounds_to_nearest_even),
+                                       cmocka_unit_test(int8_keeps_a_scale_per_token),
+                                       cmocka_unit_test(rounding_twice_changes_nothing_in_bf16),
                                        cmocka_unit_test(sum_squares_agrees),
                                        cmocka_unit_test(adamw_follows_the_oracle_for_twenty_steps)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,65 @@
+/* Rounding of representatives and of their gradients (model.md 5). */
+#include "level.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+/* Nearest even, f32 -> bf16 -> f32; a NaN stays one. */
+static float round_one(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    const uint32_t rounded = (bits + 0x7fffU + (bits >> 16 & 1U)) & 0xffff0000U;
+    const uint32_t nan = (bits & 0xffff0000U) | 0x00400000U;
+    bits = (bits & 0x7fffffffU) > 0x7f800000U ? nan : rounded;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+void KERNEL(round_bf16)(float *x, int64_t count)
+{
+#pragma omp parallel for schedule(static)
+    for (int64_t begin = 0; begin < count; begin += COUNT_TILE) {
+        const int64_t end = kernels_min(begin + COUNT_TILE, count);
+#pragma omp simd
+        for (int64_t i = begin; i < end; i++) {
+            x[i] = round_one(x[i]);
+        }
+    }
+}
+
+/* One token: q = rint(v * (127 / absmax)) clamped to +-127, value q * (absmax / 127). Below 2^-100
+ * all is 0. A NaN or an infinity makes the whole row NaN, so that it reaches the loss on one rank
+ * as on many. */
+static void round_row(float *v, float *scale, int64_t C)
+{
+    float absmax = 0.0F;
+    int n_bad = 0;
+#pragma omp simd reduction(max : absmax) reduction(+ : n_bad)
+    for (int64_t c = 0; c < C; c++) {
+        absmax = fabsf(v[c]) > absmax ? fabsf(v[c]) : absmax;
+        n_bad += !(fabsf(v[c]) <= FLT_MAX);
+    }
+    const bool vanishes = absmax < 0x1p-100F && n_bad == 0;
+    const float inverse = vanishes ? 0.0F : 127.0F / absmax;
+    const float step = n_bad > 0 ? NAN : (vanishes ? 0.0F : absmax / 127.0F);
+    *scale = step;
+#pragma omp simd
+    for (int64_t c = 0; c < C; c++) {
+        float q = rintf(v[c] * inverse);
+        q = q > 127.0F ? 127.0F : (q < -127.0F ? -127.0F : q);
+        v[c] = q * step;
+    }
+}
+
+void KERNEL(round_int8)(float *v, float *scales, int64_t n, int64_t C)
+{
+#pragma omp parallel for schedule(static)
+    for (int64_t begin = 0; begin < n; begin += TILE) {
+        const int64_t end = kernels_min(begin + TILE, n);
+        for (int64_t t = begin; t < end; t++) {
+            round_row(v + t * C, &scales[t], C);
+        }
+    }
+}
