@@ -19,8 +19,8 @@ enum { ENGINE_MAX_DEPTH = SCHEDULE_MAX_DEPTH };
 
 enum engine_state { ENGINE_DONE, ENGINE_WORKED, ENGINE_WAITING };
 
-/** One direction between one of the rank's stages and a neighbour stage. A neighbour on the same
- * rank is reached through the sender's buffers, without the transport. */
+/** One direction between one of the rank's stages and a neighbour stage. From a neighbour on the
+ * same rank tensors are copied out of its slot, without a message. */
 struct engine_link {
     int peer; /* rank; -1: no neighbour */
     int peer_stage;
@@ -30,11 +30,10 @@ struct engine_link {
     int first_slot;              /* of the buffer: the chunk's share */
     const struct depth_set *set; /* values of a message, or values whose gradients it carries */
     struct wire_layout layout;
-    int64_t n_expected;          /* receiving: messages that the schedules so far bring */
-    int64_t n_posted;            /* receives posted, or messages sent */
-    int64_t n_done;              /* receiving: taken out of their buffers */
-    struct engine_link *partner; /* same rank: the other end; else NULL */
-    struct transport_request requests[ENGINE_MAX_DEPTH];
+    int64_t n_expected;                 /* receiving: messages that the schedules so far bring */
+    int64_t n_posted;                   /* receives posted, or messages sent */
+    int64_t n_done;                     /* receiving: taken out of their buffers */
+    struct transport_request *requests; /* one per buffer */
 };
 
 /** The links of one chunk. */
@@ -69,8 +68,9 @@ struct engine {
     int64_t round;        /* schedules begun; identifies messages */
     struct engine_batch batch;
     struct engine_chunk *chunks;
-    struct transport_request *pending; /* what ENGINE_WAITING waits for */
-    float **tensors, **scales;         /* scratch: tensors of one message */
+    struct transport_request *requests; /* of all links */
+    struct transport_request *pending;  /* what ENGINE_WAITING waits for */
+    float **tensors, **scales;          /* scratch: tensors of one message */
     struct engine_times times;
 };
 

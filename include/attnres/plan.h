@@ -65,6 +65,7 @@ struct plan {
     struct plan_rank *ranks;
     struct schedule schedule;  /* of a training step; for PLAN_FORWARD the same as `forward` */
     struct schedule forward;   /* one microbatch through all stages, for evaluation */
+    int channel_depth;         /* messages under way on a cut, of either schedule */
     int64_t n_microbatches;    /* M */
     int64_t microbatch_tokens; /* tokens of one microbatch: batch.microbatch * seq_len */
     int64_t max_rank_params;   /* rows of the rank with the most */

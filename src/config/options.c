@@ -23,14 +23,11 @@ static const struct choice value_precisions[] = {
 static const struct choice gradient_precisions[] = {
     {"f32", PRECISION_F32}, {"bf16", PRECISION_BF16}, {NULL, 0}};
 static const struct choice schedules[] = {
-    {"gpipe", SCHEDULE_GPIPE}, {"1f1b", SCHEDULE_1F1B}, {NULL, 0}};
-/* Orders that no file chooses: the engine does not carry them out yet, or evaluation chooses. */
-static const struct choice other_schedules[] = {{"interleaved", SCHEDULE_INTERLEAVED},
-                                                {"zb_h1", SCHEDULE_ZB_H1},
-                                                {"zb_v", SCHEDULE_ZB_V},
-                                                {"forward", SCHEDULE_FORWARD},
-                                                {"forward_v", SCHEDULE_FORWARD_V},
-                                                {NULL, 0}};
+    {"gpipe", SCHEDULE_GPIPE}, {"1f1b", SCHEDULE_1F1B}, {"interleaved", SCHEDULE_INTERLEAVED},
+    {"zb_h1", SCHEDULE_ZB_H1}, {"zb_v", SCHEDULE_ZB_V}, {NULL, 0}};
+/* Orders that no file chooses, but evaluation. */
+static const struct choice other_schedules[] = {
+    {"forward", SCHEDULE_FORWARD}, {"forward_v", SCHEDULE_FORWARD_V}, {NULL, 0}};
 static const struct choice optims[] = {{"adamw", OPTIM_ADAMW}, {NULL, 0}};
 static const struct choice lr_schedules[] = {
     {"cosine", LR_COSINE}, {"wsd", LR_WSD}, {"constant", LR_CONSTANT}, {NULL, 0}};
@@ -123,15 +120,17 @@ const struct option config_options[] = {
 
     {"pipeline.stages", OPTION_AUTO_INT, AT(pipeline.n_stages), "auto", 1, CONFIG_MAX_STAGES, NULL,
      FREE, "Stages of the pipeline, one per rank. auto: as many as there are ranks."},
-    {"pipeline.chunks", OPTION_INT, AT(pipeline.n_chunks), "1", 1, 1, NULL, FREE,
-     "Stages that each rank owns. This version knows only 1."},
+    {"pipeline.chunks", OPTION_INT, AT(pipeline.n_chunks), "1", 1, 64, NULL, FREE,
+     "Stages that each rank owns: more than 1 with schedule interleaved, 2 with zb_v."},
     {"pipeline.replicas", OPTION_INT, AT(pipeline.n_replicas), "1", 1, 1, NULL, FREE,
      "Pipelines that share the sequences of a step. This version knows only 1."},
     {"pipeline.schedule", OPTION_CHOICE, AT(pipeline.schedule), "1f1b", 0, 0, schedules, FREE,
      "Order of forwards and backwards. gpipe: all forwards first; 1f1b: as soon as the "
-     "pipeline is full, one backward after each forward, which holds less memory."},
-    {"pipeline.group", OPTION_FIXED, 0, "auto", 0, 0, NULL, FREE,
-     "Microbatches that interleaved chunks take in turn. This version knows only auto."},
+     "pipeline is full, one backward after each forward, which holds less memory; interleaved: "
+     "1f1b "
+     "over several chunks a rank; zb_h1, zb_v: weight gradients fill what would be waiting."},
+    {"pipeline.group", OPTION_AUTO_INT, AT(pipeline.n_group), "auto", 1, 1048576, NULL, FREE,
+     "Microbatches that go through a chunk in turn under interleaved. auto: as many as stages."},
     {"pipeline.partition", OPTION_PARTITION, AT(pipeline), "auto", 1, 8192, NULL, FREE,
      "Sublayers of each stage. auto: the program chooses (this version: as blocks); blocks: whole "
      "blocks, as equal as possible; a list such as [3, 5]: one entry per stage, summing to "

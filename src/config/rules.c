@@ -149,24 +149,27 @@ static void step_is_not_too_large(struct reading *reading)
 static void stages_fit_sublayers(struct reading *reading)
 {
     const struct config *c = &reading->config;
-    if (c->pipeline.n_stages > 2 * c->model.n_layers) {
+    if (c->pipeline.n_stages * c->pipeline.n_chunks > 2 * c->model.n_layers) {
         config_problem(reading,
-                       "pipeline.stages: %lld stages for the %lld sublayers of model.layers %lld "
+                       "pipeline.stages: %lld stages for the %lld sublayers "
+                       "of model.layers %lld "
                        "(legal: auto or 1 to %lld)",
-                       (long long)c->pipeline.n_stages, (long long)(2 * c->model.n_layers),
-                       (long long)c->model.n_layers, (long long)(2 * c->model.n_layers));
+                       (long long)(c->pipeline.n_stages * c->pipeline.n_chunks),
+                       (long long)(2 * c->model.n_layers), (long long)c->model.n_layers,
+                       (long long)(2 * c->model.n_layers / c->pipeline.n_chunks));
     }
 }
 
 static void partition_fits_stages(struct reading *reading)
 {
     const struct pipeline_config *p = &reading->config.pipeline;
-    if (p->partition == PARTITION_LIST && p->n_stages != 0 && p->n_partition != p->n_stages) {
+    if (p->partition == PARTITION_LIST && p->n_stages != 0 &&
+        p->n_partition != p->n_stages * p->n_chunks) {
         config_problem(
             reading,
-            "pipeline.partition: a list of %lld, but pipeline.stages is %lld (legal: one "
-            "entry per stage)",
-            (long long)p->n_partition, (long long)p->n_stages);
+            "pipeline.partition: a list of %lld, but pipeline.stages x pipeline.chunks is %lld "
+            "(legal: one entry per stage)",
+            (long long)p->n_partition, (long long)(p->n_stages * p->n_chunks));
     }
 }
 

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <attnres/clock.h>
 #include <attnres/wire.h>
@@ -38,22 +39,6 @@ static struct engine_link make_link(const struct engine *engine, const struct st
                                               : plan_gradients_layout(engine->plan, cut)};
 }
 
-/** Join the ends of links between stages of this rank. */
-static void join_local_links(struct engine *engine)
-{
-    for (int chunk = 0; chunk < engine->plan->n_chunks; chunk++) {
-        struct engine_chunk *c = &engine->chunks[chunk];
-        if (c->values_in.peer == engine->rank) {
-            struct engine_chunk *before =
-                &engine->chunks[engine->plan->stages[c->values_in.peer_stage].chunk];
-            c->values_in.partner = &before->values_out;
-            before->values_out.partner = &c->values_in;
-            before->gradients_in.partner = &c->gradients_out;
-            c->gradients_out.partner = &before->gradients_in;
-        }
-    }
-}
-
 void engine_init(struct engine *engine, const struct plan *plan, const struct model *models,
                  const struct memory *memory, struct transport *transport)
 {
@@ -62,8 +47,8 @@ void engine_init(struct engine *engine, const struct plan *plan, const struct mo
                               .memory = memory,
                               .transport = transport,
                               .rank = models[0].stage->rank,
-                              .depth = plan->schedule.channel_depth};
-    assert(engine->depth >= 1 && engine->depth <= ENGINE_MAX_DEPTH);
+                              .depth = plan->channel_depth};
+    assert(engine->depth >= 1);
     engine->chunks = calloc((size_t)plan->n_chunks, sizeof *engine->chunks);
     int64_t most = 1;
     for (int chunk = 0; chunk < plan->n_chunks; chunk++) {
@@ -72,23 +57,31 @@ void engine_init(struct engine *engine, const struct plan *plan, const struct mo
     }
     engine->tensors = calloc((size_t)most, sizeof *engine->tensors);
     engine->scales = calloc((size_t)most, sizeof *engine->scales);
+    const size_t n_requests = (size_t)plan->n_chunks * 4 * (size_t)engine->depth;
+    engine->requests = calloc(n_requests, sizeof *engine->requests);
     assert(engine->chunks != NULL && engine->tensors != NULL && engine->scales != NULL &&
-           "a few bytes at start-up");
+           engine->requests != NULL && "a few bytes at start-up");
     for (int chunk = 0; chunk < plan->n_chunks; chunk++) {
         const struct stage *stage = models[chunk].stage;
-        engine->chunks[chunk] = (struct engine_chunk){
+        struct engine_chunk *c = &engine->chunks[chunk];
+        *c = (struct engine_chunk){
             .values_in = make_link(engine, stage, -1, false, BUFFER_VALUES_IN),
             .values_out = make_link(engine, stage, 1, true, BUFFER_VALUES_OUT),
             .gradients_in = make_link(engine, stage, 1, false, BUFFER_GRADIENTS_IN),
             .gradients_out = make_link(engine, stage, -1, true, BUFFER_GRADIENTS_OUT),
         };
+        struct engine_link *links[] = {&c->values_in, &c->values_out, &c->gradients_in,
+                                       &c->gradients_out};
+        for (int i = 0; i < 4; i++) {
+            links[i]->requests = &engine->requests[(chunk * 4 + i) * engine->depth];
+        }
     }
-    join_local_links(engine);
 }
 
 void engine_finish(struct engine *engine)
 {
     free(engine->chunks);
+    free(engine->requests);
     free(engine->tensors);
     free(engine->scales);
     *engine = (struct engine){0};
@@ -97,8 +90,7 @@ void engine_finish(struct engine *engine)
 /** Post receives up to the link's depth, but no more than are expected. */
 static void post_receives(struct engine *engine, struct engine_link *link)
 {
-    while (link->partner == NULL && link->n_posted < link->n_expected &&
-           link->n_posted < link->n_done + engine->depth) {
+    while (link->n_posted < link->n_expected && link->n_posted < link->n_done + engine->depth) {
         transport_post_receive(engine->transport, link->peer, link->channel, link->tag_chunk,
                                frame_of(engine, link, link->n_posted),
                                wire_frame_bytes(&link->layout),
@@ -159,10 +151,6 @@ static struct wire_label label_of(const struct engine *engine, const struct engi
  * for. */
 static bool has_arrived(struct engine *engine, struct engine_link *link)
 {
-    if (link->partner != NULL) {
-        engine->pending = NULL;
-        return link->n_done < link->partner->n_posted;
-    }
     engine->pending = &link->requests[link->n_done % engine->depth];
     return transport_test(engine->transport, engine->pending);
 }
@@ -173,12 +161,11 @@ static bool receive(struct engine *engine, struct engine_link *link, const struc
         return false;
     }
     const double start_s = clock_monotonic_s();
-    const struct engine_link *holder = link->partner != NULL ? link->partner : link;
     const struct wire_label label = label_of(engine, link, action, link->peer_stage);
     struct error err = {0};
     list_tensors(engine, link, action);
-    if (!wire_unpack(engine->tensors, engine->scales, frame_of(engine, holder, link->n_done),
-                     &label, &link->layout, &err)) {
+    if (!wire_unpack(engine->tensors, engine->scales, frame_of(engine, link, link->n_done), &label,
+                     &link->layout, &err)) {
         char message[sizeof err.message + 64];
         snprintf(message, sizeof message, "damaged message from rank %d to rank %d: %s", link->peer,
                  engine->rank, err.message);
@@ -193,10 +180,6 @@ static bool receive(struct engine *engine, struct engine_link *link, const struc
 /** Whether the next message's buffer is free again. */
 static bool has_room(struct engine *engine, struct engine_link *link)
 {
-    if (link->partner != NULL) {
-        engine->pending = NULL;
-        return link->n_posted < link->partner->n_done + engine->depth;
-    }
     engine->pending = &link->requests[link->n_posted % engine->depth];
     return transport_test(engine->transport, engine->pending);
 }
@@ -213,12 +196,10 @@ static bool send(struct engine *engine, struct engine_link *link, const struct a
     list_tensors(engine, link, action);
     wire_pack(frame, &label, &link->layout, (const float *const *)engine->tensors,
               (const float *const *)engine->scales);
-    if (link->partner == NULL) {
-        transport_post_send(engine->transport, link->peer, link->channel, link->tag_chunk, frame,
-                            wire_frame_bytes(&link->layout),
-                            &link->requests[link->n_posted % engine->depth]);
-        engine->times.bytes_sent += (int64_t)wire_frame_bytes(&link->layout);
-    }
+    transport_post_send(engine->transport, link->peer, link->channel, link->tag_chunk, frame,
+                        wire_frame_bytes(&link->layout),
+                        &link->requests[link->n_posted % engine->depth]);
+    engine->times.bytes_sent += (int64_t)wire_frame_bytes(&link->layout);
     link->n_posted++;
     engine->times.pack_s += clock_monotonic_s() - start_s;
     return true;
@@ -256,11 +237,53 @@ static void drive_messages(struct engine *engine)
     }
 }
 
+/** Values of the stage before, where that is on the same rank. */
+static void take_local_values(struct engine *engine, const struct action *action)
+{
+    const struct engine_link *link = &engine->chunks[action->chunk].values_in;
+    if (link->peer != engine->rank) {
+        return;
+    }
+    const struct model *own = &engine->models[action->chunk];
+    const int chunk = engine->plan->stages[link->peer_stage].chunk;
+    const int slot = schedule_slot(engine->schedule, engine->rank, chunk, action->microbatch);
+    const size_t bytes = (size_t)(own->n * engine->plan->config->model.dim) * sizeof(float);
+    for (int64_t i = 0; i < depth_set_count(link->set); i++) {
+        const int64_t id = depth_set_id(link->set, i);
+        memcpy(model_value(own, action->slot, id), model_value(&engine->models[chunk], slot, id),
+               bytes);
+        const float *scales = model_scales(&engine->models[chunk], slot, id);
+        if (scales != NULL) {
+            memcpy(model_scales(own, action->slot, id), scales, (size_t)own->n * sizeof(float));
+        }
+    }
+}
+
+/** Gradients from the stage behind, where that is on the same rank. */
+static void take_local_gradients(struct engine *engine, const struct action *action)
+{
+    const struct engine_link *link = &engine->chunks[action->chunk].gradients_in;
+    if (link->peer != engine->rank) {
+        return;
+    }
+    const struct model *own = &engine->models[action->chunk];
+    const int chunk = engine->plan->stages[link->peer_stage].chunk;
+    const int slot =
+        schedule_gradient_slot(engine->schedule, engine->rank, chunk, action->microbatch);
+    const size_t bytes = (size_t)(own->n * engine->plan->config->model.dim) * sizeof(float);
+    for (int64_t i = 0; i < depth_set_count(link->set); i++) {
+        const int64_t id = depth_set_id(link->set, i);
+        memcpy(model_dvalue(own, action->gradient_slot, id),
+               model_dvalue(&engine->models[chunk], slot, id), bytes);
+    }
+}
+
 static void forward(struct engine *engine, const struct action *action)
 {
     const struct model *model = &engine->models[action->chunk];
     const double start_s = clock_monotonic_s();
     struct model_work work = work_of(engine, action);
+    take_local_values(engine, action);
     model_forward_begin(model, &work);
     for (int part = 0; part < model_part_count(model); part++) {
         model_forward_part(model, &work, part);
@@ -277,6 +300,7 @@ static void input_gradient(struct engine *engine, const struct action *action)
     const struct model *model = &engine->models[action->chunk];
     const double start_s = clock_monotonic_s();
     const struct model_work work = work_of(engine, action);
+    take_local_gradients(engine, action);
     model_input_gradient_begin(model, &work);
     for (int part = model_part_count(model) - 1; part >= 0; part--) {
         model_input_gradient_part(model, &work, part);

@@ -142,7 +142,7 @@ static struct sizes measure(const struct plan *plan, int rank)
                       .KV = model->dim / model->n_heads * model->n_kv_heads,
                       .F = model->ff,
                       .n_chunks = plan->n_chunks,
-                      .n_slots = plan->schedule.n_slots[rank],
+                      .n_slots = larger(plan->schedule.n_slots[rank], plan->forward.n_slots[rank]),
                       .n_gradient_slots = trains ? plan->schedule.n_gradient_slots[rank] : 0};
     for (int chunk = 0; chunk < plan->n_chunks; chunk++) {
         note_stage(&s, plan_stage(plan, rank, chunk));
@@ -248,7 +248,7 @@ static void place_activations(struct buffer_table *t, const struct sizes *s)
 
 static void place_messages(struct buffer_table *t, const struct sizes *s)
 {
-    const int64_t slots = s->n_chunks * s->plan->schedule.channel_depth;
+    const int64_t slots = s->n_chunks * s->plan->channel_depth;
     const int64_t gradient_slots = s->trains ? slots : 0;
     const struct request requests[] = {
         {BUFFER_VALUES_IN, GROUP_MESSAGES, slots, {s->values_in_bytes, 1, 1}, 1},

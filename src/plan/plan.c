@@ -141,7 +141,7 @@ bool plan_partition(int64_t *ends, const struct config *config, int n_stages, st
         return error_set(err, ERROR_LAUNCH,
                          "%d stages, but the model has only %lld sublayers (2 x model.layers): "
                          "start at most %lld ranks",
-                         n_stages, (long long)L, (long long)L);
+                         n_stages, (long long)L, (long long)(L / pipeline->n_chunks));
     }
     if (pipeline->partition == PARTITION_LIST) {
         if (pipeline->n_partition != n_stages) {
@@ -219,16 +219,23 @@ static bool make_stages(struct plan *plan, struct error *err)
 
 static bool make_schedules(struct plan *plan, struct error *err)
 {
-    const struct schedule_spec forward = {.kind = SCHEDULE_FORWARD,
+    const struct pipeline_config *pipeline = &plan->config->pipeline;
+    const struct schedule_spec forward = {.kind = schedule_forward_kind(pipeline->schedule),
                                           .n_ranks = plan->n_ranks,
                                           .n_chunks = plan->n_chunks,
                                           .n_microbatches = 1};
-    const struct schedule_spec training = {.kind = plan->config->pipeline.schedule,
+    const struct schedule_spec training = {.kind = pipeline->schedule,
+                                           .group = (int)pipeline->n_group,
                                            .n_ranks = plan->n_ranks,
                                            .n_chunks = plan->n_chunks,
                                            .n_microbatches = (int)plan->n_microbatches};
-    return schedule_init(&plan->forward, &forward, err) &&
-           schedule_init(&plan->schedule, plan->purpose == PLAN_TRAIN ? &training : &forward, err);
+    if (!schedule_init(&plan->forward, &forward, err) ||
+        !schedule_init(&plan->schedule, plan->purpose == PLAN_TRAIN ? &training : &forward, err)) {
+        return false;
+    }
+    const int a = plan->schedule.channel_depth, b = plan->forward.channel_depth;
+    plan->channel_depth = a > b ? a : b;
+    return true;
 }
 
 bool plan_init(struct plan *plan, const struct config *config, int n_ranks,

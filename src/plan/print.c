@@ -52,20 +52,23 @@ static void put_model(struct text *t, const struct plan *plan)
 
 static void put_partition(struct text *t, const struct plan *plan)
 {
-    put(t, "\nstage  sublayers     tensors out  bytes out per microbatch  on a block border\n");
+    put(t,
+        "\nstage  rank  sublayers     tensors out  bytes out per microbatch  on a block border\n");
     bool inside = false;
     for (int i = 0; i < plan->n_stages; i++) {
         const struct stage *s = &plan->stages[i];
         const int64_t n_out = depth_set_count(&s->outgoing);
-        put(t, "%5d  %4lld ... %-4lld ", i, (long long)s->first, (long long)s->end - 1);
+        put(t, "%5d  %4d  %4lld ... %-4lld ", i, s->rank, (long long)s->first,
+            (long long)s->end - 1);
         if (s->is_last) {
             put(t, "%11s  %24s  %s\n", "-", "-", "-");
             continue;
         }
         const bool is_border = depth_is_border(&plan->depth, s->end);
+        const struct wire_layout message = plan_values_layout(plan, i);
+        const size_t bytes_out = wire_frame_bytes(&message);
         inside = inside || !is_border;
-        put(t, "%11lld  %24lld  %s\n", (long long)n_out,
-            (long long)(n_out * plan->microbatch_tokens * plan->config->model.dim * 4),
+        put(t, "%11lld  %24lld  %s\n", (long long)n_out, (long long)bytes_out,
             is_border ? "yes" : "no");
     }
     if (inside) {
@@ -82,11 +85,13 @@ static void put_schedule(struct text *t, const struct plan *plan, int width)
     t->length += schedule_print_grid(&plan->schedule, width,
                                      t->bytes != NULL ? t->bytes + at : NULL, t->capacity - at);
     struct schedule_simulation simulation;
+    const double share = 1.0 / plan->n_chunks;
     const struct schedule_costs costs = {
-        .forward = 1.0, .input_gradient = 1.0, .weight_gradient = 1.0};
+        .forward = share, .input_gradient = share, .weight_gradient = share};
     if (schedule_simulate(&simulation, &plan->schedule, &costs, NULL)) {
         const double ideal = 3.0 * (double)plan->n_microbatches;
-        put(t, "makespan   %g (F = I = W = 1, messages free); bubble %.1f %% of the time\n",
+        put(t,
+            "makespan   %g (F = I = W = 1 per rank, messages free); bubble %.1f %% of the time\n",
             simulation.makespan, 100.0 * (1.0 - ideal / simulation.makespan));
         schedule_simulation_finish(&simulation);
     }
@@ -94,12 +99,12 @@ static void put_schedule(struct text *t, const struct plan *plan, int width)
 
 static void put_memory(struct text *t, const struct plan *plan)
 {
-    put(t, "\nmemory per rank, MiB\n%5s", "stage");
+    put(t, "\nmemory per rank, MiB\n%5s", "rank");
     for (int g = 0; g < GROUP_COUNT; g++) {
         put(t, "  %s", plan_group_name((enum buffer_group)g));
     }
     put(t, "  total\n");
-    for (int i = 0; i < plan->n_stages; i++) {
+    for (int i = 0; i < plan->n_ranks; i++) {
         struct buffer_table table;
         plan_lay_out(&table, plan, i);
         double bytes[GROUP_COUNT] = {0};
@@ -128,17 +133,24 @@ size_t plan_print(const struct plan *plan, int width, char *text, size_t capacit
     return t.length;
 }
 
-static void write_stage(struct json_writer *w, const struct plan *plan, int i)
+static void write_stage(struct json_writer *w, const struct stage *stage)
 {
-    const struct stage *s = &plan->stages[i];
-    struct buffer_table table;
-    plan_lay_out(&table, plan, i);
     json_begin_object(w, NULL);
-    json_int(w, "first_sublayer", s->first);
-    json_int(w, "n_sublayers", s->end - s->first);
-    json_int(w, "tensors_in", depth_set_count(&s->incoming));
-    json_int(w, "tensors_out", depth_set_count(&s->outgoing));
-    json_int(w, "activation_slots", plan->schedule.n_slots[i]);
+    json_int(w, "rank", stage->rank);
+    json_int(w, "chunk", stage->chunk);
+    json_int(w, "first_sublayer", stage->first);
+    json_int(w, "n_sublayers", stage->end - stage->first);
+    json_int(w, "tensors_in", depth_set_count(&stage->incoming));
+    json_int(w, "tensors_out", depth_set_count(&stage->outgoing));
+    json_end_object(w);
+}
+
+static void write_rank(struct json_writer *w, const struct plan *plan, int rank)
+{
+    struct buffer_table table;
+    plan_lay_out(&table, plan, rank);
+    json_begin_object(w, NULL);
+    json_int(w, "activation_slots", plan->schedule.n_slots[rank]);
     json_int(w, "planned_bytes", (int64_t)table.total_bytes);
     json_end_object(w);
 }
@@ -158,7 +170,12 @@ size_t plan_print_json(const struct plan *plan, char *text, size_t capacity)
     json_number(&w, "flops_per_token", plan_flops_per_token(plan));
     json_begin_array(&w, "stages");
     for (int i = 0; i < plan->n_stages; i++) {
-        write_stage(&w, plan, i);
+        write_stage(&w, &plan->stages[i]);
+    }
+    json_end_array(&w);
+    json_begin_array(&w, "ranks");
+    for (int i = 0; i < plan->n_ranks; i++) {
+        write_rank(&w, plan, i);
     }
     json_end_array(&w);
     json_end_object(&w);

@@ -17,14 +17,15 @@ struct suite {
 
 static int reference_index(const struct bitwise_case *c)
 {
-    return c->value[AXIS_MODEL] * bitwise_axis_size(AXIS_HEAD) + c->value[AXIS_HEAD];
+    const int model = c->value[AXIS_MODEL] * bitwise_axis_size(AXIS_HEAD) + c->value[AXIS_HEAD];
+    return model * bitwise_axis_size(AXIS_REPRESENTATIVE) + c->value[AXIS_REPRESENTATIVE];
 }
 
 static void run_folder(char *out, const struct suite *suite, const char *what,
                        const struct bitwise_case *c)
 {
     char name[64];
-    snprintf(name, sizeof name, "%s-%d-%d", what, reference_index(c), bitwise_stages(c));
+    snprintf(name, sizeof name, "%s-%d-%d", what, reference_index(c), bitwise_ranks(c));
     file_join(out, suite->folder, name, NULL);
 }
 
@@ -39,9 +40,9 @@ static void run_case(struct suite *suite, const struct bitwise_case *c)
 {
     char folder[FILE_PATH_BYTES], source[FILE_PATH_BYTES], message[1024], text[256];
     run_folder(folder, suite, is_source(c) ? "source" : "case", c);
-    /* A resumed case goes on from a run with one stage more, the largest from one stage. */
+    /* A resumed case goes on from a run with one rank more, the largest from one rank. */
     struct bitwise_case other = *c;
-    other.value[AXIS_STAGES] = bitwise_stages(c) % BITWISE_MAX_STAGES;
+    other.value[AXIS_RANKS] = bitwise_ranks(c) % BITWISE_MAX_RANKS;
     run_folder(source, suite, "source", &other);
     struct bitwise_outcome outcome;
     bool ok = bitwise_run_local(c, folder, bitwise_is_resumed(c) ? source : NULL, &outcome, message,
@@ -71,7 +72,7 @@ static void run_all(struct suite *suite, bool sources)
 {
     for (int i = 0; i < bitwise_case_count(); i++) {
         const struct bitwise_case c = bitwise_case_at(i);
-        if (is_source(&c) == sources) {
+        if (bitwise_is_legal(&c) && is_source(&c) == sources) {
             run_case(suite, &c);
         }
     }
@@ -91,16 +92,19 @@ int main(void)
     for (int axis = 0; axis < BITWISE_AXES; axis++) {
         product *= bitwise_axis_size((enum bitwise_axis)axis);
     }
-    run_all(suite, true); /* straight one-stage runs come first among these: the references */
+    /* Of `standard`, one kind of all, only one representative is legal. */
+    const int per_kind = product / bitwise_axis_size(AXIS_MODEL);
+    const int n_legal = product - per_kind + per_kind / bitwise_axis_size(AXIS_REPRESENTATIVE);
+    run_all(suite, true); /* straight one-rank runs come first among these: the references */
     run_all(suite, false);
-    printf("%d cases run, the product of the table is %d; %d differ\n", suite->n_run, product,
-           suite->n_failed);
-    const bool ok = suite->n_run == product && suite->n_failed == 0;
+    printf("%d cases run, the table has %d legal ones of %d; %d differ\n", suite->n_run, n_legal,
+           product, suite->n_failed);
+    const bool ok = suite->n_run == n_legal && suite->n_failed == 0;
     struct error err = {0};
-    for (int i = 0; i < BITWISE_MAX_STAGES * 64; i++) {
+    for (int i = 0; i < BITWISE_MAX_RANKS * 64; i++) {
         char name[64], path[FILE_PATH_BYTES];
-        snprintf(name, sizeof name, "source-%d-%d", i / BITWISE_MAX_STAGES,
-                 i % BITWISE_MAX_STAGES + 1);
+        snprintf(name, sizeof name, "source-%d-%d", i / BITWISE_MAX_RANKS,
+                 i % BITWISE_MAX_RANKS + 1);
         file_join(path, suite->folder, name, NULL);
         file_remove_tree(path, &err);
     }

@@ -37,7 +37,7 @@ static void note_pairs(struct cover *cover, const struct bitwise_case *c)
 
 /** Greedily: the case with the most new pairs, the first of equals, until none has any. Returns how
  * many. */
-static int choose_cases(struct bitwise_case *cases, int n_stages)
+static int choose_cases(struct bitwise_case *cases, int n_ranks)
 {
     struct cover cover = {0};
     int n = 0;
@@ -45,7 +45,9 @@ static int choose_cases(struct bitwise_case *cases, int n_stages)
         best = 0;
         for (int i = 0; i < bitwise_case_count(); i++) {
             const struct bitwise_case c = bitwise_case_at(i);
-            const int n_new = bitwise_stages(&c) == n_stages ? count_new_pairs(&cover, &c) : 0;
+            const int n_new = bitwise_ranks(&c) == n_ranks && bitwise_is_legal(&c)
+                                  ? count_new_pairs(&cover, &c)
+                                  : 0;
             if (n_new > best) {
                 best = n_new;
                 cases[n] = c;
@@ -59,11 +61,14 @@ static int choose_cases(struct bitwise_case *cases, int n_stages)
 }
 
 /** Every pair of values of two axes occurs in some case, counted anew. */
-static bool covers_all_pairs(const struct bitwise_case *cases, int n, int n_stages)
+static bool covers_all_pairs(const struct bitwise_case *cases, int n, int n_ranks)
 {
     for (int i = 0; i < bitwise_case_count(); i++) {
         const struct bitwise_case c = bitwise_case_at(i);
-        for (int a = 0; a < BITWISE_AXES && bitwise_stages(&c) == n_stages; a++) {
+        if (bitwise_ranks(&c) != n_ranks || !bitwise_is_legal(&c)) {
+            continue;
+        }
+        for (int a = 0; a < BITWISE_AXES; a++) {
             for (int b = a + 1; b < BITWISE_AXES; b++) {
                 bool found = false;
                 for (int k = 0; k < n && !found; k++) {
@@ -86,8 +91,8 @@ static void run_case(struct transport *t, const char *folder, const struct bitwi
     struct bitwise_outcome reference = {0}, outcome;
     const struct bitwise_case straight = bitwise_reference(c);
     struct bitwise_case source = straight;
-    source.value[AXIS_STAGES] =
-        bitwise_stages(c) == 1 ? 1 : 0; /* resume comes from another number of stages */
+    source.value[AXIS_RANKS] =
+        bitwise_ranks(c) == 1 ? 1 : 0; /* resume comes from another number of stages */
     file_join(reference_dir, folder, "reference", NULL);
     file_join(source_dir, folder, "source", NULL);
     file_join(run_dir, folder, "run", NULL);

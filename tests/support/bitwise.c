@@ -13,7 +13,7 @@
 #include <attnres/rng.h>
 #include <attnres/train.h>
 
-enum { MAX_VALUES = 5, MAX_OVERRIDES = 4 };
+enum { MAX_VALUES = 6, MAX_OVERRIDES = 4 };
 
 struct value {
     const char *name;
@@ -33,27 +33,41 @@ static const struct {
                      {"block_full", {"model.kind=block_full"}},
                      {"block_full static", {"model.kind=block_full", "model.read=static"}}}},
     [AXIS_HEAD] = {2, {{"untied", {"model.tied=false"}}, {"tied", {"model.tied=true"}}}},
-    [AXIS_STAGES] = {BITWISE_MAX_STAGES,
-                     {{"1 stage", {0}}, {"2 stages", {0}}, {"3 stages", {0}}, {"4 stages", {0}}}},
-    [AXIS_SCHEDULE] = {2,
-                       {{"1f1b", {"pipeline.schedule=1f1b"}},
-                        {"gpipe", {"pipeline.schedule=gpipe"}}}},
+    [AXIS_REPRESENTATIVE] = {3,
+                             {{"f32", {0}},
+                              {"bf16",
+                               {"representative.value=bf16", "representative.gradient=bf16"}},
+                              {"int8", {"representative.value=int8"}}}},
+    [AXIS_RANKS] = {BITWISE_MAX_RANKS,
+                    {{"1 rank", {0}}, {"2 ranks", {0}}, {"3 ranks", {0}}, {"4 ranks", {0}}}},
+    [AXIS_SCHEDULE] =
+        {6,
+         {{"1f1b", {"pipeline.schedule=1f1b"}},
+          {"gpipe", {"pipeline.schedule=gpipe"}},
+          {"interleaved 2",
+           {"pipeline.schedule=interleaved", "pipeline.chunks=2", "pipeline.group=4"}},
+          {"interleaved 4",
+           {"pipeline.schedule=interleaved", "pipeline.chunks=4", "pipeline.group=4"}},
+          {"zb_h1", {"pipeline.schedule=zb_h1"}},
+          {"zb_v", {"pipeline.schedule=zb_v", "pipeline.chunks=2"}}}},
     [AXIS_CUT] = {2, {{"cut on borders", {0}}, {"cut inside blocks", {0}}}},
     [AXIS_THREADS] = {2,
                       {{"1 thread", {"compute.threads=1"}}, {"2 threads", {"compute.threads=2"}}}},
     [AXIS_RUN] = {2, {{"straight", {0}}, {"resumed", {0}}}},
 };
 
-/** Eight sublayers in two blocks of four. Where whole blocks do not suffice, `blocks` itself cuts
+/** Chunks of each value of the schedule axis. */
+static const int CHUNKS[] = {1, 1, 2, 4, 1, 2};
+
+/** Sixteen sublayers in blocks of four. Where whole blocks do not suffice, `blocks` itself cuts
  * inside. */
 static const char *const COMMON[] = {
-    "model.layers=4",     "model.blocks=2",        "model.dim=16",       "model.heads=2",
+    "model.layers=8",     "model.blocks=4",        "model.dim=16",       "model.heads=2",
     "model.kv_heads=1",   "model.ff=24",           "model.seq_len=40",   "batch.sequences=8",
     "batch.microbatch=2", "data.task=vars",        "train.steps=4",      "train.log_every=1",
     "train.eval_every=4", "train.eval_tokens=160", "checkpoint.every=2", "checkpoint.keep=9",
     "optim.lr=1e-2",      "optim.warmup_steps=0",  "run.stall_s=60",
 };
-static const char *const INSIDE[] = {"[8]", "[3,5]", "[1,4,3]", "[1,2,2,3]"};
 
 int bitwise_axis_size(enum bitwise_axis axis)
 {
@@ -84,9 +98,9 @@ struct bitwise_case bitwise_case_at(int index)
     return c;
 }
 
-int bitwise_stages(const struct bitwise_case *c)
+int bitwise_ranks(const struct bitwise_case *c)
 {
-    return c->value[AXIS_STAGES] + 1;
+    return c->value[AXIS_RANKS] + 1;
 }
 
 bool bitwise_is_resumed(const struct bitwise_case *c)
@@ -94,11 +108,17 @@ bool bitwise_is_resumed(const struct bitwise_case *c)
     return c->value[AXIS_RUN] == 1;
 }
 
+bool bitwise_is_legal(const struct bitwise_case *c)
+{
+    return c->value[AXIS_MODEL] != 0 || c->value[AXIS_REPRESENTATIVE] == 0;
+}
+
 struct bitwise_case bitwise_reference(const struct bitwise_case *c)
 {
     struct bitwise_case reference = {{0}};
     reference.value[AXIS_MODEL] = c->value[AXIS_MODEL];
     reference.value[AXIS_HEAD] = c->value[AXIS_HEAD];
+    reference.value[AXIS_REPRESENTATIVE] = c->value[AXIS_REPRESENTATIVE];
     return reference;
 }
 
@@ -134,12 +154,27 @@ bool bitwise_equal(const struct bitwise_outcome *a, const struct bitwise_outcome
     return equal && n_compared >= BITWISE_STEPS - BITWISE_SAVED_STEP && a->n_tensors > 0;
 }
 
+/** An uneven partition whose cuts lie inside blocks as far as sublayers suffice: the first stage
+ * one sublayer short, the last with what is left. */
+static void write_inside_partition(char *text, size_t capacity, int n_stages)
+{
+    enum { SUBLAYERS = 16 };
+    const int base = SUBLAYERS / n_stages, shift = base > 1 && n_stages > 1;
+    size_t length = (size_t)snprintf(text, capacity, "pipeline.partition=[");
+    for (int i = 0, left = SUBLAYERS; i < n_stages; i++) {
+        const int own = i + 1 == n_stages ? left : base - (i == 0 ? shift : 0);
+        length += (size_t)snprintf(text + length, capacity - length, i > 0 ? ",%d" : "%d", own);
+        left -= own;
+    }
+    snprintf(text + length, capacity - length, "]");
+}
+
 static bool load_config(struct config *config, const struct bitwise_case *c, const char *run_dir,
                         struct error *err)
 {
     enum { N_COMMON = sizeof COMMON / sizeof COMMON[0] };
     const char *overrides[N_COMMON + BITWISE_AXES * MAX_OVERRIDES + 2];
-    char dir[FILE_PATH_BYTES + 16], partition[64];
+    char dir[FILE_PATH_BYTES + 16], partition[128] = "pipeline.partition=blocks";
     int n = 0;
     for (int i = 0; i < N_COMMON; i++) {
         overrides[n++] = COMMON[i];
@@ -150,10 +185,11 @@ static bool load_config(struct config *config, const struct bitwise_case *c, con
             overrides[n++] = value->overrides[i];
         }
     }
-    const bool inside = c->value[AXIS_CUT] == 1;
+    if (c->value[AXIS_CUT] == 1) {
+        write_inside_partition(partition, sizeof partition,
+                               bitwise_ranks(c) * CHUNKS[c->value[AXIS_SCHEDULE]]);
+    }
     snprintf(dir, sizeof dir, "run.dir=%s", run_dir);
-    snprintf(partition, sizeof partition, "pipeline.partition=%s",
-             inside ? INSIDE[c->value[AXIS_STAGES]] : "blocks");
     overrides[n++] = dir;
     overrides[n++] = partition;
     return config_load(config, NULL, n, overrides, err);
@@ -266,10 +302,10 @@ static void *run_job(void *user)
 bool bitwise_run_local(const struct bitwise_case *c, const char *run_dir, const char *resume_from,
                        struct bitwise_outcome *outcome, char *message, int message_bytes)
 {
-    const int size = bitwise_stages(c);
+    const int size = bitwise_ranks(c);
     struct transport_world *world = transport_world_create(size);
     struct job *jobs = calloc((size_t)size, sizeof *jobs);
-    pthread_t threads[BITWISE_MAX_STAGES];
+    pthread_t threads[BITWISE_MAX_RANKS];
     assert(world != NULL && jobs != NULL);
     for (int rank = 0; rank < size; rank++) {
         jobs[rank] = (struct job){.transport = transport_world_rank(world, rank),

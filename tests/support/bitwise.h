@@ -1,9 +1,9 @@
 /** The bitwise contract (model.md 6) as a table: axes whose every combination must give the same
  * numbers as one stage.
  *
- *  Two axes define the model, so each of their combinations has a reference of its own: one stage,
- * one thread, never interrupted. All others may not change a bit of loss, gradient norm, validation
- * loss, weights or moments. */
+ *  Three axes define the model, so each of their combinations has a reference of its own: one
+ * stage, one thread, never interrupted. All others may not change a bit of loss, gradient norm,
+ * validation loss, weights or moments. */
 #ifndef ATTNRES_TESTS_BITWISE_H
 #define ATTNRES_TESTS_BITWISE_H
 
@@ -15,7 +15,8 @@
 enum bitwise_axis {
     AXIS_MODEL,
     AXIS_HEAD,
-    AXIS_STAGES,
+    AXIS_REPRESENTATIVE,
+    AXIS_RANKS,
     AXIS_SCHEDULE,
     AXIS_CUT,
     AXIS_THREADS,
@@ -23,7 +24,7 @@ enum bitwise_axis {
     BITWISE_AXES
 };
 
-enum { BITWISE_MAX_STAGES = 4, BITWISE_STEPS = 4, BITWISE_SAVED_STEP = 2 };
+enum { BITWISE_MAX_RANKS = 4, BITWISE_STEPS = 4, BITWISE_SAVED_STEP = 2 };
 
 /** How many values an axis has, and one value's name. */
 int bitwise_axis_size(enum bitwise_axis axis);
@@ -36,8 +37,10 @@ struct bitwise_case {
 
 int bitwise_case_count(void);
 struct bitwise_case bitwise_case_at(int index);
-/** Stages of a case. */
-int bitwise_stages(const struct bitwise_case *c);
+/** Ranks of a case. */
+int bitwise_ranks(const struct bitwise_case *c);
+/** `standard` has no representatives to round; every other combination is legal. */
+bool bitwise_is_legal(const struct bitwise_case *c);
 /** Whether the case goes on from a checkpoint instead of starting fresh. */
 bool bitwise_is_resumed(const struct bitwise_case *c);
 /** The case that this one is compared with. */

@@ -116,7 +116,7 @@ static void another_message_is_named_by_its_field(void **state)
     }
     struct error err = {0};
     assert_false(wire_unpack(f.out_tensors, NULL, f.frame, &LABEL, &LARGER, &err));
-    assert_non_null(strstr(err.message, "floats per tensor is 21, expected 22"));
+    assert_non_null(strstr(err.message, "elements per tensor is 21, expected 24"));
 }
 
 /* Values already rounded cross in their encoding without a change, open ones in f32 behind them. */
