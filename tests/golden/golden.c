@@ -157,10 +157,11 @@ static void copy_gradients(const struct session *s, struct golden_run *run)
 
 static bool save_start(const struct session *s, const struct golden_run *run, struct error *err)
 {
-    char path[FILE_PATH_BYTES];
+    char path[FILE_PATH_BYTES], config_text[1 << 15];
     const struct checkpoint_state state = {.data_tokens = -1};
+    config_dump(&s->config, false, config_text, sizeof config_text);
     return file_join(path, run->folder, "start", err) &&
-           checkpoint_save(s->models, s->transport, path, &state, "run: {}\n", err);
+           checkpoint_save(s->models, s->transport, path, &state, config_text, err);
 }
 
 static bool run_rank(struct job *job, struct config *config)

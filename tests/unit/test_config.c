@@ -170,8 +170,8 @@ static const struct {
     {"batch: {sequences: 1048576}\nmodel: {seq_len: 4096}\n",
      "batch.sequences: 1048576 sequences of model.seq_len 4096"},
     {"pipeline: {stages: 17}\n", "pipeline.stages: 17 stages for the 16 sublayers"},
-    {"pipeline: {stages: 3, partition: [8, 8]}\n", "pipeline.partition: a list of 2, but "
-                                                   "pipeline.stages is 3"},
+    {"pipeline: {stages: 3, partition: [8, 8]}\n",
+     "a list of 2, but pipeline.stages x pipeline.chunks is 3"},
     {"pipeline: {partition: [8, 9]}\n", "pipeline.partition: a sum of 17, but model.layers 8 are "
                                         "16 sublayers"},
     {"data: {kind: text}\n", "f.yaml:1:14: data.train: found none, but data.kind text needs it"},
