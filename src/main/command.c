@@ -156,11 +156,18 @@ static void print_overview(const struct command *const *commands)
            "configuration key.\n");
 }
 
-static int fail(const struct error *err)
+void command_tell(struct error *err)
 {
+    fflush(stdout);
     if (err->message[0] != '\0') {
         fprintf(stderr, "attnres: %s\n", err->message);
+        err->message[0] = '\0';
     }
+}
+
+static int fail(struct error *err)
+{
+    command_tell(err);
     return (int)err->kind;
 }
 
@@ -210,7 +217,7 @@ int command_main(const struct command *const *commands, int argc, char **argv)
     assert(words != NULL);
     const bool ok = parse(&line, words, argc, argv, &err) && line.command->run(&line, &err);
     free(words);
-    if (fflush(stdout) != 0 && ok) {
+    if ((fflush(stdout) != 0 || ferror(stdout) != 0) && ok) {
         error_set(&err, ERROR_IO, "standard output: %s", strerror(errno));
         return fail(&err);
     }

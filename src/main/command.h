@@ -48,6 +48,9 @@ struct command_line {
 /** Find the command, parse, run or print help. Returns the exit code. */
 int command_main(const struct command *const *commands, int argc, char **argv);
 
+/** Write out what stands on standard output, then the error's message unless it was told before. */
+void command_tell(struct error *err);
+
 /** Values of a flag by name: whether given; its text (fallback if not given); as numbers (checked
  * when parsing). */
 bool command_has(const struct command_line *line, const char *flag);

@@ -149,7 +149,7 @@ static bool run(const struct command_line *line, struct error *err)
                     (strcmp(task, "hops") == 0 ? evaluate_hops(line, &session, err)
                                                : evaluate_data_loss(line, &session, err));
     session_finish(&session);
-    run_stop_ranks(transport, &log);
+    run_stop_ranks(transport, &log, err);
     return ok;
 }
 

@@ -88,7 +88,7 @@ static bool run(const struct command_line *line, struct error *err)
     const bool ok = run_open_checkpoint(&session, line, ONE_SEQUENCE, transport, &log, err) &&
                     generate(line, &session, err);
     session_finish(&session);
-    run_stop_ranks(transport, &log);
+    run_stop_ranks(transport, &log, err);
     return ok;
 }
 

@@ -16,9 +16,10 @@ struct transport *run_start_ranks(const struct command_line *line, struct log *l
     return transport;
 }
 
-void run_stop_ranks(struct transport *transport, struct log *log)
+void run_stop_ranks(struct transport *transport, struct log *log, struct error *err)
 {
     log_finish(log);
+    command_tell(err);
     transport_mpi_destroy(transport);
 }
 

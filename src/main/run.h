@@ -14,7 +14,9 @@
  * matched. */
 struct transport *run_start_ranks(const struct command_line *line, struct log *log,
                                   struct error *err);
-void run_stop_ranks(struct transport *transport, struct log *log);
+/** Tell what failed, if anything did, and end MPI. In this order: once the first rank has left with
+ * an exit code, mpirun ends the others, and what they had still to say is lost. */
+void run_stop_ranks(struct transport *transport, struct log *log, struct error *err);
 
 /** Set up a session for forward passes from a checkpoint (step or run folder), its configuration
  * changed by the line's overrides and by `extra` (NULL-terminated). Any number of ranks. Collective

@@ -83,7 +83,7 @@ static bool run(const struct command_line *line, struct error *err)
         return false;
     }
     const bool ok = train(line, transport, &log, err);
-    run_stop_ranks(transport, &log);
+    run_stop_ranks(transport, &log, err);
     return ok;
 }
 
