@@ -214,8 +214,15 @@ size_t memory_slot_bytes(const struct memory *memory, enum buffer_id id);
 float *memory_tensor(const struct memory *memory, const struct plan *plan,
                      const struct stage *stage, const struct param *param, enum buffer_id id);
 
-/** For people: partition with tensors per cut, schedule, memory per rank. Length like snprintf. */
-size_t plan_print(const struct plan *plan, int width, char *text, size_t capacity);
+/** What a rank holds beside its plan, as measured. */
+struct plan_measured {
+    int64_t library_bytes, data_bytes;
+};
+
+/** For people, at most `width` columns wide: partition with tensors per cut, schedule, memory per
+ * rank. measured: of every rank, shown below the planned memory; or NULL. Length like snprintf. */
+size_t plan_print(const struct plan *plan, const struct plan_measured *measured, int width,
+                  char *text, size_t capacity);
 /** For plan.json. */
 size_t plan_print_json(const struct plan *plan, char *text, size_t capacity);
 

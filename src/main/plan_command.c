@@ -15,8 +15,8 @@ static bool print(const struct plan *plan, bool as_json, struct error *err)
     if (text == NULL) {
         return error_set(err, ERROR_CREATE, "no memory to print the plan");
     }
-    const size_t length =
-        as_json ? plan_print_json(plan, text, capacity) : plan_print(plan, WIDTH, text, capacity);
+    const size_t length = as_json ? plan_print_json(plan, text, capacity)
+                                  : plan_print(plan, NULL, WIDTH, text, capacity);
     fputs(text, stdout);
     fputs(as_json ? "\n" : "", stdout);
     free(text);

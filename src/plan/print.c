@@ -1,9 +1,10 @@
 /* The plan for people and for plan.json. */
 #include <attnres/plan.h>
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
 #include <attnres/json.h>
 
@@ -72,9 +73,8 @@ static void put_partition(struct text *t, const struct plan *plan)
             is_border ? "yes" : "no");
     }
     if (inside) {
-        put(t, "A cut inside a block carries the block's open tensors as well; a number of blocks "
-               "that is a "
-               "multiple of the stages avoids it.\n");
+        put(t, "A cut inside a block carries the block's open tensors as well;\n"
+               "a number of blocks that is a multiple of the stages avoids it.\n");
     }
 }
 
@@ -97,31 +97,118 @@ static void put_schedule(struct text *t, const struct plan *plan, int width)
     }
 }
 
-static void put_memory(struct text *t, const struct plan *plan)
+/** The memory table: rows of MiB, a column per rank. */
+enum memory_row {
+    ROW_PLANNED = GROUP_COUNT, /* behind a row for each group: their sum */
+    ROW_LIBRARIES,
+    ROW_DATA,
+    ROW_TOTAL,
+    MEMORY_ROWS
+};
+
+enum { LABEL_COLUMNS = 21, NUMBER_COLUMNS = 8 };
+
+struct memory_table {
+    int n_ranks;
+    bool has_measured;
+    double (*mib)[MEMORY_ROWS]; /* of each rank, and behind the last of all together */
+};
+
+static const double MIB = 1048576.0;
+
+static void fill_rank(double *mib, const struct plan *plan, int rank,
+                      const struct plan_measured *measured)
 {
-    put(t, "\nmemory per rank, MiB\n%5s", "rank");
-    for (int g = 0; g < GROUP_COUNT; g++) {
-        put(t, "  %s", plan_group_name((enum buffer_group)g));
+    struct buffer_table buffers;
+    plan_lay_out(&buffers, plan, rank);
+    for (int i = 0; i < BUFFER_COUNT; i++) {
+        const struct buffer *b = &buffers.rows[i];
+        mib[b->group] += (double)b->slot_bytes * (double)b->n_slots / MIB;
     }
-    put(t, "  total\n");
-    for (int i = 0; i < plan->n_ranks; i++) {
-        struct buffer_table table;
-        plan_lay_out(&table, plan, i);
-        double bytes[GROUP_COUNT] = {0};
-        for (int b = 0; b < BUFFER_COUNT; b++) {
-            bytes[table.rows[b].group] +=
-                (double)table.rows[b].slot_bytes * (double)table.rows[b].n_slots;
-        }
-        put(t, "%5d", i);
-        for (int g = 0; g < GROUP_COUNT; g++) {
-            put(t, "  %*.1f", (int)strlen(plan_group_name((enum buffer_group)g)),
-                bytes[g] / 1048576.0);
-        }
-        put(t, "  %5.1f\n", (double)table.total_bytes / 1048576.0);
+    mib[ROW_PLANNED] = (double)buffers.total_bytes / MIB;
+    if (measured != NULL) {
+        mib[ROW_LIBRARIES] = (double)measured->library_bytes / MIB;
+        mib[ROW_DATA] = (double)measured->data_bytes / MIB;
+    }
+    mib[ROW_TOTAL] = mib[ROW_PLANNED] + mib[ROW_LIBRARIES] + mib[ROW_DATA];
+}
+
+static const char *row_name(int row)
+{
+    static const char *const NAMES[] = {[ROW_PLANNED] = "planned",
+                                        [ROW_LIBRARIES] = "libraries (measured)",
+                                        [ROW_DATA] = "data (measured)",
+                                        [ROW_TOTAL] = "total"};
+    return row < GROUP_COUNT ? plan_group_name((enum buffer_group)row) : NAMES[row];
+}
+
+/** Ranks in the middle that a line has no room for: [*first, *end). */
+static void choose_hidden(int *first, int *end, int n_ranks, int width)
+{
+    const int room = (width - LABEL_COLUMNS) / NUMBER_COLUMNS - 1; /* the last: all together */
+    *first = *end = n_ranks;
+    if (n_ranks > room) {
+        const int n_shown = room > 3 ? room - 1 : 2;
+        *first = (n_shown + 1) / 2;
+        *end = n_ranks - n_shown / 2;
     }
 }
 
-size_t plan_print(const struct plan *plan, int width, char *text, size_t capacity)
+static void put_memory_row(struct text *t, const struct memory_table *table, int row, int width)
+{
+    int first_hidden = 0, end_hidden = 0;
+    choose_hidden(&first_hidden, &end_hidden, table->n_ranks, width);
+    put(t, "%-*s", LABEL_COLUMNS, row < 0 ? "rank" : row_name(row));
+    for (int rank = 0; rank <= table->n_ranks; rank++) {
+        if (rank == table->n_ranks && rank == 1) {
+            break; /* one rank is all */
+        }
+        if (rank == first_hidden && first_hidden < end_hidden) {
+            put(t, "%*s", NUMBER_COLUMNS, "...");
+            rank = end_hidden;
+        }
+        if (row >= 0) {
+            const double mib = table->mib[rank][row];
+            put(t, "%*.*f", NUMBER_COLUMNS, mib < 1e4 ? 1 : 0, mib);
+        } else if (rank == table->n_ranks) {
+            put(t, "%*s", NUMBER_COLUMNS, "all");
+        } else {
+            put(t, "%*d", NUMBER_COLUMNS, rank);
+        }
+    }
+    put(t, "\n");
+}
+
+static void put_memory(struct text *t, const struct plan *plan,
+                       const struct plan_measured *measured, int width)
+{
+    const int n_ranks = plan->n_ranks;
+    struct memory_table table = {.n_ranks = n_ranks, .has_measured = measured != NULL};
+    table.mib = calloc((size_t)n_ranks + 1, sizeof *table.mib);
+    assert(table.mib != NULL && "a few bytes a rank");
+    int largest = 0;
+    for (int rank = 0; rank < n_ranks; rank++) {
+        fill_rank(table.mib[rank], plan, rank, measured != NULL ? &measured[rank] : NULL);
+        for (int row = 0; row < MEMORY_ROWS; row++) {
+            table.mib[n_ranks][row] += table.mib[rank][row];
+        }
+        largest = table.mib[rank][ROW_TOTAL] > table.mib[largest][ROW_TOTAL] ? rank : largest;
+    }
+    put(t, "\nmemory, MiB\n");
+    put_memory_row(t, &table, -1, width);
+    for (int row = 0; row < MEMORY_ROWS; row++) {
+        if (table.has_measured || row < ROW_PLANNED || row == ROW_TOTAL) {
+            put_memory_row(t, &table, row, width);
+        }
+    }
+    if (n_ranks > 1) {
+        put(t, "the most is on rank %d: %.1f MiB\n", largest, table.mib[largest][ROW_TOTAL]);
+    }
+    free(table.mib);
+}
+
+size_t plan_print(const struct plan *plan, const struct plan_measured *measured, int width,
+                  char *text, size_t capacity)
 {
     struct text t = {.bytes = text, .capacity = capacity};
     put_model(&t, plan);
@@ -129,7 +216,7 @@ size_t plan_print(const struct plan *plan, int width, char *text, size_t capacit
     if (plan->purpose == PLAN_TRAIN) {
         put_schedule(&t, plan, width);
     }
-    put_memory(&t, plan);
+    put_memory(&t, plan, measured, width);
     return t.length;
 }
 

@@ -150,15 +150,15 @@ static void save(struct train *t)
 /** Compare the plan with what the process really uses, once everything has been touched. */
 static void report_memory(struct train *t)
 {
-    const int64_t now_bytes = session_resident_bytes();
-    const size_t planned = t->session.memory.table.total_bytes;
+    static const double MIB = 1048576.0;
+    const int64_t now_bytes = session_resident_bytes(), base_bytes = t->session.base_bytes;
     if (now_bytes >= 0) {
         log_write(t->log, LOG_INFO,
-                  "memory of rank 0: planned %.1f MiB; resident %.1f MiB more than the %.1f MiB "
-                  "before (libraries)",
-                  (double)planned / 1048576.0,
-                  (double)(now_bytes - t->session.base_bytes) / 1048576.0,
-                  (double)t->session.base_bytes / 1048576.0);
+                  "memory of rank 0: planned %.1f MiB, data %.1f MiB; resident %.1f MiB more than "
+                  "the %.1f MiB before (libraries)",
+                  (double)t->session.memory.table.total_bytes / MIB,
+                  (double)train_data_bytes(t) / MIB, (double)(now_bytes - base_bytes) / MIB,
+                  (double)base_bytes / MIB);
     }
 }
 

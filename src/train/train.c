@@ -13,28 +13,13 @@
 #include <attnres/collective.h>
 
 /** Bytes of text looked at for the order-1 entropy. */
-enum { ENTROPY_BYTES = 1 << 20, PRINT_WIDTH = 100 };
+enum { ENTROPY_BYTES = 1 << 20 };
 
 /** Room for a text about the run's stages. */
 static size_t text_bytes(const struct train *t)
 {
     enum { FIXED = 1 << 16, PER_STAGE = 1 << 10 };
     return FIXED + (size_t)t->session.plan.n_stages * PER_STAGE;
-}
-
-static char *print_plan(const struct train *t, size_t (*print)(const struct plan *, char *, size_t))
-{
-    char *text = calloc(text_bytes(t), 1);
-    if (text != NULL && print(&t->session.plan, text, text_bytes(t)) == 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
-}
-
-static size_t print_for_people(const struct plan *plan, char *text, size_t capacity)
-{
-    return plan_print(plan, PRINT_WIDTH, text, capacity);
 }
 
 /** What is known before the memory is taken: the plan, and what the libraries hold already. */
@@ -45,13 +30,6 @@ static void log_plan(struct train *t)
     }
     struct buffer_table table;
     plan_lay_out(&table, &t->session.plan, 0);
-    char *text = t->options->dry_run ? print_plan(t, print_for_people) : NULL;
-    if (text != NULL) {
-        fputs(text, stdout);
-        printf("libraries (measured)  %.1f MiB\n", (double)t->session.base_bytes / 1048576.0);
-        fflush(stdout);
-    }
-    free(text);
     log_write(t->log, LOG_INFO,
               "%s: %" PRId64 " parameters, %d stage%s x %d thread%s, %s, kernels %s, BLAS %s; "
               "planned %.1f MiB on rank 0 "
@@ -398,9 +376,10 @@ static size_t write_run_json(const struct train *t, const char *hosts, char *tex
 
 static bool write_texts(struct train *t, const char *hosts, struct error *err)
 {
-    char *plan = print_plan(t, plan_print_json);
+    char *plan = calloc(text_bytes(t), 1);
     char *run = calloc(text_bytes(t), 1);
-    bool ok = plan != NULL && run != NULL;
+    bool ok =
+        plan != NULL && run != NULL && plan_print_json(&t->session.plan, plan, text_bytes(t)) > 0;
     if (!ok) {
         error_set(err, ERROR_CREATE, "no memory for plan.json");
     }
@@ -445,6 +424,10 @@ static bool set_up(struct train *t, const struct config *config, struct error *e
     }
     log_plan(t);
     if (t->options->dry_run) {
+        if (!share_data(t, err)) {
+            return false;
+        }
+        train_print_plan(t);
         return true;
     }
     const size_t length =

@@ -70,6 +70,12 @@ bool train_write_status(struct train *t, enum run_state state, const char *reaso
 /** Evaluate on the validation windows; NAN if there are none. Collective. */
 double train_evaluate(struct train *t);
 
+/** Bytes of data that this rank holds on the heap. */
+int64_t train_data_bytes(const struct train *t);
+
+/** Print the plan on standard output, with what every rank holds beside it. Collective. */
+void train_print_plan(struct train *t);
+
 /** Signals that ask to save and stop. Installed once per process. */
 void train_install_signals(void);
 bool train_signal_arrived(void);

@@ -187,9 +187,52 @@ static void flops_follow_the_stated_formula(void **state)
     free(config);
 }
 
+/** The lines of the memory table are as long as its first and fit; returns how many there are. */
+static int check_memory_table(const char *text, int width)
+{
+    const char *line = strstr(text, "\nmemory, MiB\n");
+    assert_non_null(line);
+    line += strlen("\nmemory, MiB\n");
+    const size_t columns = strcspn(line, "\n");
+    assert_true(columns <= (size_t)width);
+    int n_lines = 0;
+    for (; strncmp(line, "the most", 8) != 0 && *line != '\0'; n_lines++) {
+        assert_int_equal(strcspn(line, "\n"), columns);
+        line += columns + 1;
+    }
+    return n_lines;
+}
+
+static void the_memory_table_is_aligned_for_any_number_of_ranks(void **state)
+{
+    (void)state;
+    enum { WIDTH = 100, CAPACITY = 1 << 18, MOST = 64 };
+    struct config *config = calloc(1, sizeof *config);
+    char *text = calloc(CAPACITY, 1);
+    const char *const overrides[] = {"model.layers=32", "model.dim=4096", "model.heads=32",
+                                     "model.kv_heads=32"};
+    struct plan_measured measured[MOST] = {{.library_bytes = 3 << 20, .data_bytes = 1 << 30}};
+    for (int n_ranks = 1; n_ranks <= MOST; n_ranks = n_ranks < 10 ? n_ranks + 1 : 2 * n_ranks) {
+        struct plan plan;
+        make_plan(&plan, config, n_ranks, overrides, 4, NULL);
+        const size_t length = plan_print(&plan, NULL, WIDTH, text, CAPACITY);
+        assert_int_equal(check_memory_table(text, WIDTH), 1 + GROUP_COUNT + 1);
+        assert_null(strstr(text, "measured"));
+        assert_int_equal(plan_print(&plan, NULL, WIDTH, NULL, 0), length);
+        plan_print(&plan, measured, WIDTH, text, CAPACITY);
+        assert_int_equal(check_memory_table(text, WIDTH), 1 + GROUP_COUNT + 4);
+        assert_non_null(strstr(text, "\nlibraries (measured)      3.0"));
+        assert_non_null(strstr(text, "\ndata (measured)        1024.0"));
+        plan_finish(&plan);
+    }
+    free(text);
+    free(config);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_memory_table_is_aligned_for_any_number_of_ranks),
         cmocka_unit_test(stages_cover_sublayers_and_parameters_once),
         cmocka_unit_test(blocks_partition_gives_whole_blocks_where_they_suffice),
         cmocka_unit_test(ranks_that_do_not_fit_are_refused_with_the_launch_line),
