@@ -2,3 +2,13 @@ run attnres plan $configs/quickstart.yaml --ranks 2
 run attnres plan $configs/quickstart.yaml --ranks 9 pipeline.stages=4
 run attnres plan $configs/quickstart.yaml --ranks 9
 run attnres plan model.blocks=7
+
+echo 'one rank, four, sixty-four'
+for n in 1 4 64; do
+    attnres plan $configs/quickstart.yaml --ranks $n model.layers=64 model.blocks=32 >plan.txt
+    echo "$n: $(grep -c '^rank' plan.txt) lines of schedule, $(wc -l <plan.txt) lines in all"
+    attnres plan $configs/quickstart.yaml --ranks $n model.layers=64 model.blocks=32 --json | python3 -c '
+import json, sys
+plan = json.load(sys.stdin)
+print(len(plan["stages"]), sum(stage["n_sublayers"] for stage in plan["stages"]))'
+done
