@@ -217,8 +217,10 @@ int command_main(const struct command *const *commands, int argc, char **argv)
     assert(words != NULL);
     const bool ok = parse(&line, words, argc, argv, &err) && line.command->run(&line, &err);
     free(words);
-    if ((fflush(stdout) != 0 || ferror(stdout) != 0) && ok) {
-        error_set(&err, ERROR_IO, "standard output: %s", strerror(errno));
+    const bool flushed = fflush(stdout) == 0;
+    if (ok && (!flushed || ferror(stdout) != 0)) {
+        error_set(&err, ERROR_IO, "standard output: %s",
+                  flushed ? "not all could be written" : strerror(errno));
         return fail(&err);
     }
     return ok ? 0 : fail(&err);

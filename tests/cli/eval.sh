@@ -25,3 +25,4 @@ attnres eval run --task=hops --items=5 --json | while read -r line; do
 done | tail -n 1
 run attnres eval run --task=hops data.task=vars --items=5 | without_numbers | tail -n 2
 run attnres eval run --task=hops --items=0
+run sh -c 'attnres eval run >/dev/full'
