@@ -6,7 +6,7 @@ run attnres plan model.blocks=7
 echo 'one rank, four, sixty-four'
 for n in 1 4 64; do
     attnres plan $configs/quickstart.yaml --ranks $n model.layers=64 model.blocks=32 >plan.txt
-    echo "$n: $(grep -c '^rank' plan.txt) lines of schedule, $(wc -l <plan.txt) lines in all"
+    echo "$n: $(grep -c '^rank [0-9]' plan.txt) lines of schedule"
     attnres plan $configs/quickstart.yaml --ranks $n model.layers=64 model.blocks=32 --json | python3 -c '
 import json, sys
 plan = json.load(sys.stdin)
