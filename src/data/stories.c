@@ -1,18 +1,17 @@
 #include "data_internal.h"
 
-/* Small worlds in plain English. Three children each wear a colour and feed a dog; each dog saw a
- * cat, each cat bit a mouse, each mouse ate something. The question asks what is k hops from a
- * child:
+/* Small worlds in plain English. Three children each feed a dog; each dog saw a cat, each cat bit a
+ * mouse, each mouse ate something. The question asks what is k hops from a child:
  *
- *      Ann wore teal. Bob wore red. Dan wore blue. So Bob wore red. Ann fed Rex. Bob fed Ace.
- *      Dan fed Jet. Bob's dog is Ace. Jet saw Fay. Rex saw Tom. Ace saw Leo. Which cat for Ann?
- * |Tom
+ *      Ann fed Rex. Bob fed Ace. Dan fed Jet. So Bob fed Ace. Ann's dog is Rex. So Dan fed Jet.
+ *      Jet saw Fay. Rex saw Tom. Ace saw Leo. Which cat for Ann? |Tom
  *
  * Names and who leads to whom are drawn for each world, and nothing but the facts says them. Each
- * candidate answer stands in the prompt exactly once. The questions answered beforehand are about
- * colours and, if dogs are not asked for, a dog: they never name a candidate and their child is
- * drawn by itself, so that copying any word of the right kind is right once in N_CAST. First
- * letters differ within a kind: a model of bytes decides with one byte. */
+ * candidate answer stands in the prompt exactly once. The first hop of every child is asked and
+ * answered beforehand (where it is the question itself, the colour each child wore instead); these
+ * never name a candidate and come in an order of their own, so that copying any word of the right
+ * kind is right once in N_CAST. First letters differ within a kind: a model of bytes decides with
+ * one byte. */
 enum { N_CAST = 3, N_POOL = 8, N_WORDINGS = 3 };
 
 /* A kind's number is its distance from the child, but for the colour. */
@@ -89,13 +88,13 @@ static void add_question(struct data_item *item, struct rng *r, const char *chil
     }
 }
 
-/* Ask n of the children, in any order, and answer. */
+/* Ask for each of the children, in any order, and answer. */
 static void add_solved_questions(struct data_item *item, const struct story *s, struct rng *r,
-                                 enum kind kind, int n)
+                                 enum kind kind)
 {
     int order[N_CAST] = {0, 1, 2};
     shuffle_ints(r, order, N_CAST);
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < N_CAST; i++) {
         add_question(item, r, s->names[CHILD][order[i]], kind);
         item_add(item, "%s. ", s->names[kind][order[i]]);
     }
@@ -103,21 +102,17 @@ static void add_solved_questions(struct data_item *item, const struct story *s, 
 
 void task_make_stories(struct data_item *item, struct rng *r, int hops)
 {
-    /* As many as leave most of an item in a window of 256 bytes. */
-    static const int N_SOLVED[FOOD + 1] = {[DOG] = 3, [CAT] = 3, [MOUSE] = 1, [FOOD] = 0};
     item->hops = hops != 0 ? hops : 1 + (int)rng_below(r, FOOD);
     const enum kind asked = (enum kind)item->hops;
     struct story s;
     for (int kind = 0; kind < N_KINDS; kind++) {
         draw_names(&s, r, (enum kind)kind);
     }
-    add_facts(item, &s, r, COLOUR);
-    add_solved_questions(item, &s, r, COLOUR, N_SOLVED[asked]);
-    for (int kind = DOG; kind <= (int)asked; kind++) {
+    const enum kind solved = asked == DOG ? COLOUR : DOG;
+    add_facts(item, &s, r, solved);
+    add_solved_questions(item, &s, r, solved);
+    for (int kind = asked == DOG ? DOG : CAT; kind <= (int)asked; kind++) {
         add_facts(item, &s, r, (enum kind)kind);
-        if (kind == DOG && asked != DOG) {
-            add_solved_questions(item, &s, r, DOG, 1);
-        }
     }
     const uint64_t start = rng_below(r, N_CAST);
     add_question(item, r, s.names[CHILD][start], asked);
