@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include <attnres/error.h>
+#include <attnres/journal.h>
 
 enum {
     TRANSPORT_MAX_REQUESTS = 1024, /* posted at a time on one rank */
@@ -49,6 +50,11 @@ const char *transport_channel_name(enum transport_channel channel);
  * peer, channel and how long (run.stall_s); 0, as after create: never. */
 void transport_set_deadline(struct transport *t, double seconds);
 
+/** Note every wait that is not over at once in this journal, until another one is set; NULL, as
+ * after create: nowhere. Borrowed; its writer is the thread that uses the transport. */
+void transport_set_journal(struct transport *t, struct journal *journal);
+struct journal *transport_journal(const struct transport *t);
+
 /** Post a send of bytes to peer. The memory stays untouched until the request is done. */
 void transport_post_send(struct transport *t, int peer, enum transport_channel channel, int chunk,
                          const void *bytes, size_t length, struct transport_request *request);
@@ -78,6 +84,12 @@ bool transport_all_true(struct transport *t, bool ok);
  * return. In local it prints nothing, marks the world as aborted and ends the calling thread; the
  * other ranks' threads end at their next call, or now if they wait. */
 void transport_abort(struct transport *t, int exit_code, const char *message);
+
+/** End this process at once with this exit code, from any of its threads and without a call that
+ * could wait; the launcher ends the other ranks. For whoever finds that the thread which uses the
+ * transport no longer gets on. Does not return. In local the world counts as aborted by the
+ * rank, the ranks' threads end as after transport_abort, and the call returns. */
+void transport_leave(struct transport *t, int exit_code, const char *message);
 
 /** The mpi transport: MPI_Init (thread level: funneled) and MPI_COMM_WORLD, once per process.
  * synchronous: every send completes only when matched. Destroy finalises MPI. Only main and

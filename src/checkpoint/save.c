@@ -125,6 +125,7 @@ static int64_t write_header(struct save *s, enum file_kind file)
 /** Write one of the rank's files whole and note its tensors' CRCs. */
 static bool write_file(struct save *s, const char *folder, enum file_kind file, struct error *err)
 {
+    struct journal *journal = transport_journal(s->transport);
     char name[FILE_NAME_BYTES], path[FILE_PATH_BYTES];
     checkpoint_file_name(name, file, s->rank);
     struct file_writer writer = {.fd = -1};
@@ -136,12 +137,17 @@ static bool write_file(struct save *s, const char *folder, enum file_kind file, 
     for (struct tensor t = {0}; ok && next_tensor(s, file, &t);) {
         const float *values = checkpoint_tensor(t.model, t.param, t.kind);
         const size_t bytes = (size_t)t.param->count * sizeof(float);
+        journal_begin_alone(journal, JOURNAL_WRITE, (int64_t)bytes);
         *tensor_crc(s, &t) = zip_crc32(0, values, bytes);
         ok = file_writer_write(&writer, values, bytes, err);
+        journal_end(journal);
     }
     s->record->file_bytes[file] = writer.offset;
+    journal_begin_alone(journal, JOURNAL_FLUSH, writer.offset);
     ok = ok && file_writer_flush(&writer, err);
-    return file_writer_close(&writer, ok ? err : NULL) && ok;
+    ok = file_writer_close(&writer, ok ? err : NULL) && ok;
+    journal_end(journal);
+    return ok;
 }
 
 static const struct save_record *record_of(const struct save *s, int rank)
@@ -281,8 +287,10 @@ static bool write_all(struct save *s, const struct places *p, const struct check
     collective_gather(s->transport, collective_all(s->transport), 0, s->record, record_bytes,
                       memory_buffer(s->memory, BUFFER_REPORTS, 0));
     if (s->rank == 0) {
+        journal_begin_alone(transport_journal(s->transport), JOURNAL_FLUSH, -1);
         ok = write_manifest(s, p->partial, state, config_text, err) &&
              publish(p->parent, p->partial, p->final, err);
+        journal_end(transport_journal(s->transport));
     }
     return transport_all_true(s->transport, ok);
 }
@@ -338,7 +346,9 @@ static bool read_file_back(const struct save *s, const char *folder, enum file_k
     bool ok = true;
     for (struct tensor t = {0}; ok && next_tensor(s, file, &t);) {
         const int64_t at = s->record->header_bytes[file] + tensor_offset(s, &t);
+        journal_begin_alone(transport_journal(s->transport), JOURNAL_READ_BACK, t.param->count * 4);
         ok = check_part(s, &reader, at, t.param->count * 4, *tensor_crc(s, &t), err);
+        journal_end(transport_journal(s->transport));
     }
     file_reader_close(&reader);
     return ok;

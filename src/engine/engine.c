@@ -155,12 +155,24 @@ static bool has_arrived(struct engine *engine, struct engine_link *link)
     return transport_test(engine->transport, engine->pending);
 }
 
+static void note_message(struct engine *engine, enum journal_kind kind,
+                         const struct engine_link *link)
+{
+    const struct journal_event event = {.kind = kind,
+                                        .peer = link->peer,
+                                        .channel = (int32_t)link->channel,
+                                        .chunk = link->tag_chunk,
+                                        .bytes = (int64_t)wire_frame_bytes(&link->layout)};
+    journal_begin(transport_journal(engine->transport), &event);
+}
+
 static bool receive(struct engine *engine, struct engine_link *link, const struct action *action)
 {
     if (!has_arrived(engine, link)) {
         return false;
     }
     const double start_s = clock_monotonic_s();
+    note_message(engine, JOURNAL_UNPACK, link);
     const struct wire_label label = label_of(engine, link, action, link->peer_stage);
     struct error err = {0};
     list_tensors(engine, link, action);
@@ -174,6 +186,7 @@ static bool receive(struct engine *engine, struct engine_link *link, const struc
     link->n_done++;
     post_receives(engine, link);
     engine->times.pack_s += clock_monotonic_s() - start_s;
+    journal_end(transport_journal(engine->transport));
     return true;
 }
 
@@ -190,6 +203,7 @@ static bool send(struct engine *engine, struct engine_link *link, const struct a
         return false;
     }
     const double start_s = clock_monotonic_s();
+    note_message(engine, JOURNAL_PACK, link);
     unsigned char *frame = frame_of(engine, link, link->n_posted);
     const struct wire_label label =
         label_of(engine, link, action, engine->models[action->chunk].stage->index);
@@ -202,6 +216,7 @@ static bool send(struct engine *engine, struct engine_link *link, const struct a
     engine->times.bytes_sent += (int64_t)wire_frame_bytes(&link->layout);
     link->n_posted++;
     engine->times.pack_s += clock_monotonic_s() - start_s;
+    journal_end(transport_journal(engine->transport));
     return true;
 }
 
@@ -282,6 +297,7 @@ static void forward(struct engine *engine, const struct action *action)
 {
     const struct model *model = &engine->models[action->chunk];
     const double start_s = clock_monotonic_s();
+    journal_begin_alone(transport_journal(engine->transport), JOURNAL_FORWARD, -1);
     struct model_work work = work_of(engine, action);
     take_local_values(engine, action);
     model_forward_begin(model, &work);
@@ -293,12 +309,14 @@ static void forward(struct engine *engine, const struct action *action)
         engine->batch.losses[action->microbatch] = work.loss;
     }
     engine->times.forward_s += clock_monotonic_s() - start_s;
+    journal_end(transport_journal(engine->transport));
 }
 
 static void input_gradient(struct engine *engine, const struct action *action)
 {
     const struct model *model = &engine->models[action->chunk];
     const double start_s = clock_monotonic_s();
+    journal_begin_alone(transport_journal(engine->transport), JOURNAL_INPUT_GRADIENT, -1);
     const struct model_work work = work_of(engine, action);
     take_local_gradients(engine, action);
     model_input_gradient_begin(model, &work);
@@ -307,18 +325,21 @@ static void input_gradient(struct engine *engine, const struct action *action)
         drive_messages(engine);
     }
     engine->times.input_gradient_s += clock_monotonic_s() - start_s;
+    journal_end(transport_journal(engine->transport));
 }
 
 static void weight_gradient(struct engine *engine, const struct action *action)
 {
     const struct model *model = &engine->models[action->chunk];
     const double start_s = clock_monotonic_s();
+    journal_begin_alone(transport_journal(engine->transport), JOURNAL_WEIGHT_GRADIENT, -1);
     const struct model_work work = work_of(engine, action);
     for (int part = model_part_count(model) - 1; part >= 0; part--) {
         model_weight_gradient_part(model, &work, part);
         drive_messages(engine);
     }
     engine->times.weight_gradient_s += clock_monotonic_s() - start_s;
+    journal_end(transport_journal(engine->transport));
 }
 
 enum engine_state engine_advance(struct engine *engine)
@@ -329,6 +350,7 @@ enum engine_state engine_advance(struct engine *engine)
     const struct action *action = &engine->schedule->actions[engine->counter];
     struct engine_chunk *chunk = &engine->chunks[action->chunk];
     bool performed = true;
+    journal_set_microbatch(transport_journal(engine->transport), action->microbatch);
     switch (action->op) {
     case ACTION_RECEIVE_VALUES:
         performed = receive(engine, &chunk->values_in, action);
@@ -376,6 +398,7 @@ void engine_run(struct engine *engine, const struct schedule *schedule,
             wait_for(engine, engine->pending);
         }
     }
+    journal_set_microbatch(transport_journal(engine->transport), -1);
 }
 
 void engine_drain(struct engine *engine)

@@ -205,8 +205,12 @@ static struct train_decision report_and_decide(struct train *t, int64_t n_target
 struct train_decision train_step(struct train *t)
 {
     struct session *s = &t->session;
+    struct journal *journal = transport_journal(t->transport);
+    journal_set_step(journal, t->state.step + 1);
+    journal_begin_alone(journal, JOURNAL_READ_BATCH, -1);
     const int64_t n_targets = read_batch(t);
     zero_gradients(s);
+    journal_end(journal);
     const struct engine_batch batch = {
         .tokens = memory_buffer(&s->memory, BUFFER_TOKENS, 0),
         .targets = memory_buffer(&s->memory, BUFFER_TARGETS, 0),
@@ -222,7 +226,9 @@ struct train_decision train_step(struct train *t)
         t->state.n_updates++;
         const double lr = optim_lr(&s->config.optim, s->config.train.n_steps, t->state.step);
         const struct optim optim = optim_of(s);
+        journal_begin_alone(journal, JOURNAL_UPDATE, -1);
         optim_update(&optim, &s->config.optim, lr, decision.clip_factor, t->state.n_updates);
+        journal_end(journal);
         share_head_weight(s);
     }
     t->state.step++;

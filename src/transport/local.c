@@ -138,22 +138,32 @@ static bool local_await(struct transport *t, int slot)
     return done;
 }
 
-static void local_abort(struct transport *t, int exit_code, const char *message)
+static void local_leave(struct transport *t, int exit_code, const char *message)
 {
     struct transport_world *world = local(t)->world;
-    enter(world);
-    world->is_aborted = true;
-    snprintf(world->message, sizeof world->message, "rank %d: %s (exit code %d)", t->rank, message,
-             exit_code);
+    pthread_mutex_lock(&world->mutex);
+    if (!world->is_aborted) {
+        world->is_aborted = true;
+        snprintf(world->message, sizeof world->message, "rank %d: %s (exit code %d)", t->rank,
+                 message, exit_code);
+    }
     pthread_cond_broadcast(&world->changed);
     pthread_mutex_unlock(&world->mutex);
+}
+
+static void local_abort(struct transport *t, int exit_code, const char *message)
+{
+    local_leave(t, exit_code, message);
     pthread_exit(NULL);
 }
 
 struct transport_world *transport_world_create(int size)
 {
-    static const struct transport_operations operations = {
-        .post = local_post, .test = local_test, .await = local_await, .abort = local_abort};
+    static const struct transport_operations operations = {.post = local_post,
+                                                           .test = local_test,
+                                                           .await = local_await,
+                                                           .abort = local_abort,
+                                                           .leave = local_leave};
     assert(size >= 1);
     struct transport_world *world =
         calloc(1, sizeof *world + (size_t)size * sizeof world->ranks[0]);

@@ -14,6 +14,7 @@ void transport_init(struct transport *t, const struct transport_operations *oper
     t->rank = rank;
     t->size = size;
     t->deadline_s = 0;
+    t->journal = NULL;
     t->first_free = 0;
     for (int i = 0; i < TRANSPORT_MAX_REQUESTS; i++) {
         t->slots[i] = (struct transport_slot){.next = i + 1 < TRANSPORT_MAX_REQUESTS ? i + 1 : -1};
@@ -38,6 +39,16 @@ const char *transport_name(const struct transport *t)
 void transport_set_deadline(struct transport *t, double seconds)
 {
     t->deadline_s = seconds;
+}
+
+void transport_set_journal(struct transport *t, struct journal *journal)
+{
+    t->journal = journal;
+}
+
+struct journal *transport_journal(const struct transport *t)
+{
+    return t->journal;
 }
 
 const char *transport_channel_name(enum transport_channel channel)
@@ -119,6 +130,18 @@ static void abort_late(struct transport *t, int slot, double waited_s)
     transport_abort(t, ERROR_LAUNCH, message);
 }
 
+static void note_wait(struct transport *t, int slot)
+{
+    const struct transport_slot *s = &t->slots[slot];
+    const struct journal_event event = {.kind = s->is_send ? JOURNAL_WAIT_TO_SEND
+                                                           : JOURNAL_WAIT_TO_RECEIVE,
+                                        .peer = s->peer,
+                                        .channel = (int32_t)s->channel,
+                                        .chunk = s->chunk,
+                                        .bytes = (int64_t)s->length};
+    journal_begin(t->journal, &event);
+}
+
 void transport_wait(struct transport *t, struct transport_request *request)
 {
     if (transport_test(t, request)) {
@@ -126,18 +149,25 @@ void transport_wait(struct transport *t, struct transport_request *request)
     }
     const int slot = request->index - 1;
     const double start_s = clock_monotonic_s();
+    note_wait(t, slot);
     while (!t->operations->await(t, slot)) {
         const double waited_s = clock_monotonic_s() - start_s;
         if (t->deadline_s > 0 && waited_s > t->deadline_s) {
             abort_late(t, slot, waited_s);
         }
     }
+    journal_end(t->journal);
     release(t, request);
 }
 
 void transport_abort(struct transport *t, int exit_code, const char *message)
 {
     t->operations->abort(t, exit_code, message);
+}
+
+void transport_leave(struct transport *t, int exit_code, const char *message)
+{
+    t->operations->leave(t, exit_code, message);
 }
 
 /* The binomial tree over ranks counted from the root: the parent of place p is p without its lowest

@@ -27,6 +27,7 @@ struct transport_operations {
     /** The same, but may wait for up to about 0.1 s and lets others have the processor. */
     bool (*await)(struct transport *t, int slot);
     void (*abort)(struct transport *t, int exit_code, const char *message);
+    void (*leave)(struct transport *t, int exit_code, const char *message);
 };
 
 /** The first member of both implementations. */
@@ -35,6 +36,7 @@ struct transport {
     int rank, size;
     char name[TRANSPORT_NAME_BYTES];
     double deadline_s; /* of a wait; 0: never */
+    struct journal *journal;
     int first_free;
     struct transport_slot slots[TRANSPORT_MAX_REQUESTS];
 };

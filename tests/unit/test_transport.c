@@ -6,6 +6,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <attnres/clock.h>
+
 #include "../support/ranks.h"
 
 static void local_passes_the_suite_on_1_to_6_ranks(void **state)
@@ -78,6 +80,55 @@ static void a_late_wait_aborts_naming_whom_it_waits_for(void **state)
     assert_non_null(strstr(message, "(exit code 69)"));
 }
 
+/** Rank 1 keeps rank 0 waiting; rank 0 reads what its own wait was noted as. */
+static void send_late_to_rank_0(struct transport *t)
+{
+    struct transport_request request = {0};
+    unsigned char bytes[3] = {0};
+    if (transport_rank(t) == 1) {
+        clock_sleep_s(0.02);
+        transport_post_send(t, 0, CHANNEL_VALUES, 2, bytes, sizeof bytes, &request);
+        transport_wait(t, &request);
+        return;
+    }
+    struct journal *journal = malloc(sizeof *journal);
+    CHECK(t, journal != NULL);
+    journal_init(journal);
+    transport_set_journal(t, journal);
+    transport_post_receive(t, 1, CHANNEL_VALUES, 2, bytes, sizeof bytes, &request);
+    transport_wait(t, &request);
+    struct journal_event e;
+    CHECK(t, journal_count(journal) == 1 && journal_read(journal, 0, &e));
+    CHECK(t, e.kind == JOURNAL_WAIT_TO_RECEIVE && e.peer == 1 && e.chunk == 2 && e.bytes == 3);
+    CHECK(t, e.channel == CHANNEL_VALUES && e.end_s > e.begin_s);
+    transport_set_journal(t, NULL);
+    free(journal);
+}
+
+static void a_wait_is_noted_in_the_journal(void **state)
+{
+    (void)state;
+    char message[1024] = "";
+    assert_true(ranks_run_local(2, send_late_to_rank_0, message));
+}
+
+static void leave_on_last_rank(struct transport *t)
+{
+    unsigned char byte = 0;
+    if (transport_rank(t) == 2) {
+        transport_leave(t, ERROR_LAUNCH, "stalled");
+    }
+    transport_receive(t, (transport_rank(t) + 1) % 3, CHANNEL_COLLECTIVE, &byte, 1);
+}
+
+static void leaving_ends_all_ranks(void **state)
+{
+    (void)state;
+    char message[1024];
+    assert_false(ranks_run_local(3, leave_on_last_rank, message));
+    assert_string_equal(message, "rank 2: stalled (exit code 69)");
+}
+
 /* What the sender meant ends with its checksum; here it ends with something else. */
 static void damage_a_message(struct transport *t)
 {
@@ -112,6 +163,8 @@ int main(void)
         cmocka_unit_test(abort_ends_waiting_ranks_and_keeps_the_message),
         cmocka_unit_test(a_damaged_message_aborts_naming_both_ranks),
         cmocka_unit_test(a_late_wait_aborts_naming_whom_it_waits_for),
+        cmocka_unit_test(a_wait_is_noted_in_the_journal),
+        cmocka_unit_test(leaving_ends_all_ranks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
