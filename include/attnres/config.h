@@ -78,6 +78,7 @@ struct pipeline_config {
     int64_t n_stages; /* 0 = auto: as many as ranks */
     int64_t n_chunks, n_replicas;
     int64_t n_group; /* interleaved: 0 = auto */
+    bool cache;
     enum schedule_kind schedule;
     enum partition_kind partition;
     int64_t n_partition;                       /* entries of the list, 0 unless PARTITION_LIST */

@@ -19,6 +19,7 @@
 #include <attnres/depth.h>
 #include <attnres/error.h>
 #include <attnres/params.h>
+#include <attnres/routing.h>
 #include <attnres/schedule.h>
 #include <attnres/wire.h>
 
@@ -60,6 +61,7 @@ struct plan {
     enum plan_purpose purpose;
     struct depth_plan depth;
     struct params params;
+    struct routing routing;          /* what each hop carries */
     int n_ranks, n_chunks, n_stages; /* n_stages = n_ranks * n_chunks */
     struct stage *stages;
     struct plan_rank *ranks;
@@ -127,6 +129,7 @@ enum buffer_id {
     BUFFER_DVALUES,
     BUFFER_DQKV,
     BUFFER_DGATE_UP,
+    BUFFER_DEPOSITS, /* message cache: gradients waiting for the stage that brought their source */
     /* messages */
     BUFFER_VALUES_IN,
     BUFFER_VALUES_OUT,

@@ -135,8 +135,10 @@ const struct option config_options[] = {
      "Sublayers of each stage. auto: the program chooses (this version: as blocks); blocks: whole "
      "blocks, as equal as possible; a list such as [3, 5]: one entry per stage, summing to "
      "twice model.layers."},
-    {"pipeline.cache", OPTION_FIXED, 0, "off", 0, 0, NULL, FREE,
-     "Whether ranks keep sources of earlier chunks. This version knows only off."},
+    {"pipeline.cache", OPTION_BOOL, AT(pipeline.cache), "off", 0, 0, NULL, FREE,
+     "Whether ranks keep the sources that earlier chunks held, so that a hop carries only what "
+     "its receiver lacks. Saves messages where chunks are more than 1, and gives up that "
+     "numbers do not depend on the cut."},
     {"pipeline.deflate", OPTION_FIXED, 0, "off", 0, 0, NULL, FREE,
      "Whether messages are deflated. This version knows only off."},
     {"pipeline.costs", OPTION_FIXED, 0, "none", 0, 0, NULL, FREE,

@@ -1,9 +1,8 @@
-#include <attnres/engine.h>
+#include "engine_internal.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <attnres/clock.h>
 #include <attnres/wire.h>
@@ -57,10 +56,12 @@ void engine_init(struct engine *engine, const struct plan *plan, const struct mo
     }
     engine->tensors = calloc((size_t)most, sizeof *engine->tensors);
     engine->scales = calloc((size_t)most, sizeof *engine->scales);
+    const int64_t n_deposit_cells = plan->routing.cache ? engine_deposit_cells(engine) : 1;
+    engine->n_deposited = calloc((size_t)n_deposit_cells, sizeof *engine->n_deposited);
     const size_t n_requests = (size_t)plan->n_chunks * 4 * (size_t)engine->depth;
     engine->requests = calloc(n_requests, sizeof *engine->requests);
     assert(engine->chunks != NULL && engine->tensors != NULL && engine->scales != NULL &&
-           engine->requests != NULL && "a few bytes at start-up");
+           engine->requests != NULL && engine->n_deposited != NULL && "a few bytes at start-up");
     for (int chunk = 0; chunk < plan->n_chunks; chunk++) {
         const struct stage *stage = models[chunk].stage;
         struct engine_chunk *c = &engine->chunks[chunk];
@@ -82,6 +83,7 @@ void engine_finish(struct engine *engine)
 {
     free(engine->chunks);
     free(engine->requests);
+    free(engine->n_deposited);
     free(engine->tensors);
     free(engine->scales);
     *engine = (struct engine){0};
@@ -208,6 +210,9 @@ static bool send(struct engine *engine, struct engine_link *link, const struct a
     const struct wire_label label =
         label_of(engine, link, action, engine->models[action->chunk].stage->index);
     list_tensors(engine, link, action);
+    if (link->channel == CHANNEL_GRADIENTS) {
+        engine_round_gradients(engine, link, action);
+    }
     wire_pack(frame, &label, &link->layout, (const float *const *)engine->tensors,
               (const float *const *)engine->scales);
     transport_post_send(engine->transport, link->peer, link->channel, link->tag_chunk, frame,
@@ -252,54 +257,13 @@ static void drive_messages(struct engine *engine)
     }
 }
 
-/** Values of the stage before, where that is on the same rank. */
-static void take_local_values(struct engine *engine, const struct action *action)
-{
-    const struct engine_link *link = &engine->chunks[action->chunk].values_in;
-    if (link->peer != engine->rank) {
-        return;
-    }
-    const struct model *own = &engine->models[action->chunk];
-    const int chunk = engine->plan->stages[link->peer_stage].chunk;
-    const int slot = schedule_slot(engine->schedule, engine->rank, chunk, action->microbatch);
-    const size_t bytes = (size_t)(own->n * engine->plan->config->model.dim) * sizeof(float);
-    for (int64_t i = 0; i < depth_set_count(link->set); i++) {
-        const int64_t id = depth_set_id(link->set, i);
-        memcpy(model_value(own, action->slot, id), model_value(&engine->models[chunk], slot, id),
-               bytes);
-        const float *scales = model_scales(&engine->models[chunk], slot, id);
-        if (scales != NULL) {
-            memcpy(model_scales(own, action->slot, id), scales, (size_t)own->n * sizeof(float));
-        }
-    }
-}
-
-/** Gradients from the stage behind, where that is on the same rank. */
-static void take_local_gradients(struct engine *engine, const struct action *action)
-{
-    const struct engine_link *link = &engine->chunks[action->chunk].gradients_in;
-    if (link->peer != engine->rank) {
-        return;
-    }
-    const struct model *own = &engine->models[action->chunk];
-    const int chunk = engine->plan->stages[link->peer_stage].chunk;
-    const int slot =
-        schedule_gradient_slot(engine->schedule, engine->rank, chunk, action->microbatch);
-    const size_t bytes = (size_t)(own->n * engine->plan->config->model.dim) * sizeof(float);
-    for (int64_t i = 0; i < depth_set_count(link->set); i++) {
-        const int64_t id = depth_set_id(link->set, i);
-        memcpy(model_dvalue(own, action->gradient_slot, id),
-               model_dvalue(&engine->models[chunk], slot, id), bytes);
-    }
-}
-
 static void forward(struct engine *engine, const struct action *action)
 {
     const struct model *model = &engine->models[action->chunk];
     const double start_s = clock_monotonic_s();
     journal_begin_alone(transport_journal(engine->transport), JOURNAL_FORWARD, -1);
     struct model_work work = work_of(engine, action);
-    take_local_values(engine, action);
+    engine_take_values(engine, action);
     model_forward_begin(model, &work);
     for (int part = 0; part < model_part_count(model); part++) {
         model_forward_part(model, &work, part);
@@ -318,12 +282,13 @@ static void input_gradient(struct engine *engine, const struct action *action)
     const double start_s = clock_monotonic_s();
     journal_begin_alone(transport_journal(engine->transport), JOURNAL_INPUT_GRADIENT, -1);
     const struct model_work work = work_of(engine, action);
-    take_local_gradients(engine, action);
     model_input_gradient_begin(model, &work);
+    engine_take_gradients(engine, action);
     for (int part = model_part_count(model) - 1; part >= 0; part--) {
         model_input_gradient_part(model, &work, part);
         drive_messages(engine);
     }
+    engine_deposit_gradients(engine, action);
     engine->times.input_gradient_s += clock_monotonic_s() - start_s;
     journal_end(transport_journal(engine->transport));
 }

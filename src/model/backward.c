@@ -119,8 +119,10 @@ static void read_backward(const struct model *model, const struct model_work *wo
 static void round_gradients(const struct model *model, int gradient_slot, int64_t l)
 {
     const struct depth_plan *depth = &model->plan->depth;
-    if (model->plan->config->representative.gradient != PRECISION_BF16 || depth->n_blocks == 0 ||
-        l == depth->n_sublayers || !depth_is_border(depth, l)) {
+    /* With the message cache a gradient is rounded when it leaves a rank (engine). */
+    if (model->plan->config->representative.gradient != PRECISION_BF16 ||
+        model->plan->config->pipeline.cache || depth->n_blocks == 0 || l == depth->n_sublayers ||
+        !depth_is_border(depth, l)) {
         return;
     }
     const int64_t count = model->n * model->plan->config->model.dim;

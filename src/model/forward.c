@@ -44,8 +44,9 @@ void model_forward_begin(const struct model *model, const struct model_work *wor
         measure_source(model, work->slot, 0);
         return;
     }
-    for (int64_t i = 0; i < depth_set_count(&stage->incoming); i++) {
-        measure_source(model, work->slot, depth_set_id(&stage->incoming, i));
+    const struct depth_set held = depth_live(&model->plan->depth, stage->first);
+    for (int64_t i = 0; i < depth_set_count(&held); i++) {
+        measure_source(model, work->slot, depth_set_id(&held, i));
     }
 }
 

@@ -38,6 +38,7 @@ static const char *const BUFFER_NAMES[BUFFER_COUNT] = {
     [BUFFER_DVALUES] = "gradients of values",
     [BUFFER_DQKV] = "gradients of q, k, v",
     [BUFFER_DGATE_UP] = "gradients of gate, up",
+    [BUFFER_DEPOSITS] = "deposited gradients",
     [BUFFER_VALUES_IN] = "values, receiving",
     [BUFFER_VALUES_OUT] = "values, sending",
     [BUFFER_GRADIENTS_IN] = "gradients, receiving",
@@ -87,6 +88,7 @@ struct sizes {
     bool trains, is_root;
     int64_t n, C, KV, F; /* tokens of a microbatch; widths */
     int64_t n_chunks, n_slots, n_gradient_slots;
+    int64_t n_deposit_slots, n_deposits;
     int64_t n_values, n_reads, n_deep_reads, n_scores, n_attention, n_mlp;
     int64_t values_in_bytes, values_out_bytes, gradients_in_bytes, gradients_out_bytes;
     int64_t most_sources;  /* of one read */
@@ -144,6 +146,8 @@ static struct sizes measure(const struct plan *plan, int rank)
                       .n_chunks = plan->n_chunks,
                       .n_slots = larger(plan->schedule.n_slots[rank], plan->forward.n_slots[rank]),
                       .n_gradient_slots = trains ? plan->schedule.n_gradient_slots[rank] : 0};
+    s.n_deposits = routing_deposit_count(&plan->routing, rank);
+    s.n_deposit_slots = trains ? routing_deposit_slots(&plan->routing, &plan->schedule, rank) : 0;
     for (int chunk = 0; chunk < plan->n_chunks; chunk++) {
         note_stage(&s, plan_stage(plan, rank, chunk));
     }
@@ -242,6 +246,7 @@ static void place_activations(struct buffer_table *t, const struct sizes *s)
         {BUFFER_DVALUES, backward, gradient_slots, {s->n_values, n, C}, 4},
         {BUFFER_DQKV, backward, gradient_slots, {s->n_attention, n, QKV}, 4},
         {BUFFER_DGATE_UP, backward, gradient_slots, {s->n_mlp, n, 2 * F}, 4},
+        {BUFFER_DEPOSITS, backward, s->n_deposit_slots, {s->n_deposits, n, C}, 4},
     };
     place_all(t, requests, sizeof requests / sizeof requests[0]);
 }

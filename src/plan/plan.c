@@ -108,11 +108,9 @@ static void fill_stage(struct stage *stage, const struct plan *plan, int index, 
     const struct param *last = &rows[stage->end_param - 1];
     stage->weight_count = last->offset + last->count - rows[stage->first_param].offset;
     if (!stage->is_first) {
-        stage->incoming = depth_live(depth, first);
+        stage->incoming = plan->routing.stages[index].received;
     }
-    if (!stage->is_last) {
-        stage->outgoing = depth_live(depth, end);
-    }
+    stage->outgoing = routing_sent(&plan->routing, index);
     list_values(stage, depth);
     stage->n_reads = end - first + (stage->is_last ? 1 : 0);
     stage->score_offset = calloc((size_t)stage->n_reads + 1, sizeof(int64_t));
@@ -207,7 +205,9 @@ static bool make_stages(struct plan *plan, struct error *err)
     plan->stages = calloc((size_t)plan->n_stages, sizeof *plan->stages);
     plan->ranks = calloc((size_t)plan->n_ranks, sizeof *plan->ranks);
     assert(ends != NULL && plan->stages != NULL && plan->ranks != NULL);
-    const bool ok = plan_partition(ends, plan->config, plan->n_stages, err);
+    bool ok = plan_partition(ends, plan->config, plan->n_stages, err);
+    ok = ok && routing_init(&plan->routing, &plan->depth, ends, &plan->schedule.spec,
+                            plan->config->pipeline.cache, err);
     for (int i = 0; ok && i < plan->n_stages; i++) {
         struct stage *stage = &plan->stages[i];
         fill_stage(stage, plan, i, i == 0 ? 0 : ends[i - 1], ends[i]);
@@ -270,6 +270,7 @@ void plan_finish(struct plan *plan)
     schedule_finish(&plan->schedule);
     schedule_finish(&plan->forward);
     params_finish(&plan->params);
+    routing_finish(&plan->routing);
     *plan = (struct plan){0};
 }
 
