@@ -41,6 +41,12 @@ static void log_plan(struct train *t)
               config_schedule_name(t->session.config.pipeline.schedule), t->session.kernels->level,
               kernels_blas_core(), (double)table.total_bytes / 1048576.0,
               (double)t->session.base_bytes / 1048576.0);
+    if (t->session.config.pipeline.cache) {
+        log_write(
+            t->log, LOG_INFO,
+            "pipeline.cache is on: a run repeats bit for bit on this grid and partition, but its "
+            "numbers depend on them");
+    }
 }
 
 bool train_write_status(struct train *t, enum run_state state, const char *reason,
