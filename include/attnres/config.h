@@ -62,6 +62,7 @@ struct model_config {
     int64_t seq_len; /* T */
     bool tied;
     double norm_eps;
+    double init_std; /* of matrices; those that write to the stream: / sqrt(L) */
     enum read_kind read;
 };
 

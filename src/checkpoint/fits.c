@@ -14,7 +14,7 @@ struct comparison {
 static bool is_free(const char *key)
 {
     return strncmp(key, "model.", 6) != 0 || strcmp(key, "model.seq_len") == 0 ||
-           strcmp(key, "model.norm_eps") == 0;
+           strcmp(key, "model.norm_eps") == 0 || strcmp(key, "model.init_std") == 0;
 }
 
 static void note_difference(void *user, const char *key, const char *ours, const char *theirs,

@@ -99,6 +99,10 @@ const struct option config_options[] = {
     {"model.norm_eps", OPTION_REAL, AT(model.norm_eps), "1e-8", 1e-30, 1, NULL, REFUSE,
      "Added to the mean square in every norm and in the keys of depth attention. Keep it "
      "small: a mean over many sources has a small mean square."},
+    {"model.init_std", OPTION_REAL, AT(model.init_std), "0.02", 1e-6, 10, NULL, REFUSE,
+     "Standard deviation of the initial matrices; for attention-out and MLP-down it is "
+     "divided by the root of the number of sublayers. Narrow models learn sooner from "
+     "larger ones."},
     {"model.read", OPTION_CHOICE, AT(model.read), "query", 0, 0, reads, REFUSE,
      "How a read weighs its sources. query: a learned query against each source; static: "
      "one learned logit per source, blind to the input (a control)."},

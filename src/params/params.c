@@ -11,11 +11,9 @@
 /** Floats per 64 bytes: where rows start. */
 enum { ROW_ALIGNMENT = 16 };
 
-/** Standard deviation of all matrices but those that write to the stream of values (model.md 2). */
-static const double INIT_STD = 0.02;
-
 struct builder {
     struct params *params;
+    double init_std; /* of all matrices but those that write to the stream of values */
     int64_t offset;
     int64_t sublayer;
 };
@@ -34,7 +32,7 @@ static struct param *append(struct builder *b, enum param_role role, int64_t row
                         .sublayer = b->sublayer,
                         .rows = rows,
                         .cols = cols,
-                        .init_std = rows > 0 ? INIT_STD : 0.0,
+                        .init_std = rows > 0 ? b->init_std : 0.0,
                         .init_value = role == PARAM_GAIN ? 1.0F : 0.0F,
                         .decays = rows > 0,
                         .offset = b->offset,
@@ -81,7 +79,7 @@ static void append_attention(struct builder *b, const struct model_config *model
     name_row(append(b, PARAM_V, KV, C, true), layer, "self_attn.v_proj.weight");
     struct param *o = append(b, PARAM_O, C, C, false);
     name_row(o, layer, "self_attn.o_proj.weight");
-    o->init_std = INIT_STD / sqrt((double)depth->n_sublayers);
+    o->init_std = b->init_std / sqrt((double)depth->n_sublayers);
 }
 
 static void append_mlp(struct builder *b, const struct model_config *model,
@@ -94,7 +92,7 @@ static void append_mlp(struct builder *b, const struct model_config *model,
     name_row(append(b, PARAM_UP, F, C, true), layer, "mlp.up_proj.weight");
     struct param *down = append(b, PARAM_DOWN, C, F, false);
     name_row(down, layer, "mlp.down_proj.weight");
-    down->init_std = INIT_STD / sqrt((double)depth->n_sublayers);
+    down->init_std = b->init_std / sqrt((double)depth->n_sublayers);
 }
 
 static void *allocate(size_t count, size_t size)
@@ -111,7 +109,7 @@ void params_init(struct params *params, const struct model_config *model,
     *params = (struct params){.n_sublayers = L};
     params->rows = allocate((size_t)(6 * L + 4), sizeof *params->rows);
     params->first_row = allocate((size_t)(L + 3), sizeof *params->first_row);
-    struct builder b = {.params = params, .sublayer = -1};
+    struct builder b = {.params = params, .init_std = model->init_std, .sublayer = -1};
     name_row(append(&b, PARAM_EMBEDDING, model->vocab, model->dim, false), -1,
              "model.embed_tokens.weight");
     for (int64_t l = 0; l < L; l++) {

@@ -20,6 +20,7 @@ static struct model_config model_of(enum model_kind kind, bool tied)
                                  .ff = 28,
                                  .vocab = 37,
                                  .seq_len = 8,
+                                 .init_std = 0.02,
                                  .tied = tied};
 }
 
