@@ -18,9 +18,9 @@
 static const char *const COMMON[] = {
     "model.layers=4",  "model.blocks=2",     "model.dim=8",
     "model.heads=2",   "model.kv_heads=1",   "model.ff=12",
-    "model.seq_len=5", "batch.sequences=10", "batch.microbatch=2",
+    "model.seq_len=5", "batch.sequences=12", "batch.microbatch=1",
 };
-enum { N_COMMON = sizeof COMMON / sizeof COMMON[0], N_OWN = 4 };
+enum { N_COMMON = sizeof COMMON / sizeof COMMON[0], N_OWN = 5 };
 
 static const char *const KINDS[][2] = {
     {"model.kind=standard", NULL},
@@ -29,20 +29,33 @@ static const char *const KINDS[][2] = {
     {"model.kind=block_full", NULL},
     {"model.kind=block_full", "model.read=static"},
 };
-static const char *const SCHEDULES[] = {"pipeline.schedule=gpipe", "pipeline.schedule=1f1b"};
-static const char *const INSIDE[] = {"pipeline.partition=[8]", "pipeline.partition=[3,5]",
-                                     "pipeline.partition=[1,4,3]", "pipeline.partition=[1,2,2,3]"};
+/** Orders, and a partition with cuts inside blocks for each number of ranks. */
+static const struct {
+    const char *order, *chunks, *inside[PIPELINE_MAX_RANKS];
+} SCHEDULES[] = {
+    {"gpipe", "1", {"[8]", "[3,5]", "[1,4,3]", "[1,2,2,3]"}},
+    {"1f1b", "1", {"[8]", "[3,5]", "[1,4,3]", "[1,2,2,3]"}},
+    {"zb_h1", "1", {"[8]", "[3,5]", "[1,4,3]", "[1,2,2,3]"}},
+    {"interleaved", "2", {"[3,5]", "[1,2,2,3]", "[1,2,1,1,2,1]", "[1,1,1,1,1,1,1,1]"}},
+    {"zb_v", "2", {"[3,5]", "[1,2,2,3]", "[1,2,1,1,2,1]", "[1,1,1,1,1,1,1,1]"}},
+};
+enum { GPIPE, ONE_F_ONE_B, N_SCHEDULES = sizeof SCHEDULES / sizeof SCHEDULES[0] };
 enum { N_KINDS = sizeof KINDS / sizeof KINDS[0] };
 
-static struct pipeline *make(int n_ranks, int kind, const char *schedule, const char *partition)
+static struct pipeline *make(int n_ranks, int kind, int schedule, const char *partition)
 {
     const char *overrides[N_COMMON + N_OWN];
+    char order[64], chunks[64], cut[64];
     int n = 0;
     for (int i = 0; i < N_COMMON; i++) {
         overrides[n++] = COMMON[i];
     }
-    overrides[n++] = schedule;
-    overrides[n++] = partition;
+    snprintf(order, sizeof order, "pipeline.schedule=%s", SCHEDULES[schedule].order);
+    snprintf(chunks, sizeof chunks, "pipeline.chunks=%s", SCHEDULES[schedule].chunks);
+    snprintf(cut, sizeof cut, "pipeline.partition=%s", partition);
+    overrides[n++] = order;
+    overrides[n++] = chunks;
+    overrides[n++] = cut;
     for (int i = 0; i < 2 && KINDS[kind][i] != NULL; i++) {
         overrides[n++] = KINDS[kind][i];
     }
@@ -86,36 +99,46 @@ static void train_twice(struct pipeline *p, const char *what)
     }
 }
 
+/** One schedule with both cuts, on 1 rank up to the most. Returns how many cases. */
+static int run_schedule(int kind, int schedule, const struct pipeline *reference)
+{
+    int n_run = 0;
+    for (int i = 0; i < 2 * PIPELINE_MAX_RANKS; i++, n_run++) {
+        const int n_ranks = i / 2 + 1;
+        const char *partition = i % 2 == 0 ? "blocks" : SCHEDULES[schedule].inside[n_ranks - 1];
+        char what[160];
+        snprintf(what, sizeof what, "%s %s on %d ranks, %s, %s", KINDS[kind][0],
+                 KINDS[kind][1] != NULL ? KINDS[kind][1] : "", n_ranks, SCHEDULES[schedule].order,
+                 partition);
+        struct pipeline *p = make(n_ranks, kind, schedule, partition);
+        train_twice(p, what);
+        compare(p, reference, what);
+        pipeline_destroy(p);
+    }
+    return n_run;
+}
+
 static void every_schedule_and_cut_ends_with_the_bits_of_one_stage(void **state)
 {
     (void)state;
     int n_run = 0;
     for (int kind = 0; kind < N_KINDS; kind++) {
-        struct pipeline *reference = make(1, kind, SCHEDULES[0], "pipeline.partition=blocks");
+        struct pipeline *reference = make(1, kind, GPIPE, "blocks");
         train_twice(reference, KINDS[kind][0]);
         /* Nothing has been learnt: a little above the logarithm of the vocabulary. */
         assert_true(pipeline_loss(reference) > 5.5 && pipeline_loss(reference) < 5.7);
-        for (int i = 0; i < 2 * 2 * PIPELINE_MAX_RANKS; i++, n_run++) {
-            const int n_ranks = i / 4 + 1;
-            const char *schedule = SCHEDULES[i / 2 % 2],
-                       *partition = i % 2 == 0 ? "pipeline.partition=blocks" : INSIDE[n_ranks - 1];
-            char what[160];
-            snprintf(what, sizeof what, "%s %s on %d ranks, %s, %s", KINDS[kind][0],
-                     KINDS[kind][1] != NULL ? KINDS[kind][1] : "", n_ranks, schedule, partition);
-            struct pipeline *p = make(n_ranks, kind, schedule, partition);
-            train_twice(p, what);
-            compare(p, reference, what);
-            pipeline_destroy(p);
+        for (int schedule = 0; schedule < N_SCHEDULES; schedule++) {
+            n_run += run_schedule(kind, schedule, reference);
         }
         pipeline_destroy(reference);
     }
-    assert_int_equal(n_run, N_KINDS * 2 * 2 * PIPELINE_MAX_RANKS);
+    assert_int_equal(n_run, N_KINDS * N_SCHEDULES * 2 * PIPELINE_MAX_RANKS);
 }
 
 static void a_rank_that_begins_alone_waits_for_its_values(void **state)
 {
     (void)state;
-    struct pipeline *p = make(2, 3, SCHEDULES[1], "pipeline.partition=blocks");
+    struct pipeline *p = make(2, 3, ONE_F_ONE_B, "blocks");
     pipeline_begin(p, &p->plan.schedule, 1.0F);
     struct engine *last = &p->ranks[1].engine;
     assert_int_equal(engine_advance(last), ENGINE_WAITING);
@@ -132,7 +155,7 @@ static void a_rank_that_begins_alone_waits_for_its_values(void **state)
 static void a_deadlock_says_which_rank_waits_at_which_action(void **state)
 {
     (void)state;
-    struct pipeline *p = make(2, 3, SCHEDULES[1], "pipeline.partition=blocks");
+    struct pipeline *p = make(2, 3, ONE_F_ONE_B, "blocks");
     struct action *actions = p->plan.schedule.actions;
     int64_t i = 0;
     while (actions[i].op != ACTION_RECEIVE_GRADIENTS) {
@@ -184,7 +207,7 @@ static void a_flipped_byte_aborts_naming_both_ranks(void **state)
     enum { HEADER = 17, UNUSED = 60, PAYLOAD = 64 + 5 };
     static const size_t BYTES[] = {HEADER, UNUSED, PAYLOAD};
     for (int i = 0; i < 2 * 3; i++) {
-        struct damage d = {.p = make(2, 3, SCHEDULES[1], "pipeline.partition=blocks"),
+        struct damage d = {.p = make(2, 3, ONE_F_ONE_B, "blocks"),
                            .buffer = i % 2 == 0 ? BUFFER_VALUES_IN : BUFFER_GRADIENTS_IN,
                            .receiver = i % 2 == 0 ? 1 : 0,
                            .byte = BYTES[i / 2]};
