@@ -1,5 +1,6 @@
 /* The full product of the bitwise table, in one process over `local`. */
 #include <assert.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -8,10 +9,15 @@
 
 #include "../support/bitwise.h"
 
+/** Cases run at a time, each in a world of its own: those of one rank leave a core idle. */
+enum { N_WORKERS = 2 };
+
 struct suite {
     char folder[FILE_PATH_BYTES];
     struct bitwise_outcome references[64];
     bool has_reference[64];
+    pthread_mutex_t mutex; /* over what follows */
+    int next;              /* case to look at */
     int n_run, n_failed;
 };
 
@@ -21,11 +27,10 @@ static int reference_index(const struct bitwise_case *c)
     return model * bitwise_axis_size(AXIS_REPRESENTATIVE) + c->value[AXIS_REPRESENTATIVE];
 }
 
-static void run_folder(char *out, const struct suite *suite, const char *what,
-                       const struct bitwise_case *c)
+static void source_folder(char *out, const struct suite *suite, const struct bitwise_case *c)
 {
     char name[64];
-    snprintf(name, sizeof name, "%s-%d-%d", what, reference_index(c), bitwise_ranks(c));
+    snprintf(name, sizeof name, "source-%d-%d", reference_index(c), bitwise_ranks(c));
     file_join(out, suite->folder, name, NULL);
 }
 
@@ -36,45 +41,104 @@ static bool is_source(const struct bitwise_case *c)
            c->value[AXIS_THREADS] == 0;
 }
 
-static void run_case(struct suite *suite, const struct bitwise_case *c)
+/** Whether an outcome is that of its reference; prints how it differs. */
+static bool compare(const struct suite *suite, const struct bitwise_case *c,
+                    const struct bitwise_outcome *outcome)
 {
-    char folder[FILE_PATH_BYTES], source[FILE_PATH_BYTES], message[1024], text[256];
-    run_folder(folder, suite, is_source(c) ? "source" : "case", c);
+    const struct bitwise_outcome *reference = &suite->references[reference_index(c)];
+    if (bitwise_equal(outcome, reference)) {
+        return true;
+    }
+    char text[256];
+    bitwise_describe(c, text, sizeof text);
+    printf("DIFFERS %s: loss %.17g, reference %.17g; norm %.17g, reference %.17g; tensors %s\n",
+           text, outcome->loss[BITWISE_STEPS], reference->loss[BITWISE_STEPS],
+           outcome->norm[BITWISE_STEPS], reference->norm[BITWISE_STEPS],
+           outcome->tensors == reference->tensors ? "equal" : "differ");
+    return false;
+}
+
+/** Run a case in `folder`. The first of a reference index is the reference. */
+static void run_case(struct suite *suite, const struct bitwise_case *c, const char *folder)
+{
+    char source[FILE_PATH_BYTES], message[1024], text[256];
     /* A resumed case goes on from a run with one rank more, the largest from one rank. */
     struct bitwise_case other = *c;
     other.value[AXIS_RANKS] = bitwise_ranks(c) % BITWISE_MAX_RANKS;
-    run_folder(source, suite, "source", &other);
+    source_folder(source, suite, &other);
     struct bitwise_outcome outcome;
     bool ok = bitwise_run_local(c, folder, bitwise_is_resumed(c) ? source : NULL, &outcome, message,
                                 sizeof message);
-    bitwise_describe(c, text, sizeof text);
-    struct bitwise_outcome *reference = &suite->references[reference_index(c)];
+    pthread_mutex_lock(&suite->mutex);
     if (!ok) {
+        bitwise_describe(c, text, sizeof text);
         printf("FAILED  %s: %s\n", text, message);
     } else if (!suite->has_reference[reference_index(c)]) {
-        *reference = outcome;
+        suite->references[reference_index(c)] = outcome;
         suite->has_reference[reference_index(c)] = true;
-    } else if (!bitwise_equal(&outcome, reference)) {
-        printf("DIFFERS %s: loss %.17g, reference %.17g; norm %.17g, reference %.17g; tensors %s\n",
-               text, outcome.loss[BITWISE_STEPS], reference->loss[BITWISE_STEPS],
-               outcome.norm[BITWISE_STEPS], reference->norm[BITWISE_STEPS],
-               outcome.tensors == reference->tensors ? "equal" : "differ");
-        ok = false;
+    } else {
+        ok = compare(suite, c, &outcome);
     }
     suite->n_run++;
     suite->n_failed += !ok;
-    if (!is_source(c)) {
-        file_remove_tree(folder, NULL);
-    }
+    pthread_mutex_unlock(&suite->mutex);
 }
 
-static void run_all(struct suite *suite, bool sources)
+/** Sources keep their folders. One after another: the straight one-rank runs come first among them,
+ * and they are the references. */
+static void run_sources(struct suite *suite)
 {
     for (int i = 0; i < bitwise_case_count(); i++) {
         const struct bitwise_case c = bitwise_case_at(i);
-        if (bitwise_is_legal(&c) && is_source(&c) == sources) {
-            run_case(suite, &c);
+        if (bitwise_is_legal(&c) && is_source(&c)) {
+            char folder[FILE_PATH_BYTES];
+            source_folder(folder, suite, &c);
+            run_case(suite, &c, folder);
         }
+    }
+}
+
+/** The next legal case that is no source. Returns its index, the number of cases behind the last.
+ */
+static int take_case(struct suite *suite, struct bitwise_case *c)
+{
+    pthread_mutex_lock(&suite->mutex);
+    int i = suite->next;
+    for (; i < bitwise_case_count(); i++) {
+        *c = bitwise_case_at(i);
+        if (bitwise_is_legal(c) && !is_source(c)) {
+            break;
+        }
+    }
+    suite->next = i + 1;
+    pthread_mutex_unlock(&suite->mutex);
+    return i;
+}
+
+static void *work(void *user)
+{
+    struct suite *suite = user;
+    struct bitwise_case c;
+    for (int i = take_case(suite, &c); i < bitwise_case_count(); i = take_case(suite, &c)) {
+        char folder[FILE_PATH_BYTES], name[32];
+        snprintf(name, sizeof name, "case-%d", i);
+        file_join(folder, suite->folder, name, NULL);
+        run_case(suite, &c, folder);
+        file_remove_tree(folder, NULL);
+    }
+    return NULL;
+}
+
+static void run_others(struct suite *suite)
+{
+    pthread_t workers[N_WORKERS];
+    for (int i = 0; i < N_WORKERS; i++) {
+        const int failure = pthread_create(&workers[i], NULL, work, suite);
+        assert(failure == 0);
+        (void)failure;
+    }
+    for (int i = 0; i < N_WORKERS; i++) {
+        pthread_join(workers[i], NULL);
     }
 }
 
@@ -82,6 +146,7 @@ int main(void)
 {
     struct suite *suite = calloc(1, sizeof *suite);
     assert(suite != NULL);
+    pthread_mutex_init(&suite->mutex, NULL);
     snprintf(suite->folder, sizeof suite->folder, "%s/attnres-bitwise-XXXXXX",
              bitwise_parent_folder());
     if (mkdtemp(suite->folder) == NULL) {
@@ -95,20 +160,13 @@ int main(void)
     /* Of `standard`, one kind of all, only one representative is legal. */
     const int per_kind = product / bitwise_axis_size(AXIS_MODEL);
     const int n_legal = product - per_kind + per_kind / bitwise_axis_size(AXIS_REPRESENTATIVE);
-    run_all(suite, true); /* straight one-rank runs come first among these: the references */
-    run_all(suite, false);
+    run_sources(suite);
+    run_others(suite);
     printf("%d cases run, the table has %d legal ones of %d; %d differ\n", suite->n_run, n_legal,
            product, suite->n_failed);
     const bool ok = suite->n_run == n_legal && suite->n_failed == 0;
-    struct error err = {0};
-    for (int i = 0; i < BITWISE_MAX_RANKS * 64; i++) {
-        char name[64], path[FILE_PATH_BYTES];
-        snprintf(name, sizeof name, "source-%d-%d", i / BITWISE_MAX_RANKS,
-                 i % BITWISE_MAX_RANKS + 1);
-        file_join(path, suite->folder, name, NULL);
-        file_remove_tree(path, &err);
-    }
-    rmdir(suite->folder);
+    file_remove_tree(suite->folder, NULL);
+    pthread_mutex_destroy(&suite->mutex);
     free(suite);
     return ok ? 0 : 1;
 }

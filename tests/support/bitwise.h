@@ -24,7 +24,7 @@ enum bitwise_axis {
     BITWISE_AXES
 };
 
-enum { BITWISE_MAX_RANKS = 4, BITWISE_STEPS = 4, BITWISE_SAVED_STEP = 2 };
+enum { BITWISE_MAX_RANKS = 4, BITWISE_STEPS = 3, BITWISE_SAVED_STEP = 2 };
 
 /** How many values an axis has, and one value's name. */
 int bitwise_axis_size(enum bitwise_axis axis);
