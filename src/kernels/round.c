@@ -34,16 +34,19 @@ void KERNEL(round_bf16)(float *x, int64_t count)
  * as on many. */
 static void round_row(float *v, float *scale, int64_t C)
 {
-    float absmax = 0.0F;
-    int n_bad = 0;
-#pragma omp simd reduction(max : absmax) reduction(+ : n_bad)
+    uint32_t largest = 0; /* Magnitudes are in the order of their bits, what is not finite last. */
+#pragma omp simd reduction(max : largest)
     for (int64_t c = 0; c < C; c++) {
-        absmax = fabsf(v[c]) > absmax ? fabsf(v[c]) : absmax;
-        n_bad += !(fabsf(v[c]) <= FLT_MAX);
+        uint32_t bits;
+        memcpy(&bits, &v[c], sizeof bits);
+        const uint32_t magnitude = bits & 0x7fffffffU;
+        largest = magnitude > largest ? magnitude : largest;
     }
-    const bool vanishes = absmax < 0x1p-100F && n_bad == 0;
+    float absmax;
+    memcpy(&absmax, &largest, sizeof absmax);
+    const bool is_bad = !(absmax <= FLT_MAX), vanishes = absmax < 0x1p-100F;
     const float inverse = vanishes ? 0.0F : 127.0F / absmax;
-    const float step = n_bad > 0 ? NAN : (vanishes ? 0.0F : absmax / 127.0F);
+    const float step = is_bad ? NAN : (vanishes ? 0.0F : absmax / 127.0F);
     *scale = step;
 #pragma omp simd
     for (int64_t c = 0; c < C; c++) {
