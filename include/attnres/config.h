@@ -46,8 +46,10 @@ enum recompute_kind { RECOMPUTE_NONE };
 struct run_config {
     char dir[CONFIG_PATH_BYTES]; /* "auto": runs/<config file's name> */
     int64_t seed;
-    double stall_s;   /* seconds without progress that end the job; 0 = never */
-    double max_hours; /* 0 = no limit */
+    double stall_s;       /* seconds without progress that end the job; 0 = never */
+    double stall_start_s; /* the same while starting and ending; 0 = never */
+    double stall_save_s;  /* the same while saving; 0 = never */
+    double max_hours;     /* 0 = no limit */
 };
 
 struct model_config {

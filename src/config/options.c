@@ -66,6 +66,11 @@ const struct option config_options[] = {
     {"run.stall_s", OPTION_REAL, AT(run.stall_s), "120", 0, 1e6, NULL, FREE,
      "Seconds without progress after which the job ends and says who waited for whom. "
      "0: never."},
+    {"run.stall_start_s", OPTION_REAL, AT(run.stall_start_s), "1800", 0, 1e6, NULL, FREE,
+     "In place of run.stall_s, where longer, before the first step and behind the last: one rank "
+     "may read through its data while the others wait. 0: never."},
+    {"run.stall_save_s", OPTION_REAL, AT(run.stall_save_s), "600", 0, 1e6, NULL, FREE,
+     "In place of run.stall_s, where longer, while a checkpoint is saved. 0: never."},
     {"run.max_hours", OPTION_REAL, AT(run.max_hours), "0", 0, 1e5, NULL, FREE,
      "Hours after which the run saves a checkpoint and stops with exit code 75. 0: no "
      "limit."},

@@ -119,9 +119,7 @@ static void tell_save_failed(struct train *t, const struct error *err)
     }
 }
 
-/** Save at the present step. A failure is loud and leaves the older checkpoints; the run goes on.
- */
-static void save(struct train *t)
+static void save_here(struct train *t)
 {
     struct session *s = &t->session;
     const int64_t step = t->state.step;
@@ -136,6 +134,7 @@ static void save(struct train *t)
         return;
     }
     t->saved_step = step;
+    watch_note_saved(t->watch, step);
     log_write(t->log, LOG_INFO, "saved checkpoints/step-%08" PRId64 " in %.2f s", step,
               clock_monotonic_s() - start_s);
     if (!t->is_root) {
@@ -145,6 +144,15 @@ static void save(struct train *t)
     if (!checkpoint_prune(t->run_path, step, s->config.checkpoint.keep, &err)) {
         log_write(t->log, LOG_WARNING, "old checkpoints: %s", err.message);
     }
+}
+
+/** Save at the present step. A failure is loud and leaves the older checkpoints; the run goes on.
+ */
+static void save(struct train *t)
+{
+    journal_set_phase(transport_journal(t->transport), JOURNAL_SAVING);
+    save_here(t);
+    journal_set_phase(transport_journal(t->transport), JOURNAL_TRAINING);
 }
 
 /** Compare the plan with what the process really uses, once everything has been touched. */
@@ -211,6 +219,7 @@ bool train_loop(struct train *t, struct error *err)
                   max_skips = t->session.config.guard.max_skips;
     const double start_s = clock_monotonic_s();
     struct since since = {.at_s = start_s, .step = t->state.step};
+    journal_set_phase(transport_journal(t->transport), JOURNAL_TRAINING);
     if (t->state.step == 0 && t->session.config.checkpoint.initial) {
         save(t);
     }

@@ -1,15 +1,18 @@
-/* Signals set a flag and nothing else; the loop looks at it between steps. A handler has no
- * argument to carry state, so this flag is the program's one mutable global. */
+/* Signals are counted and nothing else; the loop looks at the counts between steps, and the watch
+ * now and then. A handler has no argument to carry state, so these are the program's one mutable
+ * global. */
 #include "train_internal.h"
 
 #include <signal.h>
 
-static volatile sig_atomic_t arrived;
+enum { ASKS_TO_STOP, ASKS_FOR_EVENTS, ASKS };
+
+static volatile sig_atomic_t arrived[ASKS];
 
 static void note(int signal_number)
 {
-    (void)signal_number;
-    arrived = 1;
+    const int asks = signal_number == SIGUSR2 ? ASKS_FOR_EVENTS : ASKS_TO_STOP;
+    arrived[asks] = arrived[asks] % 100 + 1; /* never 0 again, and never too large */
 }
 
 void train_install_signals(void)
@@ -19,6 +22,7 @@ void train_install_signals(void)
     sigaction(SIGUSR1, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
+    sigaction(SIGUSR2, &action, NULL);
     /* A file at its size limit is a failed write, like a full disk, not the end of the process. */
     action.sa_handler = SIG_IGN;
     sigaction(SIGXFSZ, &action, NULL);
@@ -26,5 +30,10 @@ void train_install_signals(void)
 
 bool train_signal_arrived(void)
 {
-    return arrived != 0;
+    return arrived[ASKS_TO_STOP] != 0;
+}
+
+int train_count_requests(void)
+{
+    return arrived[ASKS_FOR_EVENTS];
 }

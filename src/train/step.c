@@ -1,6 +1,7 @@
 /* One training step: batch, schedule, tied head, report and decision, update. */
 #include "train_internal.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@
 struct report {
     double loss;
     int64_t n_targets;
-    double wait_s;
+    double wait_s, compute_s;
     int64_t bytes_sent;
     int32_t signal_arrived;
 };
@@ -148,6 +149,28 @@ static double sum_squares(const struct session *s, unsigned char *reports, size_
     return sum;
 }
 
+/** Rank 0: whether the same rank keeps computing for longer than the others. */
+static void look_for_straggler(struct train *t)
+{
+    const struct session *s = &t->session;
+    const unsigned char *reports = memory_buffer(&s->memory, BUFFER_REPORTS, 0);
+    const size_t report_bytes = memory_slot_bytes(&s->memory, BUFFER_REPORT);
+    for (int rank = 0; rank < s->plan.n_ranks; rank++) {
+        const void *bytes = reports + (size_t)rank * report_bytes;
+        const struct report *report = bytes;
+        t->step_compute_s[rank] = report->compute_s - t->compute_s[rank];
+        t->compute_s[rank] = report->compute_s;
+    }
+    if (watch_find_straggler(&t->straggler, t->step_compute_s, s->plan.n_ranks, t->sorted_s)) {
+        log_write(t->log, LOG_WARNING,
+                  "rank %d has computed the longest for %" PRId64
+                  " steps: %.3f s in the last, %.2f times the median; its processor is slow or "
+                  "shared, or the partition uneven (attnres plan; run.json names its host)",
+                  t->straggler.rank, t->straggler.n_steps, t->straggler.seconds,
+                  t->straggler.ratio);
+    }
+}
+
 /** Rank 0: what all reports come to. */
 static struct train_decision decide(const struct train *t)
 {
@@ -179,14 +202,16 @@ static struct train_decision decide(const struct train *t)
 static struct train_decision report_and_decide(struct train *t, int64_t n_targets)
 {
     struct session *s = &t->session;
+    const struct engine_times *times = &s->engine.times;
     void *own = memory_buffer(&s->memory, BUFFER_REPORT, 0);
     struct report *report = own;
-    *report =
-        (struct report){.loss = sum_losses(s, n_targets),
-                        .n_targets = n_targets,
-                        .wait_s = s->engine.times.wait_s,
-                        .bytes_sent = s->engine.times.bytes_sent,
-                        .signal_arrived = t->options->stops_on_signals && train_signal_arrived()};
+    *report = (struct report){
+        .loss = sum_losses(s, n_targets),
+        .n_targets = n_targets,
+        .wait_s = times->wait_s,
+        .compute_s = times->forward_s + times->input_gradient_s + times->weight_gradient_s,
+        .bytes_sent = times->bytes_sent,
+        .signal_arrived = t->options->stops_on_signals && train_signal_arrived()};
     const struct optim optim = optim_of(s);
     optim_squares(&optim, squares_of(own));
     const double start_s = clock_monotonic_s();
@@ -196,6 +221,7 @@ static struct train_decision report_and_decide(struct train *t, int64_t n_target
     struct train_decision decision = {0};
     if (t->is_root) {
         decision = decide(t);
+        look_for_straggler(t);
     }
     transport_broadcast(t->transport, 0, &decision, sizeof decision);
     add_wait(s, start_s); /* part of the next report */
@@ -244,8 +270,10 @@ double train_evaluate(struct train *t)
     }
     /* What evaluation waits and sends is not part of the steps' figures. */
     const struct engine_times before = t->session.engine.times;
+    journal_set_phase(transport_journal(t->transport), JOURNAL_EVALUATING);
     const double loss =
         evaluate_windows(&t->session.engine, t->val_data, t->n_val_windows, false).loss;
     t->session.engine.times = before;
+    journal_set_phase(transport_journal(t->transport), JOURNAL_TRAINING);
     return loss;
 }

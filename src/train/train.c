@@ -15,6 +15,9 @@
 /** Bytes of text looked at for the order-1 entropy. */
 enum { ENTROPY_BYTES = 1 << 20 };
 
+/** Times the longest limit of the watch. */
+static const double LAST_RESORT = 2.0;
+
 /** Room for a text about the run's stages. */
 static size_t text_bytes(const struct train *t)
 {
@@ -76,7 +79,7 @@ static bool open_folder(struct train *t, struct error *err)
     }
     int64_t newest = 0;
     t->saved_step = checkpoint_list(&newest, 1, t->run_path) > 0 ? newest : -1;
-    return train_write_status(t, RUN_STARTING, "", err) &&
+    return watch_clear(t->run_path, err) && train_write_status(t, RUN_STARTING, "", err) &&
            file_join(log_path, t->run_path, "log.txt", err) && log_open_file(t->log, log_path, err);
 }
 
@@ -88,6 +91,47 @@ static bool share_folder(struct train *t, struct error *err)
         return false;
     }
     transport_broadcast(t->transport, 0, t->run_path, sizeof t->run_path);
+    return true;
+}
+
+/** From here on somebody looks on. Collective. */
+static bool start_watch(struct train *t, struct error *err)
+{
+    const struct run_config *run = &t->session.config.run;
+    const struct watch_options options = {
+        .folder = t->run_path,
+        .stall_s = run->stall_s,
+        .start_s = run->stall_start_s,
+        .save_s = run->stall_save_s,
+        .n_asked = t->options->stops_on_signals ? train_count_requests : NULL,
+        .quiet = t->log->quiet,
+    };
+    t->watch = watch_start(&options, t->transport, err);
+    return collective_agree(t->transport, t->watch != NULL, err);
+}
+
+/** The transport's own deadline is for stalls that the watch does not see. */
+static void set_last_resort(struct train *t)
+{
+    const struct run_config *run = &t->session.config.run;
+    const bool never = run->stall_s == 0.0 || run->stall_start_s == 0.0 || run->stall_save_s == 0.0;
+    const double longest_s = fmax(run->stall_s, fmax(run->stall_start_s, run->stall_save_s));
+    transport_set_deadline(t->transport, never ? 0.0 : LAST_RESORT * longest_s);
+}
+
+/** Rank 0 compares how long the ranks compute. */
+static bool make_rank_times(struct train *t, struct error *err)
+{
+    const size_t n = (size_t)t->session.plan.n_ranks;
+    if (!t->is_root) {
+        return true;
+    }
+    t->compute_s = calloc(3 * n, sizeof *t->compute_s);
+    if (t->compute_s == NULL) {
+        return error_set(err, ERROR_CREATE, "no memory at start-up");
+    }
+    t->step_compute_s = t->compute_s + n;
+    t->sorted_s = t->step_compute_s + n;
     return true;
 }
 
@@ -333,6 +377,7 @@ static bool start_state(struct train *t, struct error *err)
     }
     t->resumed = found;
     t->saved_step = found ? t->state.step : -1;
+    watch_note_saved(t->watch, t->saved_step);
     if (found) {
         t->time_before_s = t->state.time_s;
         if (t->is_root) {
@@ -439,8 +484,13 @@ static bool set_up(struct train *t, const struct config *config, struct error *e
     const size_t length =
         config_dump(&t->session.config, false, t->config_text, sizeof t->config_text);
     assert(length < sizeof t->config_text && "a configuration is small");
-    return share_folder(t, err) && share_data(t, err) && session_start(&t->session, err) &&
-           start_state(t, err) && open_records(t, err);
+    if (!share_folder(t, err) || !start_watch(t, err) || !share_data(t, err) ||
+        !session_start(&t->session, err)) {
+        return false;
+    }
+    set_last_resort(t);
+    return collective_agree(t->transport, make_rank_times(t, err), err) && start_state(t, err) &&
+           open_records(t, err);
 }
 
 /** What the folder says when the run ends in whatever way. */
@@ -524,16 +574,20 @@ bool train_run(struct train_result *result, const struct config *config,
     bool ok = set_up(t, config, err);
     if (ok && !options->dry_run) {
         say_how_to_stop(t);
-        ok = train_loop(t, err) && conclude(t, err);
+        ok = train_loop(t, err);
+        journal_set_phase(transport_journal(t->transport), JOURNAL_ENDING);
+        ok = ok && conclude(t, err);
     }
     result->step = t->state.step;
     result->n_tokens = t->state.tokens;
     result->time_s = t->time_before_s + clock_monotonic_s() - t->start_s;
     snprintf(result->run_path, sizeof result->run_path, "%s", t->run_path);
+    watch_stop(t->watch);
     close_folder(t, ok, err);
     data_close(t->train_data);
     data_close(t->val_data);
     session_finish(&t->session);
+    free(t->compute_s);
     free(t);
     return ok;
 }

@@ -9,6 +9,7 @@
 #include <attnres/rundir.h>
 #include <attnres/session.h>
 #include <attnres/train.h>
+#include <attnres/watch.h>
 
 enum { TRAIN_CONFIG_TEXT_BYTES = 1 << 16 };
 
@@ -42,6 +43,11 @@ struct train {
     int64_t saved_step; /* of the last checkpoint saved or resumed from; before that, rank 0: of the
                            newest in the folder; -1 */
     bool save_failed;   /* the last attempt */
+    struct watch *watch;
+    struct watch_straggler straggler; /* rank 0, as the next three */
+    double *compute_s;                /* by rank: since the run began */
+    double *step_compute_s;           /* by rank: in this step */
+    double *sorted_s;                 /* scratch */
     struct train_result *result;
 };
 
@@ -76,8 +82,11 @@ int64_t train_data_bytes(const struct train *t);
 /** Print the plan on standard output, with what every rank holds beside it. Collective. */
 void train_print_plan(struct train *t);
 
-/** Signals that ask to save and stop. Installed once per process. */
+/** Signals that ask to save and stop (INT, TERM, USR1), or for the last events (USR2). Installed
+ * once per process. */
 void train_install_signals(void);
 bool train_signal_arrived(void);
+/** Changes with each request for the last events. */
+int train_count_requests(void);
 
 #endif
