@@ -4,6 +4,7 @@
 #define ATTNRES_CONFIG_INTERNAL_H
 
 #include <attnres/config.h>
+#include <attnres/text.h>
 
 enum {
     CONFIG_OPTIONS_MAX = 96,   /* rows of the table, checked where it stands */
@@ -64,13 +65,6 @@ const char *config_choice_word(const struct choice *choices, int value);
 /** The known key or section that looks most like this one. Never NULL. */
 const char *config_nearest_key(const char *key, size_t length);
 
-/** Text in the caller's memory: length counts what would have been written, as snprintf does. */
-struct text {
-    char *bytes;
-    size_t capacity, length;
-};
-void config_text_add(struct text *text, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
 /** Add words, broken so that no line is longer than CONFIG_COLUMNS; `indent` opens each line but
  * the first, which starts at `column`. Ends with a line break. */
 void config_text_wrap(struct text *text, const char *indent, size_t column, const char *words);

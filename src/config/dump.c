@@ -21,14 +21,14 @@ void config_print_real(double value, struct text *text)
     }
     char *e = strchr(digits, 'e');
     if (e == NULL) {
-        config_text_add(text, "%s", digits);
+        text_add(text, "%s", digits);
         return;
     }
     const long exponent = strtol(e + 1, NULL, 10);
     if (exponent > 0 && exponent < 17) { /* 1e+06 is 1000000 to a reader */
-        config_text_add(text, "%.0f", value);
+        text_add(text, "%.0f", value);
     } else {
-        config_text_add(text, "%.*se%ld", (int)(e - digits), digits, exponent);
+        text_add(text, "%.*se%ld", (int)(e - digits), digits, exponent);
     }
 }
 
@@ -40,36 +40,36 @@ static void print_path(const char *path, struct text *text)
     const bool is_plain = path[0] != '\0' && path[0] != '-' && path[0] != '.' &&
                           path[strspn(path, plain)] == '\0' && strcmp(path, "null") != 0;
     if (is_plain) {
-        config_text_add(text, "%s", path);
+        text_add(text, "%s", path);
         return;
     }
-    config_text_add(text, "\"");
+    text_add(text, "\"");
     for (const char *c = path; *c != '\0'; c++) {
-        config_text_add(text, "%s%c", *c == '"' || *c == '\\' ? "\\" : "", *c);
+        text_add(text, "%s%c", *c == '"' || *c == '\\' ? "\\" : "", *c);
     }
-    config_text_add(text, "\"");
+    text_add(text, "\"");
 }
 
 static void print_partition(const struct pipeline_config *pipeline, struct text *text)
 {
     if (pipeline->partition != PARTITION_LIST) {
-        config_text_add(text, pipeline->partition == PARTITION_AUTO ? "auto" : "blocks");
+        text_add(text, pipeline->partition == PARTITION_AUTO ? "auto" : "blocks");
         return;
     }
     for (int64_t i = 0; i < pipeline->n_partition; i++) {
-        config_text_add(text, "%s%d", i == 0 ? "[" : ", ", (int)pipeline->partition_list[i]);
+        text_add(text, "%s%d", i == 0 ? "[" : ", ", (int)pipeline->partition_list[i]);
     }
-    config_text_add(text, "]");
+    text_add(text, "]");
 }
 
 static void print_tasks(const struct data_config *data, struct text *text)
 {
-    config_text_add(text, "{");
+    text_add(text, "{");
     for (int64_t i = 0; i < data->n_tasks; i++) {
-        config_text_add(text, "%s%s: ", i == 0 ? "" : ", ", config_task_name(data->tasks[i].task));
+        text_add(text, "%s%s: ", i == 0 ? "" : ", ", config_task_name(data->tasks[i].task));
         config_print_real(data->tasks[i].weight, text);
     }
-    config_text_add(text, "}");
+    text_add(text, "}");
 }
 
 static void print_int(const unsigned char *field, bool is_auto, struct text *text)
@@ -77,9 +77,9 @@ static void print_int(const unsigned char *field, bool is_auto, struct text *tex
     int64_t value = 0;
     memcpy(&value, field, sizeof value);
     if (is_auto && value == 0) {
-        config_text_add(text, "auto");
+        text_add(text, "auto");
     } else {
-        config_text_add(text, "%lld", (long long)value);
+        text_add(text, "%lld", (long long)value);
     }
 }
 
@@ -92,7 +92,7 @@ void config_print_value(const struct config *config, const struct option *option
     switch (option->type) {
     case OPTION_BOOL:
         memcpy(&flag, field, sizeof flag);
-        config_text_add(text, flag ? "true" : "false");
+        text_add(text, flag ? "true" : "false");
         return;
     case OPTION_INT:
     case OPTION_AUTO_INT:
@@ -104,7 +104,7 @@ void config_print_value(const struct config *config, const struct option *option
         return;
     case OPTION_CHOICE:
         memcpy(&word, field, sizeof word);
-        config_text_add(text, "%s", config_choice_word(option->choices, word));
+        text_add(text, "%s", config_choice_word(option->choices, word));
         return;
     case OPTION_TEXT:
         print_path((const char *)field, text);
@@ -116,7 +116,7 @@ void config_print_value(const struct config *config, const struct option *option
         print_tasks(&config->data, text);
         return;
     case OPTION_FIXED:
-        config_text_add(text, "%s", option->value);
+        text_add(text, "%s", option->value);
         return;
     }
 }
@@ -126,9 +126,9 @@ static void dump_help(const struct option *option, struct text *text)
     static const char indent[] = "  # ";
     char values[CONFIG_EXPECTED_BYTES] = "";
     config_describe_values(option, &(struct text){values, sizeof values, 0});
-    config_text_add(text, "%s", indent);
+    text_add(text, "%s", indent);
     config_text_wrap(text, indent, strlen(indent), option->help);
-    config_text_add(text, "%sValues: ", indent);
+    text_add(text, "%sValues: ", indent);
     config_text_wrap(text, indent, strlen(indent) + strlen("Values: "), values);
 }
 
@@ -136,9 +136,9 @@ static void dump_section(const struct config *config, const struct section *sect
                          struct text *text)
 {
     if (with_help) {
-        config_text_add(text, "\n# %s\n", section->help);
+        text_add(text, "\n# %s\n", section->help);
     }
-    config_text_add(text, "%s:\n", section->name);
+    text_add(text, "%s:\n", section->name);
     for (size_t i = 0; i < config_n_options; i++) {
         const struct option *option = &config_options[i];
         if (!config_is_in_section(option, section)) {
@@ -147,9 +147,9 @@ static void dump_section(const struct config *config, const struct section *sect
         if (with_help) {
             dump_help(option, text);
         }
-        config_text_add(text, "  %s: ", config_leaf(option->key));
+        text_add(text, "  %s: ", config_leaf(option->key));
         config_print_value(config, option, text);
-        config_text_add(text, "\n");
+        text_add(text, "\n");
     }
 }
 
@@ -157,8 +157,8 @@ size_t config_dump(const struct config *config, bool with_help, char *text, size
 {
     struct text out = {text, capacity, 0};
     if (with_help) {
-        config_text_add(&out, "# An attnres configuration: every key, what it means, its value.\n"
-                              "# Generated; a file needs only the keys that differ.\n");
+        text_add(&out, "# An attnres configuration: every key, what it means, its value.\n"
+                       "# Generated; a file needs only the keys that differ.\n");
     }
     for (size_t i = 0; i < config_n_sections; i++) {
         dump_section(config, &config_sections[i], with_help, &out);

@@ -19,21 +19,21 @@ static void explain_option(const struct option *option, struct text *text)
     static const char indent[] = "    ";
     char values[CONFIG_EXPECTED_BYTES] = "";
     config_describe_values(option, &(struct text){values, sizeof values, 0});
-    config_text_add(text, "%s\n%s", option->key, indent);
+    text_add(text, "%s\n%s", option->key, indent);
     config_text_wrap(text, indent, strlen(indent), option->help);
-    config_text_add(text, "%sValues:    ", indent);
+    text_add(text, "%sValues:    ", indent);
     config_text_wrap(text, "               ", 15, values);
-    config_text_add(text, "%sDefault:   %s\n", indent,
-                    option->value[0] == '\0' ? "none (\"\")" : option->value);
-    config_text_add(text, "%sOn resume: %s\n", indent, resume_words(option->resume));
+    text_add(text, "%sDefault:   %s\n", indent,
+             option->value[0] == '\0' ? "none (\"\")" : option->value);
+    text_add(text, "%sOn resume: %s\n", indent, resume_words(option->resume));
 }
 
 static void explain_section(const struct section *section, struct text *text)
 {
-    config_text_add(text, "%s: %s\n", section->name, section->help);
+    text_add(text, "%s: %s\n", section->name, section->help);
     for (size_t i = 0; i < config_n_options; i++) {
         if (config_is_in_section(&config_options[i], section)) {
-            config_text_add(text, "\n");
+            text_add(text, "\n");
             explain_option(&config_options[i], text);
         }
     }
@@ -62,8 +62,8 @@ static void list_option(const struct option *option, struct text *text)
     memset(indent, ' ', LIST_INDENT);
     const char *stop = strstr(option->help, ". ");
     const size_t length = stop == NULL ? strlen(option->help) : (size_t)(stop - option->help) + 1;
-    config_text_add(&(struct text){first, sizeof first, 0}, "%.*s", (int)length, option->help);
-    config_text_add(text, "  %-*s", LIST_INDENT - 2, option->key);
+    text_add(&(struct text){first, sizeof first, 0}, "%.*s", (int)length, option->help);
+    text_add(text, "  %-*s", LIST_INDENT - 2, option->key);
     config_text_wrap(text, indent, LIST_INDENT, first);
 }
 
@@ -71,8 +71,8 @@ size_t config_list(char *text, size_t capacity)
 {
     struct text out = {text, capacity, 0};
     for (size_t i = 0; i < config_n_sections; i++) {
-        config_text_add(&out, "%s%s: %s\n", i == 0 ? "" : "\n", config_sections[i].name,
-                        config_sections[i].help);
+        text_add(&out, "%s%s: %s\n", i == 0 ? "" : "\n", config_sections[i].name,
+                 config_sections[i].help);
         for (size_t k = 0; k < config_n_options; k++) {
             if (config_is_in_section(&config_options[k], &config_sections[i])) {
                 list_option(&config_options[k], &out);

@@ -1,19 +1,7 @@
 #include "config_internal.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-void config_text_add(struct text *text, const char *format, ...)
-{
-    const bool has_room = text->length < text->capacity;
-    va_list arguments;
-    va_start(arguments, format);
-    const int n = vsnprintf(has_room ? text->bytes + text->length : NULL,
-                            has_room ? text->capacity - text->length : 0, format, arguments);
-    va_end(arguments);
-    text->length += n > 0 ? (size_t)n : 0;
-}
 
 void config_text_wrap(struct text *text, const char *indent, size_t column, const char *words)
 {
@@ -21,17 +9,17 @@ void config_text_wrap(struct text *text, const char *indent, size_t column, cons
     for (const char *word = words; *word != '\0';) {
         const size_t length = strcspn(word, " ");
         if (!is_line_start && column + 1 + length > CONFIG_COLUMNS) {
-            config_text_add(text, "\n%s", indent);
+            text_add(text, "\n%s", indent);
             column = strlen(indent);
             is_line_start = true;
         }
-        config_text_add(text, "%s%.*s", is_line_start ? "" : " ", (int)length, word);
+        text_add(text, "%s%.*s", is_line_start ? "" : " ", (int)length, word);
         column += length + (is_line_start ? 0 : 1);
         is_line_start = false;
         word += length;
         word += strspn(word, " ");
     }
-    config_text_add(text, "\n");
+    text_add(text, "\n");
 }
 
 /* The code point at bytes, and its length in *n; -1 for what is not well-formed UTF-8. */

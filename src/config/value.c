@@ -30,9 +30,9 @@ void config_show_scalar(char out[CONFIG_FOUND_BYTES], struct scalar scalar)
 
 static void describe_range(const struct option *option, const char *noun, struct text *text)
 {
-    config_text_add(text, "%s from ", noun);
+    text_add(text, "%s from ", noun);
     config_print_real(option->min, text);
-    config_text_add(text, " to ");
+    text_add(text, " to ");
     config_print_real(option->max, text);
 }
 
@@ -46,12 +46,12 @@ static bool has_one_choice(const struct option *option)
 void config_describe_values(const struct option *option, struct text *text)
 {
     if (has_one_choice(option)) {
-        config_text_add(text, "only %s", option->value);
+        text_add(text, "only %s", option->value);
         return;
     }
     switch (option->type) {
     case OPTION_BOOL:
-        config_text_add(text, "true or false");
+        text_add(text, "true or false");
         return;
     case OPTION_INT:
         describe_range(option, "an integer", text);
@@ -64,24 +64,24 @@ void config_describe_values(const struct option *option, struct text *text)
         return;
     case OPTION_CHOICE:
         for (const struct choice *c = option->choices; c->word != NULL; c++) {
-            config_text_add(text, "%s%s", c == option->choices ? "one of " : ", ", c->word);
+            text_add(text, "%s%s", c == option->choices ? "one of " : ", ", c->word);
         }
         return;
     case OPTION_PARTITION:
-        config_text_add(text, "auto, blocks or a list of at most %d ", CONFIG_MAX_STAGES);
+        text_add(text, "auto, blocks or a list of at most %d ", CONFIG_MAX_STAGES);
         describe_range(option, "integers", text);
         return;
     case OPTION_TASKS:
-        config_text_add(text, "a mapping of ");
+        text_add(text, "a mapping of ");
         for (const struct choice *c = config_task_words; c->word != NULL; c++) {
-            config_text_add(text, "%s%s", c == config_task_words ? "" : ", ", c->word);
+            text_add(text, "%s%s", c == config_task_words ? "" : ", ", c->word);
         }
-        config_text_add(text, " to weights above 0, up to ");
+        text_add(text, " to weights above 0, up to ");
         config_print_real(option->max, text);
         return;
     case OPTION_TEXT:
     case OPTION_FIXED:
-        config_text_add(text, "text of at most %d bytes", CONFIG_PATH_BYTES - 1);
+        text_add(text, "text of at most %d bytes", CONFIG_PATH_BYTES - 1);
         return;
     }
 }

@@ -2,85 +2,68 @@
 #include <attnres/plan.h>
 
 #include <assert.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <attnres/json.h>
-
-/** Text that grows up to a capacity and goes on counting behind it, as snprintf does. */
-struct text {
-    char *bytes;
-    size_t capacity, length;
-};
-
-static void put(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void put(struct text *t, const char *format, ...)
-{
-    const size_t at = t->length < t->capacity ? t->length : t->capacity;
-    va_list arguments;
-    va_start(arguments, format);
-    const int n =
-        vsnprintf(t->bytes != NULL ? t->bytes + at : NULL, t->capacity - at, format, arguments);
-    va_end(arguments);
-    t->length += n > 0 ? (size_t)n : 0;
-}
+#include <attnres/text.h>
 
 static void put_model(struct text *t, const struct plan *plan)
 {
     const struct model_config *m = &plan->config->model;
-    put(t,
+    text_add(
+        t,
         "model      %s, %lld layers = %lld sublayers, dim %lld, heads %lld (%lld key/value), ff "
         "%lld, vocab %lld, seq %lld%s\n",
         config_model_kind_name(m->kind), (long long)m->n_layers, (long long)plan->depth.n_sublayers,
         (long long)m->dim, (long long)m->n_heads, (long long)m->n_kv_heads, (long long)m->ff,
         (long long)m->vocab, (long long)m->seq_len, m->tied ? ", tied head" : "");
     if (plan->depth.n_blocks > 0) {
-        put(t, "blocks     %lld of %lld sublayers (%g layers) each\n",
-            (long long)plan->depth.n_blocks, (long long)plan->depth.block_size,
-            (double)plan->depth.block_size / 2.0);
+        text_add(t, "blocks     %lld of %lld sublayers (%g layers) each\n",
+                 (long long)plan->depth.n_blocks, (long long)plan->depth.block_size,
+                 (double)plan->depth.block_size / 2.0);
     }
-    put(t, "parameters %lld; %.4g MFLOP per token and training step\n",
-        (long long)plan->params.n_parameters, plan_flops_per_token(plan) / 1e6);
+    text_add(t, "parameters %lld; %.4g MFLOP per token and training step\n",
+             (long long)plan->params.n_parameters, plan_flops_per_token(plan) / 1e6);
     if (plan->purpose == PLAN_TRAIN) {
-        put(t, "batch      %lld sequences = %lld microbatches of %lld, %lld tokens a step\n",
-            (long long)plan->config->batch.n_sequences, (long long)plan->n_microbatches,
-            (long long)plan->config->batch.microbatch,
-            (long long)(plan->config->batch.n_sequences * m->seq_len));
+        text_add(t, "batch      %lld sequences = %lld microbatches of %lld, %lld tokens a step\n",
+                 (long long)plan->config->batch.n_sequences, (long long)plan->n_microbatches,
+                 (long long)plan->config->batch.microbatch,
+                 (long long)(plan->config->batch.n_sequences * m->seq_len));
     }
 }
 
 static void put_partition(struct text *t, const struct plan *plan)
 {
-    put(t,
+    text_add(
+        t,
         "\nstage  rank  sublayers     tensors out  bytes out per microbatch  on a block border\n");
     bool inside = false;
     for (int i = 0; i < plan->n_stages; i++) {
         const struct stage *s = &plan->stages[i];
         const int64_t n_out = depth_set_count(&s->outgoing);
-        put(t, "%5d  %4d  %4lld ... %-4lld ", i, s->rank, (long long)s->first,
-            (long long)s->end - 1);
+        text_add(t, "%5d  %4d  %4lld ... %-4lld ", i, s->rank, (long long)s->first,
+                 (long long)s->end - 1);
         if (s->is_last) {
-            put(t, "%11s  %24s  %s\n", "-", "-", "-");
+            text_add(t, "%11s  %24s  %s\n", "-", "-", "-");
             continue;
         }
         const bool is_border = depth_is_border(&plan->depth, s->end);
         const struct wire_layout message = plan_values_layout(plan, i);
         const size_t bytes_out = wire_frame_bytes(&message);
         inside = inside || !is_border;
-        put(t, "%11lld  %24lld  %s\n", (long long)n_out, (long long)bytes_out,
-            is_border ? "yes" : "no");
+        text_add(t, "%11lld  %24lld  %s\n", (long long)n_out, (long long)bytes_out,
+                 is_border ? "yes" : "no");
     }
     if (inside) {
-        put(t, "A cut inside a block carries the block's open tensors as well;\n"
-               "a number of blocks that is a multiple of the stages avoids it.\n");
+        text_add(t, "A cut inside a block carries the block's open tensors as well;\n"
+                    "a number of blocks that is a multiple of the stages avoids it.\n");
     }
 }
 
 static void put_schedule(struct text *t, const struct plan *plan, int width)
 {
-    put(t, "\nschedule   %s\n", config_schedule_name(plan->config->pipeline.schedule));
+    text_add(t, "\nschedule   %s\n", config_schedule_name(plan->config->pipeline.schedule));
     const size_t at = t->length < t->capacity ? t->length : t->capacity;
     t->length += schedule_print_grid(&plan->schedule, width,
                                      t->bytes != NULL ? t->bytes + at : NULL, t->capacity - at);
@@ -90,7 +73,8 @@ static void put_schedule(struct text *t, const struct plan *plan, int width)
         .forward = share, .input_gradient = share, .weight_gradient = share};
     if (schedule_simulate(&simulation, &plan->schedule, &costs, NULL)) {
         const double ideal = 3.0 * (double)plan->n_microbatches;
-        put(t,
+        text_add(
+            t,
             "makespan   %g (F = I = W = 1 per rank, messages free); bubble %.1f %% of the time\n",
             simulation.makespan, 100.0 * (1.0 - ideal / simulation.makespan));
         schedule_simulation_finish(&simulation);
@@ -158,25 +142,25 @@ static void put_memory_row(struct text *t, const struct memory_table *table, int
 {
     int first_hidden = 0, end_hidden = 0;
     choose_hidden(&first_hidden, &end_hidden, table->n_ranks, width);
-    put(t, "%-*s", LABEL_COLUMNS, row < 0 ? "rank" : row_name(row));
+    text_add(t, "%-*s", LABEL_COLUMNS, row < 0 ? "rank" : row_name(row));
     for (int rank = 0; rank <= table->n_ranks; rank++) {
         if (rank == table->n_ranks && rank == 1) {
             break; /* one rank is all */
         }
         if (rank == first_hidden && first_hidden < end_hidden) {
-            put(t, "%*s", NUMBER_COLUMNS, "...");
+            text_add(t, "%*s", NUMBER_COLUMNS, "...");
             rank = end_hidden;
         }
         if (row >= 0) {
             const double mib = table->mib[rank][row];
-            put(t, "%*.*f", NUMBER_COLUMNS, mib < 1e4 ? 1 : 0, mib);
+            text_add(t, "%*.*f", NUMBER_COLUMNS, mib < 1e4 ? 1 : 0, mib);
         } else if (rank == table->n_ranks) {
-            put(t, "%*s", NUMBER_COLUMNS, "all");
+            text_add(t, "%*s", NUMBER_COLUMNS, "all");
         } else {
-            put(t, "%*d", NUMBER_COLUMNS, rank);
+            text_add(t, "%*d", NUMBER_COLUMNS, rank);
         }
     }
-    put(t, "\n");
+    text_add(t, "\n");
 }
 
 static void put_memory(struct text *t, const struct plan *plan,
@@ -194,7 +178,7 @@ static void put_memory(struct text *t, const struct plan *plan,
         }
         largest = table.mib[rank][ROW_TOTAL] > table.mib[largest][ROW_TOTAL] ? rank : largest;
     }
-    put(t, "\nmemory, MiB\n");
+    text_add(t, "\nmemory, MiB\n");
     put_memory_row(t, &table, -1, width);
     for (int row = 0; row < MEMORY_ROWS; row++) {
         if (table.has_measured || row < ROW_PLANNED || row == ROW_TOTAL) {
@@ -202,7 +186,7 @@ static void put_memory(struct text *t, const struct plan *plan,
         }
     }
     if (n_ranks > 1) {
-        put(t, "the most is on rank %d: %.1f MiB\n", largest, table.mib[largest][ROW_TOTAL]);
+        text_add(t, "the most is on rank %d: %.1f MiB\n", largest, table.mib[largest][ROW_TOTAL]);
     }
     free(table.mib);
 }

@@ -50,19 +50,18 @@ static int measure_cell(const struct schedule_spec *spec)
 }
 
 /* Pads with idle cells up to `cell`; false once the view is full. */
-static bool advance_to(struct schedule_text *out, const struct view *view, int64_t *at,
-                       int64_t cell)
+static bool advance_to(struct text *out, const struct view *view, int64_t *at, int64_t cell)
 {
     const int64_t end = view->first_cell + view->n_cells;
     for (*at = *at < view->first_cell ? view->first_cell : *at; *at < cell && *at < end; (*at)++) {
-        schedule_text_add(out, "%-*s", view->cell_columns, ".");
+        text_add(out, "%-*s", view->cell_columns, ".");
     }
     return cell < end;
 }
 
 /* A cell with its mark ('!' where the rank failed, blank otherwise). */
 static void print_cell(const struct simulation *s, const struct action *action, char mark,
-                       const struct view *view, struct schedule_text *out)
+                       const struct view *view, struct text *out)
 {
     char token[TOKEN_BYTES];
     const size_t length = sizeof token - 2;
@@ -70,23 +69,23 @@ static void print_cell(const struct simulation *s, const struct action *action, 
     const size_t end = strlen(token);
     token[end] = mark;
     token[end + 1] = 0;
-    schedule_text_add(out, "%-*s", view->cell_columns, token);
+    text_add(out, "%-*s", view->cell_columns, token);
 }
 
 static void print_row(const struct simulation *s, int rank, const struct view *view,
-                      struct schedule_text *out)
+                      struct text *out)
 {
     const struct schedule *schedule = s->schedule;
     const char *cut = view->first_cell > 0 ? "... " : "";
     int64_t at = 0;
-    schedule_text_add(out, "rank %-4d %s", rank, cut);
+    text_add(out, "rank %-4d %s", rank, cut);
     for (int64_t i = schedule->first_action[rank]; i < s->next[rank]; i++) {
         const int64_t cell = (int64_t)s->start[i];
         if (!is_compute(schedule->actions[i].op) || cell < view->first_cell) {
             continue;
         }
         if (!advance_to(out, view, &at, cell)) {
-            schedule_text_add(out, "...\n");
+            text_add(out, "...\n");
             return;
         }
         print_cell(s, &schedule->actions[i], ' ', view, out);
@@ -97,11 +96,10 @@ static void print_row(const struct simulation *s, int rank, const struct view *v
         const char mark = rank == s->failed_rank ? '!' : '?';
         print_cell(s, &schedule->actions[s->next[rank]], mark, view, out);
     }
-    schedule_text_add(out, "\n");
+    text_add(out, "\n");
 }
 
-static void print_view(const struct simulation *s, const struct view *view,
-                       struct schedule_text *out)
+static void print_view(const struct simulation *s, const struct view *view, struct text *out)
 {
     for (int rank = view->first_rank; rank < view->end_rank; rank++) {
         print_row(s, rank, view, out);
@@ -110,7 +108,7 @@ static void print_view(const struct simulation *s, const struct view *view,
 
 size_t schedule_print_grid(const struct schedule *schedule, int width, char *text, size_t capacity)
 {
-    struct schedule_text out = {.text = text, .capacity = capacity};
+    struct text out = {.bytes = text, .capacity = capacity};
     const struct schedule_costs costs = schedule_unit_costs();
     struct simulation s;
     simulation_run(&s, schedule, &costs, schedule->channel_depth);
@@ -130,7 +128,7 @@ bool schedule_report_failure(const struct schedule *schedule, int channel_depth,
     const struct schedule_costs costs = schedule_unit_costs();
     struct simulation s;
     char grid[7000] = "";
-    struct schedule_text out = {.text = grid, .capacity = sizeof grid};
+    struct text out = {.bytes = grid, .capacity = sizeof grid};
     if (simulation_run(&s, schedule, &costs, channel_depth) || s.next == NULL) {
         simulation_finish(&s);
         return error_set(err, ERROR_CREATE, "no memory to simulate the schedule");

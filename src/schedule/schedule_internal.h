@@ -3,6 +3,7 @@
 #define ATTNRES_SCHEDULE_INTERNAL_H
 
 #include <attnres/schedule.h>
+#include <attnres/text.h>
 
 /** What a kind of schedule is: its order of compute and the limits of its grid. */
 struct schedule_rule {
@@ -128,14 +129,6 @@ int simulation_peak_messages(const struct simulation *simulation);
 
 /** Costs of 1 for every compute action, messages at once. */
 struct schedule_costs schedule_unit_costs(void);
-
-/** Text of bounded size that goes on counting when it is full. */
-struct schedule_text {
-    char *text;
-    size_t capacity, length;
-};
-void schedule_text_add(struct schedule_text *out, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
 
 /** One token: F0, 1F0, B0 and so on. */
 void schedule_format_token(const struct schedule_spec *spec, char letter,

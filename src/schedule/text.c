@@ -1,22 +1,10 @@
 #include <attnres/schedule.h>
 
 #include <ctype.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "schedule_internal.h"
-
-void schedule_text_add(struct schedule_text *out, const char *format, ...)
-{
-    const bool has_room = out->length < out->capacity;
-    va_list arguments;
-    va_start(arguments, format);
-    const int length = vsnprintf(has_room ? out->text + out->length : NULL,
-                                 has_room ? out->capacity - out->length : 0, format, arguments);
-    va_end(arguments);
-    out->length += length > 0 ? (size_t)length : 0;
-}
 
 void schedule_format_token(const struct schedule_spec *spec, char letter,
                            const struct action *action, char *token, size_t capacity)
@@ -51,7 +39,7 @@ static int64_t find_compute(const struct schedule *schedule, int64_t i, int64_t 
     return i;
 }
 
-static void print_rank(const struct schedule *schedule, int rank, struct schedule_text *out)
+static void print_rank(const struct schedule *schedule, int rank, struct text *out)
 {
     const int64_t end = schedule->first_action[rank + 1];
     const char *separator = "";
@@ -68,15 +56,15 @@ static void print_rank(const struct schedule *schedule, int rank, struct schedul
             i = find_compute(schedule, next + 1, end);
         }
         schedule_format_token(&schedule->spec, letter, action, token, sizeof token);
-        schedule_text_add(out, "%s%s", separator, token);
+        text_add(out, "%s%s", separator, token);
         separator = " ";
     }
-    schedule_text_add(out, "\n");
+    text_add(out, "\n");
 }
 
 size_t schedule_print(const struct schedule *schedule, char *text, size_t capacity)
 {
-    struct schedule_text out = {.text = text, .capacity = capacity};
+    struct text out = {.bytes = text, .capacity = capacity};
     for (int rank = 0; rank < schedule->spec.n_ranks; rank++) {
         print_rank(schedule, rank, &out);
     }

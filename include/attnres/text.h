@@ -1,0 +1,17 @@
+/** Text printed into fixed memory, piece by piece, that goes on counting when it is full, as
+ * snprintf does: so one function both measures and prints. It allocates nothing. */
+#ifndef ATTNRES_TEXT_H
+#define ATTNRES_TEXT_H
+
+#include <stddef.h>
+
+struct text {
+    char *bytes; /* may be NULL with capacity 0 */
+    size_t capacity;
+    size_t length; /* of all that was added, without the closing 0 */
+};
+
+/** Append. What does not fit is cut; with any capacity the bytes end in 0. */
+void text_add(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif
