@@ -20,6 +20,11 @@
 #include "../support/bitwise.h"
 #include "../support/ranks.h"
 
+/* A leak of the smallest block that malloc gives, 24 bytes, once a step. Open MPI's lists of free
+ * requests may grow by a piece when ranks fall behind each other (1,048 bytes were seen once on a
+ * loaded machine); that is less. */
+#define LEAK_BYTES (24 * (LAST_COUNTED - FIRST_COUNTED))
+
 enum { FIRST_COUNTED = 10, LAST_COUNTED = 200 };
 
 static struct {
@@ -254,7 +259,7 @@ static void count(struct transport *t, const char *const *own)
     fflush(stdout);
     CHECK(t, seen.ours_outside > 0 && "the counter counts");
     CHECK(t, seen.ours_inside == 0);
-    CHECK(t, seen.last_bytes <= seen.first_bytes);
+    CHECK(t, seen.last_bytes - seen.first_bytes < LEAK_BYTES);
     transport_barrier(t);
     if (is_root) {
         CHECK(t, file_remove_tree(folder, NULL));
