@@ -56,12 +56,21 @@ struct plan_rank {
     int64_t n_elements;
 };
 
+/** What the parts of one microbatch's work cost, forwards and backwards, in one unit: counted, the
+ * time of a FLOP. Plain data, by which `partition: auto` cuts. */
+struct plan_costs {
+    double embedding, head; /* head: the last read, the final norm, the logits and their loss */
+    double *sublayer;       /* L: a read, its norm and what it feeds */
+    double *cut;            /* L + 1: a cut in front of sublayer l, on each of its two sides */
+};
+
 struct plan {
     const struct config *config; /* borrowed */
     enum plan_purpose purpose;
     struct depth_plan depth;
     struct params params;
-    struct routing routing;          /* what each hop carries */
+    struct routing routing; /* what each hop carries */
+    struct plan_costs costs;
     int n_ranks, n_chunks, n_stages; /* n_stages = n_ranks * n_chunks */
     struct stage *stages;
     struct plan_rank *ranks;
@@ -96,8 +105,14 @@ int64_t stage_value_index(const struct stage *stage, int64_t id);
  * for it. */
 int64_t stage_read_sources(const struct plan *plan, int64_t l);
 
-/** Cut L sublayers into n_stages: ends[i] is the end of stage i. */
-bool plan_partition(int64_t *ends, const struct config *config, int n_stages, struct error *err);
+/** What a stage, and what all stages of a rank take of the time of one microbatch, in the unit of
+ * the costs. */
+double plan_stage_work(const struct plan *plan, int stage);
+double plan_rank_work(const struct plan *plan, int rank);
+
+/** Refuse a plan that needs more than memory.limit on some rank: ERROR_CONFIG, naming the largest
+ * buffers and the settings, each planned in full, under which it fits. */
+bool plan_check_memory(const struct plan *plan, struct error *err);
 
 /** FLOPs of one training step's matrix products and reads as design.md counts them, per token. */
 double plan_flops_per_token(const struct plan *plan);

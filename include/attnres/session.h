@@ -39,6 +39,8 @@ bool session_share_config(struct config *config, struct transport *transport, bo
 /** Plan only: kernel level, threads and plan; no memory is taken yet. Collective over all ranks. */
 bool session_plan(struct session *s, const struct config *config, struct transport *transport,
                   struct log *log, enum plan_purpose purpose, struct error *err);
+/** Refuse a plan beyond memory.limit, before anything is opened. Collective over all ranks. */
+bool session_check_memory(const struct session *s, struct error *err);
 /** Take the memory and make model and engine. Collective over all ranks. */
 bool session_start(struct session *s, struct error *err);
 void session_finish(struct session *s);

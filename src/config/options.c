@@ -141,7 +141,8 @@ const struct option config_options[] = {
     {"pipeline.group", OPTION_AUTO_INT, AT(pipeline.n_group), "auto", 1, 1048576, NULL, FREE,
      "Microbatches that go through a chunk in turn under interleaved. auto: as many as stages."},
     {"pipeline.partition", OPTION_PARTITION, AT(pipeline), "auto", 1, 8192, NULL, FREE,
-     "Sublayers of each stage. auto: the program chooses (this version: as blocks); blocks: whole "
+     "Sublayers of each stage. auto: the slowest rank as fast as possible, by counted FLOPs and "
+     "bytes with embedding, head and what crosses the cuts, within memory.limit; blocks: whole "
      "blocks, as equal as possible; a list such as [3, 5]: one entry per stage, summing to "
      "twice model.layers."},
     {"pipeline.cache", OPTION_BOOL, AT(pipeline.cache), "off", 0, 0, NULL, FREE,
@@ -227,7 +228,8 @@ const struct option config_options[] = {
     {"memory.recompute", OPTION_CHOICE, AT(memory.recompute), "none", 0, 0, recomputes, FREE,
      "What backward computes again to save memory. This version knows only none."},
     {"memory.limit", OPTION_AUTO_INT, AT(memory.limit_bytes), "auto", 1048576, 1e15, NULL, FREE,
-     "Bytes a rank may plan to use. auto: what the machine has."},
+     "Bytes a rank may plan to use; partition auto keeps within them, and a plan beyond them is "
+     "refused with what would fit. auto: what the machine gives."},
 
     {"guard.max_skips", OPTION_INT, AT(guard.max_skips), "10", 0, 1e9, NULL, FREE,
      "Updates skipped in a row, for numbers that are not finite, before the run stops."},

@@ -39,7 +39,7 @@ static bool run(const struct command_line *line, struct error *err)
         ok = ok && plan_init(&plan, config, (int)n_ranks, PLAN_TRAIN, err);
     }
     if (ok) {
-        ok = print(&plan, command_has(line, "json"), err);
+        ok = print(&plan, command_has(line, "json"), err) && plan_check_memory(&plan, err);
         plan_finish(&plan);
     }
     free(config);

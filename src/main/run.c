@@ -64,7 +64,7 @@ bool run_open_checkpoint(struct session *session, const struct command_line *lin
                                   !is_root || read_config(config, &c, line, extra, err), err);
     }
     ok = ok && session_plan(session, config, transport, log, PLAN_FORWARD, err) &&
-         session_start(session, err);
+         session_check_memory(session, err) && session_start(session, err);
     if (ok) {
         ok = collective_agree(transport, checkpoint_load(&c, session->models, false, err), err);
     }

@@ -1,4 +1,4 @@
-#include <attnres/plan.h>
+#include "plan_internal.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -62,10 +62,9 @@ const struct stage *plan_stage(const struct plan *plan, int rank, int chunk)
     return &plan->stages[schedule_stage(&plan->schedule.spec, rank, chunk)];
 }
 
-static struct wire_layout message_layout(const struct plan *plan, int stage,
+static struct wire_layout message_layout(const struct plan *plan, const struct depth_set *set,
                                          enum wire_encoding encoding)
 {
-    const struct depth_set *set = &plan->stages[stage].outgoing;
     return (struct wire_layout){.encoding = encoding,
                                 .n_encoded = set->n_completed,
                                 .n_plain = set->n_open,
@@ -73,18 +72,29 @@ static struct wire_layout message_layout(const struct plan *plan, int stage,
                                 .cols = plan->config->model.dim};
 }
 
-struct wire_layout plan_values_layout(const struct plan *plan, int stage)
+struct wire_layout plan_layout_values(const struct plan *plan, const struct depth_set *set)
 {
     static const enum wire_encoding OF[] = {
         [PRECISION_F32] = WIRE_F32, [PRECISION_BF16] = WIRE_BF16, [PRECISION_INT8] = WIRE_INT8};
-    return message_layout(plan, stage, OF[plan->config->representative.value]);
+    return message_layout(plan, set, OF[plan->config->representative.value]);
+}
+
+struct wire_layout plan_layout_gradients(const struct plan *plan, const struct depth_set *set,
+                                         int64_t cut)
+{
+    const bool rounded = plan->config->representative.gradient == PRECISION_BF16 &&
+                         depth_is_border(&plan->depth, cut);
+    return message_layout(plan, set, rounded ? WIRE_BF16 : WIRE_F32);
+}
+
+struct wire_layout plan_values_layout(const struct plan *plan, int stage)
+{
+    return plan_layout_values(plan, &plan->stages[stage].outgoing);
 }
 
 struct wire_layout plan_gradients_layout(const struct plan *plan, int stage)
 {
-    const bool rounded = plan->config->representative.gradient == PRECISION_BF16 &&
-                         depth_is_border(&plan->depth, plan->stages[stage].end);
-    return message_layout(plan, stage, rounded ? WIRE_BF16 : WIRE_F32);
+    return plan_layout_gradients(plan, &plan->stages[stage].outgoing, plan->stages[stage].end);
 }
 
 int plan_last_rank(const struct plan *plan)
@@ -124,46 +134,6 @@ static void fill_stage(struct stage *stage, const struct plan *plan, int index, 
     stage->n_mlp = end - first - stage->n_attention;
 }
 
-/** The block borders that guide `partition: blocks`, for kinds without blocks as well. */
-static int64_t guiding_block_size(const struct config *config)
-{
-    const int64_t L = 2 * config->model.n_layers;
-    return (L + config->model.n_blocks - 1) / config->model.n_blocks;
-}
-
-bool plan_partition(int64_t *ends, const struct config *config, int n_stages, struct error *err)
-{
-    const int64_t L = 2 * config->model.n_layers;
-    const struct pipeline_config *pipeline = &config->pipeline;
-    if (n_stages > L) {
-        return error_set(err, ERROR_LAUNCH,
-                         "%d stages, but the model has only %lld sublayers (2 x model.layers): "
-                         "start at most %lld ranks",
-                         n_stages, (long long)L, (long long)(L / pipeline->n_chunks));
-    }
-    if (pipeline->partition == PARTITION_LIST) {
-        if (pipeline->n_partition != n_stages) {
-            return error_set(err, ERROR_LAUNCH,
-                             "pipeline.partition lists %lld stages, but there are %d: start it "
-                             "with mpirun -n %lld",
-                             (long long)pipeline->n_partition, n_stages,
-                             (long long)pipeline->n_partition);
-        }
-        int64_t end = 0;
-        for (int i = 0; i < n_stages; i++) {
-            ends[i] = end += pipeline->partition_list[i];
-        }
-        assert(end == L && "config checks the sum");
-        return true;
-    }
-    const int64_t S = guiding_block_size(config), N = (L + S - 1) / S;
-    for (int i = 0; i < n_stages; i++) {
-        const int64_t end = n_stages <= N ? (i + 1) * N / n_stages * S : (i + 1) * L / n_stages;
-        ends[i] = end < L ? end : L;
-    }
-    return true;
-}
-
 static bool choose_ranks(int *n_pipeline_ranks, const struct config *config, int n_ranks,
                          struct error *err)
 {
@@ -199,20 +169,43 @@ static void note_stage(struct plan *plan, struct stage *stage)
         rank->n_params > plan->max_rank_params ? rank->n_params : plan->max_rank_params;
 }
 
-static bool make_stages(struct plan *plan, struct error *err)
+bool plan_make_stages(struct plan *plan, const int64_t *ends, struct error *err)
 {
-    int64_t *ends = calloc((size_t)plan->n_stages, sizeof *ends);
     plan->stages = calloc((size_t)plan->n_stages, sizeof *plan->stages);
     plan->ranks = calloc((size_t)plan->n_ranks, sizeof *plan->ranks);
-    assert(ends != NULL && plan->stages != NULL && plan->ranks != NULL);
-    bool ok = plan_partition(ends, plan->config, plan->n_stages, err);
-    ok = ok && routing_init(&plan->routing, &plan->depth, ends, &plan->schedule.spec,
-                            plan->config->pipeline.cache, err);
-    for (int i = 0; ok && i < plan->n_stages; i++) {
+    assert(plan->stages != NULL && plan->ranks != NULL);
+    plan->max_rank_params = 0;
+    if (!routing_init(&plan->routing, &plan->depth, ends, &plan->schedule.spec,
+                      plan->config->pipeline.cache, err)) {
+        return false;
+    }
+    for (int i = 0; i < plan->n_stages; i++) {
         struct stage *stage = &plan->stages[i];
         fill_stage(stage, plan, i, i == 0 ? 0 : ends[i - 1], ends[i]);
         note_stage(plan, stage);
     }
+    return true;
+}
+
+void plan_drop_stages(struct plan *plan)
+{
+    for (int i = 0; plan->stages != NULL && i < plan->n_stages; i++) {
+        free(plan->stages[i].value_ids);
+        free(plan->stages[i].score_offset);
+    }
+    free(plan->stages);
+    free(plan->ranks);
+    plan->stages = NULL;
+    plan->ranks = NULL;
+    routing_finish(&plan->routing);
+}
+
+static bool partition(struct plan *plan, struct error *err)
+{
+    int64_t *ends = calloc((size_t)plan->n_stages, sizeof *ends);
+    assert(ends != NULL);
+    plan_costs_count(&plan->costs, plan);
+    const bool ok = plan_partition(ends, plan, err) && plan_make_stages(plan, ends, err);
     free(ends);
     return ok;
 }
@@ -252,7 +245,7 @@ bool plan_init(struct plan *plan, const struct config *config, int n_ranks,
     plan->n_chunks = (int)config->pipeline.n_chunks;
     plan->n_stages = plan->n_ranks * plan->n_chunks;
     params_init(&plan->params, &config->model, &plan->depth);
-    if (!make_schedules(plan, err) || !make_stages(plan, err)) {
+    if (!make_schedules(plan, err) || !partition(plan, err)) {
         plan_finish(plan);
         return false;
     }
@@ -261,16 +254,11 @@ bool plan_init(struct plan *plan, const struct config *config, int n_ranks,
 
 void plan_finish(struct plan *plan)
 {
-    for (int i = 0; plan->stages != NULL && i < plan->n_stages; i++) {
-        free(plan->stages[i].value_ids);
-        free(plan->stages[i].score_offset);
-    }
-    free(plan->stages);
-    free(plan->ranks);
+    plan_drop_stages(plan);
+    plan_costs_finish(&plan->costs);
     schedule_finish(&plan->schedule);
     schedule_finish(&plan->forward);
     params_finish(&plan->params);
-    routing_finish(&plan->routing);
     *plan = (struct plan){0};
 }
 

@@ -33,28 +33,59 @@ static void put_model(struct text *t, const struct plan *plan)
     }
 }
 
+static double total_work(const struct plan *plan)
+{
+    double total = 0.0;
+    for (int rank = 0; rank < plan->n_ranks; rank++) {
+        total += plan_rank_work(plan, rank);
+    }
+    return total;
+}
+
+static void put_cut(struct text *t, const struct plan *plan, int index)
+{
+    const struct stage *s = &plan->stages[index];
+    if (s->is_last) {
+        text_add(t, "%11s  %24s  %s\n", "-", "-", "-");
+        return;
+    }
+    const struct wire_layout message = plan_values_layout(plan, index);
+    text_add(t, "%11lld  %24lld  %s\n", (long long)depth_set_count(&s->outgoing),
+             (long long)wire_frame_bytes(&message),
+             depth_is_border(&plan->depth, s->end) ? "yes" : "no");
+}
+
+/** How much longer the slowest rank works than the mean: what a perfect partition would save. */
+static void put_balance(struct text *t, const struct plan *plan)
+{
+    double most = 0.0;
+    int slowest = 0;
+    for (int rank = 0; rank < plan->n_ranks; rank++) {
+        const double work = plan_rank_work(plan, rank);
+        slowest = work > most ? rank : slowest;
+        most = work > most ? work : most;
+    }
+    if (plan->n_ranks > 1) {
+        text_add(t, "slowest    rank %d, %.3f times the mean work of a rank (counted)\n", slowest,
+                 most * plan->n_ranks / total_work(plan));
+    }
+}
+
 static void put_partition(struct text *t, const struct plan *plan)
 {
     text_add(
-        t,
-        "\nstage  rank  sublayers     tensors out  bytes out per microbatch  on a block border\n");
+        t, "\nstage  rank  sublayers      work  tensors out  bytes out per microbatch  on a block "
+           "border\n");
     bool inside = false;
+    const double total = total_work(plan);
     for (int i = 0; i < plan->n_stages; i++) {
         const struct stage *s = &plan->stages[i];
-        const int64_t n_out = depth_set_count(&s->outgoing);
-        text_add(t, "%5d  %4d  %4lld ... %-4lld ", i, s->rank, (long long)s->first,
-                 (long long)s->end - 1);
-        if (s->is_last) {
-            text_add(t, "%11s  %24s  %s\n", "-", "-", "-");
-            continue;
-        }
-        const bool is_border = depth_is_border(&plan->depth, s->end);
-        const struct wire_layout message = plan_values_layout(plan, i);
-        const size_t bytes_out = wire_frame_bytes(&message);
-        inside = inside || !is_border;
-        text_add(t, "%11lld  %24lld  %s\n", (long long)n_out, (long long)bytes_out,
-                 is_border ? "yes" : "no");
+        text_add(t, "%5d  %4d  %4lld ... %-4lld %4.1f %%  ", i, s->rank, (long long)s->first,
+                 (long long)s->end - 1, 100.0 * plan_stage_work(plan, i) / total);
+        put_cut(t, plan, i);
+        inside = inside || (!s->is_last && !depth_is_border(&plan->depth, s->end));
     }
+    put_balance(t, plan);
     if (inside) {
         text_add(t, "A cut inside a block carries the block's open tensors as well;\n"
                     "a number of blocks that is a multiple of the stages avoids it.\n");
@@ -204,13 +235,15 @@ size_t plan_print(const struct plan *plan, const struct plan_measured *measured,
     return t.length;
 }
 
-static void write_stage(struct json_writer *w, const struct stage *stage)
+static void write_stage(struct json_writer *w, const struct plan *plan, double total, int index)
 {
+    const struct stage *stage = &plan->stages[index];
     json_begin_object(w, NULL);
     json_int(w, "rank", stage->rank);
     json_int(w, "chunk", stage->chunk);
     json_int(w, "first_sublayer", stage->first);
     json_int(w, "n_sublayers", stage->end - stage->first);
+    json_number(w, "work_share", plan_stage_work(plan, index) / total);
     json_int(w, "tensors_in", depth_set_count(&stage->incoming));
     json_int(w, "tensors_out", depth_set_count(&stage->outgoing));
     json_end_object(w);
@@ -239,9 +272,10 @@ size_t plan_print_json(const struct plan *plan, char *text, size_t capacity)
     json_int(&w, "n_parameters", plan->params.n_parameters);
     json_int(&w, "n_microbatches", plan->n_microbatches);
     json_number(&w, "flops_per_token", plan_flops_per_token(plan));
+    const double total = total_work(plan);
     json_begin_array(&w, "stages");
     for (int i = 0; i < plan->n_stages; i++) {
-        write_stage(&w, &plan->stages[i]);
+        write_stage(&w, plan, total, i);
     }
     json_end_array(&w);
     json_begin_array(&w, "ranks");

@@ -158,16 +158,15 @@ bool session_plan(struct session *s, const struct config *config, struct transpo
     return true;
 }
 
+bool session_check_memory(const struct session *s, struct error *err)
+{
+    return collective_agree(s->transport, plan_check_memory(&s->plan, err), err);
+}
+
 bool session_start(struct session *s, struct error *err)
 {
     const int rank = transport_rank(s->transport);
-    bool ok = memory_init(&s->memory, &s->plan, rank, err);
-    const int64_t limit = s->config.memory.limit_bytes;
-    if (ok && limit > 0 && s->memory.table.total_bytes > (size_t)limit) {
-        ok = error_set(err, ERROR_CONFIG,
-                       "the plan needs %zu bytes on rank %d, memory.limit is %" PRId64,
-                       s->memory.table.total_bytes, rank, limit);
-    }
+    const bool ok = memory_init(&s->memory, &s->plan, rank, err);
     if (!collective_agree(s->transport, ok, err)) {
         return false;
     }

@@ -479,13 +479,13 @@ static bool set_up(struct train *t, const struct config *config, struct error *e
             return false;
         }
         train_print_plan(t);
-        return true;
+        return session_check_memory(&t->session, err);
     }
     const size_t length =
         config_dump(&t->session.config, false, t->config_text, sizeof t->config_text);
     assert(length < sizeof t->config_text && "a configuration is small");
-    if (!share_folder(t, err) || !start_watch(t, err) || !share_data(t, err) ||
-        !session_start(&t->session, err)) {
+    if (!session_check_memory(&t->session, err) || !share_folder(t, err) || !start_watch(t, err) ||
+        !share_data(t, err) || !session_start(&t->session, err)) {
         return false;
     }
     set_last_resort(t);

@@ -52,10 +52,11 @@ static void blocks_partition_gives_whole_blocks_where_they_suffice(void **state)
 {
     (void)state;
     struct config *config = calloc(1, sizeof *config);
-    const char *const overrides[] = {"model.layers=8", "model.blocks=8"};
+    const char *const overrides[] = {"model.layers=8", "model.blocks=8",
+                                     "pipeline.partition=blocks"};
     for (int n_ranks = 1; n_ranks <= 8; n_ranks++) {
         struct plan plan;
-        make_plan(&plan, config, n_ranks, overrides, 2, NULL);
+        make_plan(&plan, config, n_ranks, overrides, 3, NULL);
         for (int i = 0; i < plan.n_stages; i++) {
             assert_true(depth_is_border(&plan.depth, plan.stages[i].end));
         }

@@ -1,0 +1,236 @@
+/* A plan beyond memory.limit: what it needs most for, and what would fit, planned to be sure. */
+#include "plan_internal.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <attnres/text.h>
+
+enum {
+    LARGEST_PARTS = 4, /* that are named */
+    NEXT_RANKS = 8,    /* numbers of ranks tried one by one, before they double */
+    SETTING_BYTES = 64,
+    MOST_SETTINGS = 4,
+    LINE_BYTES = 512,
+    ADVICE_BYTES = 2048
+};
+
+static const double MIB = 1048576.0;
+
+/** Bytes of the rank that needs the most. */
+static size_t find_most(int *rank, const struct plan *plan)
+{
+    size_t most = 0;
+    for (int i = 0; i < plan->n_ranks; i++) {
+        struct buffer_table table;
+        plan_lay_out(&table, plan, i);
+        const size_t bytes = table.overflowed ? SIZE_MAX : table.total_bytes;
+        if (bytes > most) {
+            most = bytes;
+            *rank = i;
+        }
+    }
+    return most;
+}
+
+static size_t buffer_bytes(const struct buffer *b)
+{
+    return b->slot_bytes * (size_t)b->n_slots;
+}
+
+/** "values 1.5 MiB, logits 1.0 MiB": the largest buffers of a rank. */
+static void name_largest(struct text *text, const struct plan *plan, int rank)
+{
+    struct buffer_table table;
+    plan_lay_out(&table, plan, rank);
+    for (int i = 0; i < LARGEST_PARTS; i++) {
+        struct buffer *largest = &table.rows[0];
+        for (int b = 1; b < BUFFER_COUNT; b++) {
+            if (buffer_bytes(&table.rows[b]) > buffer_bytes(largest)) {
+                largest = &table.rows[b];
+            }
+        }
+        text_add(text, "%s%s %.1f MiB", i > 0 ? ", " : "", largest->name,
+                 (double)buffer_bytes(largest) / MIB);
+        largest->n_slots = 0;
+    }
+}
+
+/** Settings tried together, on so many ranks. */
+struct remedy {
+    int n_ranks, n_settings;
+    char settings[MOST_SETTINGS][SETTING_BYTES]; /* key=value */
+};
+
+static void add_setting(struct remedy *r, const char *key, const char *value)
+{
+    assert(r->n_settings < MOST_SETTINGS);
+    snprintf(r->settings[r->n_settings++], SETTING_BYTES, "%s=%s", key, value);
+}
+
+/** What the advice is made from: the configuration as text, which takes settings like any other. */
+struct advice {
+    const struct plan *plan;
+    struct config *config; /* of the remedy in hand */
+    char *yaml;
+    struct text text;
+};
+
+static void put_remedy(struct advice *a, const struct remedy *r, size_t bytes)
+{
+    text_add(&a->text, "\n  ");
+    if (r->n_ranks != a->plan->n_ranks) {
+        text_add(&a->text, "mpirun -n %d ", r->n_ranks);
+    }
+    for (int i = 0; i < r->n_settings; i++) {
+        text_add(&a->text, "%s ", r->settings[i]);
+    }
+    text_add(&a->text, "(%.1f MiB)", (double)bytes / MIB);
+}
+
+/** Whether the settings change nothing. */
+static bool is_same(const struct advice *a, const struct remedy *r)
+{
+    return r->n_ranks == a->plan->n_ranks &&
+           memcmp(a->config, a->plan->config, sizeof *a->config) == 0;
+}
+
+/** Plan the run with these settings; if it fits, say so. */
+static bool try_remedy(struct advice *a, const struct remedy *r)
+{
+    const char *overrides[MOST_SETTINGS];
+    for (int i = 0; i < r->n_settings; i++) {
+        overrides[i] = r->settings[i];
+    }
+    struct plan plan;
+    if (!config_parse(a->config, "configuration", a->yaml, strlen(a->yaml), r->n_settings,
+                      overrides, NULL) ||
+        is_same(a, r) || !plan_init(&plan, a->config, r->n_ranks, a->plan->purpose, NULL)) {
+        return false;
+    }
+    int rank = 0;
+    const size_t bytes = find_most(&rank, &plan);
+    plan_finish(&plan);
+    const bool fits = bytes <= (size_t)a->config->memory.limit_bytes;
+    if (fits) {
+        put_remedy(a, r, bytes);
+    }
+    return fits;
+}
+
+/** The largest smaller microbatch that fits, beside other settings. */
+static bool try_microbatches(struct advice *a, const struct remedy *base)
+{
+    const struct batch_config *batch = &a->plan->config->batch;
+    for (int64_t size = batch->microbatch - 1; size >= 1; size--) {
+        char value[24];
+        struct remedy r = *base;
+        snprintf(value, sizeof value, "%" PRId64, size);
+        add_setting(&r, "batch.microbatch", value);
+        if (batch->n_sequences % size == 0 && try_remedy(a, &r)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** As many ranks as that; what else names a number of stages follows. */
+static struct remedy with_ranks(const struct plan *plan, int n_ranks)
+{
+    const struct pipeline_config *pipeline = &plan->config->pipeline;
+    struct remedy r = {.n_ranks = n_ranks};
+    if (pipeline->n_stages > 0) {
+        add_setting(&r, "pipeline.stages", "auto");
+    }
+    if (pipeline->partition == PARTITION_LIST) {
+        add_setting(&r, "pipeline.partition", "auto");
+    }
+    return r;
+}
+
+/** The fewest more ranks that fit, each with the microbatch as it is or a smaller one. */
+static bool try_ranks(struct advice *a, bool (*attempt)(struct advice *, const struct remedy *))
+{
+    const struct plan *plan = a->plan;
+    const int64_t most = plan->depth.n_sublayers / plan->n_chunks;
+    const int64_t one_by_one = plan->n_ranks + NEXT_RANKS;
+    for (int64_t n = plan->n_ranks + 1; n <= most && n <= CONFIG_MAX_STAGES;
+         n = n < one_by_one || n == most ? n + 1 : (2 * n < most ? 2 * n : most)) {
+        const struct remedy r = with_ranks(plan, (int)n);
+        if (attempt(a, &r)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Settings that change no number that the run computes, one at a time; then two together. */
+static void seek_remedies(struct advice *a)
+{
+    static const struct {
+        const char *key, *value, *key_2, *value_2;
+    } SINGLE[] = {
+        {"pipeline.partition", "auto", NULL, NULL},
+        {"memory.recompute", "block", NULL, NULL},
+        {"memory.recompute", "all", NULL, NULL},
+        {"pipeline.schedule", "1f1b", "pipeline.chunks", "1"},
+    };
+    const struct remedy none = {.n_ranks = a->plan->n_ranks};
+    bool any = false;
+    for (size_t i = 0; i < sizeof SINGLE / sizeof SINGLE[0]; i++) {
+        struct remedy r = none;
+        add_setting(&r, SINGLE[i].key, SINGLE[i].value);
+        if (SINGLE[i].key_2 != NULL) {
+            add_setting(&r, SINGLE[i].key_2, SINGLE[i].value_2);
+        }
+        any = try_remedy(a, &r) || any;
+    }
+    any = try_microbatches(a, &none) || any;
+    any = try_ranks(a, try_remedy) || any;
+    if (!any) {
+        try_ranks(a, try_microbatches);
+    }
+}
+
+static void advise(struct advice *a)
+{
+    const struct config *config = a->plan->config;
+    const size_t capacity = config_dump(config, false, NULL, 0) + 1;
+    a->yaml = malloc(capacity);
+    a->config = calloc(1, sizeof *a->config);
+    if (a->yaml != NULL && a->config != NULL) {
+        config_dump(config, false, a->yaml, capacity);
+        seek_remedies(a);
+    }
+    free(a->yaml);
+    free(a->config);
+}
+
+bool plan_check_memory(const struct plan *plan, struct error *err)
+{
+    const int64_t limit = plan->config->memory.limit_bytes;
+    int rank = 0;
+    const size_t most = find_most(&rank, plan);
+    if (limit == 0 || most <= (size_t)limit) {
+        return true;
+    }
+    if (most == SIZE_MAX) {
+        return error_set(err, ERROR_CONFIG, "rank %d needs more memory than can be addressed",
+                         rank);
+    }
+    char largest_bytes[LINE_BYTES] = "", advice_bytes[ADVICE_BYTES] = "";
+    struct text largest = {.bytes = largest_bytes, .capacity = sizeof largest_bytes};
+    struct advice advice = {.plan = plan,
+                            .text = {.bytes = advice_bytes, .capacity = sizeof advice_bytes}};
+    name_largest(&largest, plan, rank);
+    advise(&advice);
+    return error_set(err, ERROR_CONFIG,
+                     "the plan needs %.1f MiB on rank %d, but memory.limit is %.1f MiB; most of it "
+                     "are %s\n"
+                     "what would fit:%s\n  memory.limit=%zu",
+                     (double)most / MIB, rank, (double)limit / MIB, largest_bytes, advice_bytes,
+                     most);
+}

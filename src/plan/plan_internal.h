@@ -1,0 +1,63 @@
+/** What the files of the plan module share: partition and the memory it leads to. */
+#ifndef ATTNRES_PLAN_INTERNAL_H
+#define ATTNRES_PLAN_INTERNAL_H
+
+#include <attnres/plan.h>
+
+/** Count what each part of the plan's model costs. Needs depth, params and the number of
+ * microbatches; end with plan_costs_finish. */
+void plan_costs_count(struct plan_costs *costs, const struct plan *plan);
+void plan_costs_finish(struct plan_costs *costs);
+
+/** The message of these values, and of their gradients, over a cut in front of a sublayer. */
+struct wire_layout plan_layout_values(const struct plan *plan, const struct depth_set *set);
+struct wire_layout plan_layout_gradients(const struct plan *plan, const struct depth_set *set,
+                                         int64_t cut);
+
+/** Stages, ranks and routing of a plan that has all else; what plan_drop_stages frees. */
+bool plan_make_stages(struct plan *plan, const int64_t *ends, struct error *err);
+void plan_drop_stages(struct plan *plan);
+
+/** Cut the plan's L sublayers into its stages: ends[i] is the end of stage i. A function of the
+ * configuration and the number of ranks alone. Needs all of the plan but stages, ranks and routing.
+ */
+bool plan_partition(int64_t *ends, const struct plan *plan, struct error *err);
+
+/** Work of the sublayers [first, end) with embedding or head, without cuts; and with them, as stage
+ * `index`. A cut between two stages of one rank costs nothing. */
+double partition_work(const struct plan *plan, int64_t first, int64_t end);
+double partition_stage_work(const struct plan *plan, int index, int64_t first, int64_t end);
+/** Whether a cut in front of sublayer l lies on a border of model.blocks, which guide the partition
+ * of kinds without blocks as well. */
+bool partition_is_border(const struct plan *plan, int64_t l);
+
+/** What is known not to fit memory.limit: a rank with these chunks, and therefore any rank with as
+ * many slots whose chunks contain them and receive and send as much. */
+struct misfit {
+    int rank;
+    int64_t *first, *end; /* per chunk */
+};
+struct misfits {
+    const struct plan *plan;
+    struct misfit *rows;
+    int64_t n_rows, capacity;
+};
+/** Lay out all ranks under these stage ends and note those beyond memory.limit; returns how many
+ * there are. */
+int misfits_note(struct misfits *misfits, const int64_t *ends);
+/** Whether a rank that owns these stages, one per chunk, is known not to fit. */
+bool misfits_contain(const struct misfits *misfits, int rank, const int64_t *first,
+                     const int64_t *end);
+void misfits_finish(struct misfits *misfits);
+
+/** One chunk a rank: the partition whose slowest stage is the fastest possible; of those with the
+ * fewest cuts inside blocks; of those the most even. Exact. False if every one has a misfit.
+ * misfits may be NULL. */
+bool partition_search(int64_t *ends, const struct plan *plan, const struct misfits *misfits);
+/** Several chunks a rank: the slowest rank as fast as possible, then the slowest stage, the cuts
+ * inside blocks, the evenness. All partitions are tried if they are few; otherwise cuts are moved,
+ * from where `ends` has them, as long as that helps: a descent, not proven best of all. False if it
+ * ends at a misfit. */
+bool partition_balance(int64_t *ends, const struct plan *plan, const struct misfits *misfits);
+
+#endif
