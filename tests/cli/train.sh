@@ -19,4 +19,8 @@ run ranks 2 attnres eval run --task=loss | without_numbers
 run attnres eval run --task=hops --items=10 | without_numbers
 run attnres generate run --prompt=AB --tokens=3 --temperature=0 >one.txt
 run ranks 2 attnres generate run --prompt=AB --tokens=3 --temperature=0 >two.txt
-cmp <(sed 1d one.txt) <(sed 1d two.txt) && echo 'the same text on one rank and on two'
+if cmp -s <(sed 1d one.txt) <(sed 1d two.txt); then
+    echo 'the same text on one rank and on two'
+else
+    od -c one.txt two.txt
+fi
