@@ -47,7 +47,8 @@ transport_name(const struct transport *t); /* "mpi" or "local", with the library
 const char *transport_channel_name(enum transport_channel channel);
 
 /** Let a wait that is not done after so many seconds abort the job with exit code 69, naming rank,
- * peer, channel and how long (run.stall_s); 0, as after create: never. */
+ * peer, channel and how long; 0, as after create: never. In training the watch names the culprit
+ * long before. */
 void transport_set_deadline(struct transport *t, double seconds);
 
 /** Note every wait that is not over at once in this journal, until another one is set; NULL, as

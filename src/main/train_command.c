@@ -96,7 +96,8 @@ const struct command train_command = {
                "The run's folder is run.dir (default runs/<CONFIG's name>). To stop and save: "
                "touch STOP in it, or\n"
                "send USR1 to mpirun; the exit code is then 75, and --resume goes on, on any number "
-               "of ranks.",
+               "of ranks. USR2 has every\n"
+               "rank write its last events into that folder; so does a stall (run.stall_s).",
     .flags = {{"resume", FLAG_OPTIONAL, "DIR",
                "go on from the newest good checkpoint of the run's folder, or of DIR"},
               {"dry-run", FLAG_SWITCH, NULL, "print partition, schedule and memory, and end"},

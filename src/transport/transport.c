@@ -123,7 +123,7 @@ static void abort_late(struct transport *t, int slot, double waited_s)
     const struct transport_slot *s = &t->slots[slot];
     char message[256];
     snprintf(message, sizeof message,
-             "stalled: waited %.1f s (run.stall_s is %g) for rank %d to %s %zu bytes on channel "
+             "stalled: waited %.1f s (the limit is %g) for rank %d to %s %zu bytes on channel "
              "%s, chunk %d",
              waited_s, t->deadline_s, s->peer, s->is_send ? "take" : "send", s->length,
              transport_channel_name(s->channel), s->chunk);

@@ -22,6 +22,11 @@ ranks 3 attnres train $common run.dir=stop1 train.steps=20000 run.max_hours=1e-9
 echo "resumed: exit code $?"
 ls -A stop1 | grep stall
 
+echo 'an uneven partition'
+ranks 3 attnres train $configs/quickstart.yaml run.dir=uneven train.steps=20 train.eval_every=0 checkpoint.every=0 \
+    'pipeline.partition=[6,1,1]' batch.sequences=16 >out.txt 2>log.txt
+grep -o 'warning: rank 0 has computed the longest for 20 steps' log.txt
+
 echo 'asked for events'
 launch 3 attnres train $common train.steps=500 >asked.txt 2>asked.log
 job=$!
