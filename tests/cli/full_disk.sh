@@ -5,7 +5,7 @@ failed_to_save() { grep -q 'could not be saved' log.txt; }
 
 launch 2 attnres train $common train.steps=1000000 >out.txt 2>log.txt
 job=$!
-until_true [ -e run/checkpoints/step-00000010 ]
+until_true has_saved run 10
 prlimit --pid "$(children_of $job | tail -n 1)" --fsize=20000
 until_true failed_to_save
 newest=$(ls run/checkpoints | tail -n 1)

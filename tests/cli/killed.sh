@@ -4,7 +4,7 @@ common="$small optim.schedule=constant train.eval_every=0 checkpoint.every=5"
 
 launch 2 attnres train $common train.steps=1000000 >out.txt 2>log.txt
 job=$!
-until_true [ -e run/checkpoints/step-00000010 ]
+until_true has_saved run 10
 kill -9 $(children_of $job | tail -n 1)
 start=$SECONDS
 wait $job
