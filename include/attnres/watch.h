@@ -81,6 +81,9 @@ bool watch_clear(const char *folder, struct error *err);
 struct watch *watch_start(const struct watch_options *options, struct transport *transport,
                           struct error *err);
 void watch_stop(struct watch *watch);
+/** Whether the job has been found stalled: then STATUS is the judge's. A stopped rank that the
+ * launcher wakes to end it may still get here. */
+bool watch_has_verdict(const struct watch *watch);
 /** A checkpoint of this step stands, should the run be found stalled: for STATUS. */
 void watch_note_saved(struct watch *watch, int64_t step);
 

@@ -55,6 +55,9 @@ static void log_plan(struct train *t)
 bool train_write_status(struct train *t, enum run_state state, const char *reason,
                         struct error *err)
 {
+    if (watch_has_verdict(t->watch)) {
+        return true;
+    }
     const bool is_resumable = t->saved_step >= 0 && state != RUN_DONE;
     const int64_t step = t->state.step > t->saved_step ? t->state.step : t->saved_step;
     return rundir_write_status(&t->folder, state, reason, is_resumable, step, err);
@@ -582,8 +585,8 @@ bool train_run(struct train_result *result, const struct config *config,
     result->n_tokens = t->state.tokens;
     result->time_s = t->time_before_s + clock_monotonic_s() - t->start_s;
     snprintf(result->run_path, sizeof result->run_path, "%s", t->run_path);
-    watch_stop(t->watch);
     close_folder(t, ok, err);
+    watch_stop(t->watch);
     data_close(t->train_data);
     data_close(t->val_data);
     session_finish(&t->session);

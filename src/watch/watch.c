@@ -107,6 +107,11 @@ static bool stands(const struct watch *w, const char *name)
     return path_of(path, w, name, NULL) && file_exists(path);
 }
 
+bool watch_has_verdict(const struct watch *w)
+{
+    return w != NULL && stands(w, VERDICT);
+}
+
 static void take_away(const struct watch *w, const char *name)
 {
     char path[FILE_PATH_BYTES];

@@ -5,7 +5,7 @@ common="$small optim.schedule=constant train.eval_every=0 checkpoint.every=0 run
 stop_rank() { # rank of three
     launch 3 attnres train $common run.dir=stop$1 checkpoint.every=10 train.steps=1000000 >out.txt 2>log.txt
     local job=$!
-    until_true [ -e stop$1/checkpoints/step-00000010 ]
+    until_true has_saved stop$1 10
     local start=$SECONDS
     kill -STOP $(children_of $job | sed -n "$(($1 + 1))p")
     wait $job
@@ -23,9 +23,14 @@ echo "resumed: exit code $?"
 ls -A stop1 | grep stall
 
 echo 'an uneven partition'
-ranks 3 attnres train $configs/quickstart.yaml run.dir=uneven train.steps=20 train.eval_every=0 checkpoint.every=0 \
+lags() { grep -q 'warning: rank 0 has computed the longest for 20 steps' log.txt; }
+launch 3 attnres train $configs/quickstart.yaml run.dir=uneven train.eval_every=0 checkpoint.every=0 \
     'pipeline.partition=[6,1,1]' batch.sequences=16 >out.txt 2>log.txt
-grep -o 'warning: rank 0 has computed the longest for 20 steps' log.txt
+job=$!
+until_true lags
+touch uneven/STOP
+wait $job
+echo "exit code $?"
 
 echo 'asked for events'
 launch 3 attnres train $common train.steps=500 >asked.txt 2>asked.log

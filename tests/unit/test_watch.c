@@ -392,6 +392,7 @@ static void a_long_wait_for_a_rank_that_gets_on_is_let_be(void **state)
     assert_string_equal(message, "");
     assert_true(file_join(path, folder, "stall.txt", NULL) && !file_exists(path));
     assert_true(file_join(path, folder, "stall-rank-0002.txt", NULL) && !file_exists(path));
+    assert_false(watch_has_verdict(NULL));
 }
 
 static volatile int n_requests;
