@@ -53,7 +53,7 @@ struct engine_batch {
 /** What a rank's time went to; sums since engine_init. */
 struct engine_times {
     double forward_s, input_gradient_s, weight_gradient_s, wait_s, pack_s;
-    int64_t bytes_sent;
+    int64_t bytes_raw, bytes_sent; /* of messages: as laid out, and as sent */
 };
 
 struct engine {

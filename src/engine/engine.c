@@ -218,6 +218,7 @@ static bool send(struct engine *engine, struct engine_link *link, const struct a
     transport_post_send(engine->transport, link->peer, link->channel, link->tag_chunk, frame,
                         wire_frame_bytes(&link->layout),
                         &link->requests[link->n_posted % engine->depth]);
+    engine->times.bytes_raw += (int64_t)wire_frame_bytes(&link->layout);
     engine->times.bytes_sent += (int64_t)wire_frame_bytes(&link->layout);
     link->n_posted++;
     engine->times.pack_s += clock_monotonic_s() - start_s;

@@ -73,6 +73,7 @@ static void exchange(struct session *s, int from, int to, float *values, int64_t
     const double start_s = clock_monotonic_s();
     if (s->engine.rank == from) {
         transport_send(s->transport, to, CHANNEL_TIED_HEAD, values, bytes);
+        s->engine.times.bytes_raw += (int64_t)bytes;
         s->engine.times.bytes_sent += (int64_t)bytes;
     } else if (s->engine.rank == to) {
         transport_receive(s->transport, from, CHANNEL_TIED_HEAD, values, bytes);
