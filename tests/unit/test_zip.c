@@ -128,6 +128,117 @@ static void gunzip_refuses_trailing_garbage(void **state)
     }
 }
 
+enum { MOST = 100003 };
+
+struct coded {
+    struct zip_codec *codec;
+    void *memory;
+    unsigned char raw[MOST], deflated[MOST + 1], inflated[MOST + 1];
+    size_t length, deflated_length;
+};
+
+/* Bytes of which a few are frequent, as exponents are. */
+static struct coded *coded_create(size_t length)
+{
+    struct coded *c = calloc(1, sizeof *c);
+    assert_non_null(c);
+    c->memory = aligned_alloc(64, zip_codec_bytes());
+    c->codec = zip_codec_init(c->memory);
+    c->length = length;
+    for (size_t i = 0; i < length; i++) {
+        const uint64_t bits = rng_at(1, i);
+        c->raw[i] = (unsigned char)(120 + (bits & 1) + (bits >> 1 & 1) + (bits >> 2 & 1));
+    }
+    assert_true(
+        zip_codec_deflate(c->codec, c->deflated, &c->deflated_length, MOST, c->raw, length));
+    c->inflated[length] = 0xee;
+    return c;
+}
+
+static void coded_destroy(struct coded *c)
+{
+    free(c->memory);
+    free(c);
+}
+
+static bool inflates(struct coded *c, size_t length, size_t deflated_length)
+{
+    c->inflated[length] = 0xee;
+    const bool ok = zip_codec_inflate(c->codec, c->inflated, length, c->deflated, deflated_length);
+    assert_int_equal(c->inflated[length], 0xee);
+    return ok;
+}
+
+static void codec_returns_what_it_was_given(void **state)
+{
+    (void)state;
+    static const size_t lengths[] = {0, 1, 2, 257, 16384, 65537, MOST};
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        struct coded *c = coded_create(lengths[i]);
+        for (int again = 0; again < 2; again++) { /* a codec is used over and over */
+            assert_true(inflates(c, c->length, c->deflated_length));
+            assert_memory_equal(c->inflated, c->raw, c->length);
+            memset(c->inflated, 0, c->length);
+        }
+        assert_true(c->length < 1000 || c->deflated_length < c->length / 2);
+        coded_destroy(c);
+    }
+}
+
+static void codec_refuses_what_does_not_fit_the_capacity(void **state)
+{
+    (void)state;
+    struct coded *c = coded_create(5000);
+    const size_t needed = c->deflated_length;
+    size_t length = 0;
+    for (size_t capacity = 0; capacity <= needed; capacity += 1 + needed / 50) {
+        c->inflated[capacity] = 0xee;
+        assert_false(
+            zip_codec_deflate(c->codec, c->inflated, &length, capacity, c->raw, c->length));
+        assert_int_equal(c->inflated[capacity], 0xee);
+    }
+    assert_false(zip_codec_deflate(c->codec, c->inflated, &length, needed, c->raw, c->length));
+    assert_true(zip_codec_deflate(c->codec, c->inflated, &length, needed + 1, c->raw, c->length));
+    assert_memory_equal(c->inflated, c->deflated, length);
+    coded_destroy(c);
+}
+
+static void codec_inflates_exact_lengths_only(void **state)
+{
+    (void)state;
+    struct coded *c = coded_create(5000);
+    assert_false(inflates(c, c->length - 1, c->deflated_length));
+    assert_false(inflates(c, c->length + 1, c->deflated_length));
+    assert_false(inflates(c, c->length, c->deflated_length + 1));
+    for (size_t cut = 0; cut < c->deflated_length; cut += 1 + c->deflated_length / 100) {
+        assert_false(inflates(c, c->length, cut));
+    }
+    assert_true(inflates(c, c->length, c->deflated_length));
+    coded_destroy(c);
+}
+
+/* A stream that is not one of ours may match backwards; damaged ones may say anything. */
+static void codec_survives_damaged_streams(void **state)
+{
+    (void)state;
+    struct coded *c = coded_create(3000);
+    for (size_t bit = 0; bit < 8 * c->deflated_length; bit++) {
+        c->deflated[bit / 8] ^= (unsigned char)(1 << bit % 8);
+        inflates(c, c->length, c->deflated_length);
+        c->deflated[bit / 8] ^= (unsigned char)(1 << bit % 8);
+    }
+    for (uint64_t seed = 0; seed < 2000; seed++) {
+        for (size_t i = 0; i < 64; i++) {
+            c->deflated[i] = (unsigned char)rng_at(seed, i);
+        }
+        inflates(c, c->length, 64);
+    }
+    assert_true(
+        zip_codec_deflate(c->codec, c->deflated, &c->deflated_length, MOST, c->raw, c->length));
+    assert_true(inflates(c, c->length, c->deflated_length));
+    coded_destroy(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +249,10 @@ int main(void)
         cmocka_unit_test(gunzip_refuses_every_truncation),
         cmocka_unit_test(gunzip_refuses_or_ignores_every_damaged_byte),
         cmocka_unit_test(gunzip_refuses_trailing_garbage),
+        cmocka_unit_test(codec_returns_what_it_was_given),
+        cmocka_unit_test(codec_refuses_what_does_not_fit_the_capacity),
+        cmocka_unit_test(codec_inflates_exact_lengths_only),
+        cmocka_unit_test(codec_survives_damaged_streams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
