@@ -4,8 +4,9 @@
  *
  *  Messages between two ranks under one tag arrive in the order of their posting. Receives are
  * posted before their message is due; a send may complete only when its receive was posted (always
- * so in `local` and in synchronous mode). Sizes are equal on both sides. Communication lost in a
- * step aborts the job: there is nothing to unwind. */
+ * so in `local` and in synchronous mode). Both sides know a message's capacity; how much of it is
+ * used, the sender alone. Communication lost in a step aborts the job: there is nothing to unwind.
+ */
 #ifndef ATTNRES_TRANSPORT_H
 #define ATTNRES_TRANSPORT_H
 
@@ -35,7 +36,8 @@ struct transport;
 
 /** A posted send or receive. Zeroed: none, and testing or waiting returns at once. */
 struct transport_request {
-    int index; /* slot in the transport plus 1; 0: none */
+    int index;     /* slot in the transport plus 1; 0: none */
+    size_t length; /* once it is done: bytes sent or received */
 };
 
 int transport_rank(const struct transport *t);
@@ -59,17 +61,21 @@ struct journal *transport_journal(const struct transport *t);
 /** Post a send of bytes to peer. The memory stays untouched until the request is done. */
 void transport_post_send(struct transport *t, int peer, enum transport_channel channel, int chunk,
                          const void *bytes, size_t length, struct transport_request *request);
-/** Post a receive of exactly length bytes. The memory belongs to the transport until the request is
- * done. */
+/** The same for a message whose length varies: the receive was posted with this capacity. */
+void transport_post_send_within(struct transport *t, int peer, enum transport_channel channel,
+                                int chunk, const void *bytes, size_t length, size_t capacity,
+                                struct transport_request *request);
+/** Post a receive of up to capacity bytes; request->length tells how many came. A longer message
+ * aborts the job. The memory belongs to the transport until the request is done. */
 void transport_post_receive(struct transport *t, int peer, enum transport_channel channel,
-                            int chunk, void *bytes, size_t length,
+                            int chunk, void *bytes, size_t capacity,
                             struct transport_request *request);
 /** Whether the request is done; if so it becomes none. Drives progress of all requests. */
 bool transport_test(struct transport *t, struct transport_request *request);
 void transport_wait(struct transport *t, struct transport_request *request);
 
-/** Send or receive a message whole, with a checksum behind it; a message that arrives damaged
- * aborts the job, naming both ranks. Both sides must use these. */
+/** Send or receive a message whole, of exactly this length, with a checksum behind it; a message
+ * that arrives damaged aborts the job, naming both ranks. Both sides must use these. */
 void transport_send(struct transport *t, int peer, enum transport_channel channel,
                     const void *bytes, size_t length);
 void transport_receive(struct transport *t, int peer, enum transport_channel channel, void *bytes,

@@ -43,7 +43,8 @@ void transport_receive(struct transport *t, int peer, enum transport_channel cha
     transport_wait(t, &payload);
     transport_wait(t, &end);
     const struct trailer expected = trailer_of(bytes, length);
-    if (trailer.length == expected.length && trailer.mark == expected.mark &&
+    if (payload.length == length && end.length == sizeof trailer &&
+        trailer.length == expected.length && trailer.mark == expected.mark &&
         trailer.checksum == expected.checksum) {
         return;
     }

@@ -1,6 +1,9 @@
 /* The only file that knows MPI. Every message has a tag fixed by its channel and chunk; messages
  * above 2^31 - 1 bytes travel in parts behind one request; all waiting polls, since MPI makes
- * progress only inside its calls, and yields when polling has been fruitless for a while. */
+ * progress only inside its calls, and yields when polling has been fruitless for a while.
+ *
+ * The number of parts follows from the capacity, which both sides know: a message that does not use
+ * it all fills its parts one after another, and the last ones may be empty. */
 #include <attnres/transport.h>
 
 #include <assert.h>
@@ -63,7 +66,7 @@ static void abort_on_error(struct transport *t, int slot, int code)
     MPI_Error_string(code, text, &length);
     snprintf(message, sizeof message, "MPI: %s rank %d, channel %s, chunk %d, %zu bytes: %s",
              s->is_send ? "send to" : "receive from", s->peer, transport_channel_name(s->channel),
-             s->chunk, s->length, text);
+             s->chunk, s->capacity, text);
     mpi_abort(t, ERROR_LAUNCH, message);
 }
 
@@ -85,11 +88,12 @@ static void mpi_post(struct transport *t, int index)
 {
     struct mpi_transport *m = mpi(t);
     const struct transport_slot *slot = &t->slots[index];
-    assert(slot->length <= MAX_PARTS * m->part_bytes);
+    const size_t total = slot->is_send ? slot->length : slot->capacity;
+    assert(slot->capacity <= MAX_PARTS * m->part_bytes);
     m->n_parts[index] = 0;
-    size_t at = 0;
-    do { /* An empty message is one empty part. */
-        const size_t left = slot->length - at;
+    size_t at = 0, room = 0;
+    do { /* A capacity of 0 is one empty part. */
+        const size_t left = total - at;
         const size_t length = left < m->part_bytes ? left : m->part_bytes;
         MPI_Request *request = &m->parts[index][m->n_parts[index]++];
         const int code = post_part(m, slot, at, (int)length, request);
@@ -97,25 +101,31 @@ static void mpi_post(struct transport *t, int index)
             abort_on_error(t, index, code);
         }
         at += length;
-    } while (at < slot->length);
+        room += m->part_bytes;
+    } while (room < slot->capacity);
 }
 
-/* A receive that got less than it asked for: the other side means another message. */
-static void check_received(struct transport *t, int index, const MPI_Status *statuses)
+/* A part that is not full and has others behind it: the other side means another message. */
+static void abort_on_gap(struct transport *t, const struct transport_slot *slot)
 {
-    const struct transport_slot *slot = &t->slots[index];
-    size_t received = 0;
-    for (int i = 0; i < mpi(t)->n_parts[index]; i++) {
+    char message[160];
+    snprintf(message, sizeof message,
+             "rank %d sent a message in pieces that do not fit together on channel %s, chunk %d",
+             slot->peer, transport_channel_name(slot->channel), slot->chunk);
+    mpi_abort(t, ERROR_LAUNCH, message);
+}
+
+static void count_received(struct transport *t, int index, const MPI_Status *statuses)
+{
+    const struct mpi_transport *m = mpi(t);
+    struct transport_slot *slot = &t->slots[index];
+    for (int i = 0; i < m->n_parts[index]; i++) {
         int count = 0;
         MPI_Get_count(&statuses[i], MPI_BYTE, &count);
-        received += (size_t)count;
-    }
-    if (received != slot->length) {
-        char message[160];
-        snprintf(message, sizeof message,
-                 "rank %d sent %zu bytes on channel %s, chunk %d; expected %zu", slot->peer,
-                 received, transport_channel_name(slot->channel), slot->chunk, slot->length);
-        mpi_abort(t, ERROR_LAUNCH, message);
+        if (count > 0 && slot->length != (size_t)i * m->part_bytes) {
+            abort_on_gap(t, slot);
+        }
+        slot->length += (size_t)count;
     }
 }
 
@@ -137,7 +147,7 @@ static bool mpi_test(struct transport *t, int index)
         abort_on_error(t, index, code);
     }
     if (done && !t->slots[index].is_send) {
-        check_received(t, index, statuses);
+        count_received(t, index, statuses);
     }
     return done != 0;
 }

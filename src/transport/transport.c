@@ -68,6 +68,7 @@ static void post(struct transport *t, const struct transport_slot *filled,
     assert(filled->peer >= 0 && filled->peer < t->size);
     assert(filled->channel >= 0 && filled->channel < TRANSPORT_CHANNELS);
     assert(filled->chunk >= 0 && filled->chunk < TRANSPORT_MAX_CHUNKS);
+    assert(filled->length <= filled->capacity);
     assert(t->first_free >= 0 && "more requests at a time than TRANSPORT_MAX_REQUESTS");
     const int slot = t->first_free;
     t->first_free = t->slots[slot].next;
@@ -77,24 +78,32 @@ static void post(struct transport *t, const struct transport_slot *filled,
     t->operations->post(t, slot);
 }
 
-void transport_post_send(struct transport *t, int peer, enum transport_channel channel, int chunk,
-                         const void *bytes, size_t length, struct transport_request *request)
+void transport_post_send_within(struct transport *t, int peer, enum transport_channel channel,
+                                int chunk, const void *bytes, size_t length, size_t capacity,
+                                struct transport_request *request)
 {
     const struct transport_slot slot = {.is_send = true,
                                         .peer = peer,
                                         .channel = channel,
                                         .chunk = chunk,
                                         .source = bytes,
-                                        .length = length};
+                                        .length = length,
+                                        .capacity = capacity};
     post(t, &slot, request);
 }
 
+void transport_post_send(struct transport *t, int peer, enum transport_channel channel, int chunk,
+                         const void *bytes, size_t length, struct transport_request *request)
+{
+    transport_post_send_within(t, peer, channel, chunk, bytes, length, length, request);
+}
+
 void transport_post_receive(struct transport *t, int peer, enum transport_channel channel,
-                            int chunk, void *bytes, size_t length,
+                            int chunk, void *bytes, size_t capacity,
                             struct transport_request *request)
 {
     const struct transport_slot slot = {
-        .peer = peer, .channel = channel, .chunk = chunk, .target = bytes, .length = length};
+        .peer = peer, .channel = channel, .chunk = chunk, .target = bytes, .capacity = capacity};
     post(t, &slot, request);
 }
 
@@ -104,6 +113,7 @@ static void release(struct transport *t, struct transport_request *request)
     t->slots[slot].next = t->first_free;
     t->first_free = slot;
     request->index = 0;
+    request->length = t->slots[slot].length;
 }
 
 bool transport_test(struct transport *t, struct transport_request *request)
@@ -125,7 +135,7 @@ static void abort_late(struct transport *t, int slot, double waited_s)
     snprintf(message, sizeof message,
              "stalled: waited %.1f s (the limit is %g) for rank %d to %s %zu bytes on channel "
              "%s, chunk %d",
-             waited_s, t->deadline_s, s->peer, s->is_send ? "take" : "send", s->length,
+             waited_s, t->deadline_s, s->peer, s->is_send ? "take" : "send", s->capacity,
              transport_channel_name(s->channel), s->chunk);
     transport_abort(t, ERROR_LAUNCH, message);
 }
@@ -138,7 +148,7 @@ static void note_wait(struct transport *t, int slot)
                                         .peer = s->peer,
                                         .channel = (int32_t)s->channel,
                                         .chunk = s->chunk,
-                                        .bytes = (int64_t)s->length};
+                                        .bytes = (int64_t)s->capacity};
     journal_begin(t->journal, &event);
 }
 

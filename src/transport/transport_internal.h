@@ -15,7 +15,8 @@ struct transport_slot {
     int chunk;
     const void *source; /* of a send */
     void *target;       /* of a receive */
-    size_t length;
+    size_t length;      /* of a send; of a receive once it is done */
+    size_t capacity;
     int next; /* index of the next free slot, or in local of the next unmatched one; -1: none */
 };
 

@@ -72,6 +72,41 @@ static void every_size_arrives_whole_between_all_pairs(struct transport *t)
     }
 }
 
+/* To the rank behind, one message after another under one tag, each with its own length: also those
+ * at and beside the borders of parts of 128 KiB. What lies behind each in its buffer must survive.
+ */
+static void a_message_may_use_less_than_its_capacity(struct transport *t)
+{
+    static const size_t lengths[] = {300000, 0, 131072, 1, 262144, 131073, 262143, 299999};
+    enum { COUNT = sizeof lengths / sizeof lengths[0], CAPACITY = 300000 };
+    struct transport_request receives[COUNT] = {{0}}, sends[COUNT] = {{0}};
+    const int rank = transport_rank(t), size = transport_size(t);
+    const int before = (rank + size - 1) % size, behind = (rank + 1) % size;
+    unsigned char *in = malloc((size_t)COUNT * CAPACITY), *out = malloc(CAPACITY);
+    CHECK(t, in != NULL && out != NULL);
+    memset(in, 0xee, (size_t)COUNT * CAPACITY);
+    fill(out, CAPACITY, rank, behind);
+    for (size_t i = 0; i < COUNT; i++) {
+        transport_post_receive(t, before, CHANNEL_VALUES, 0, in + i * CAPACITY, CAPACITY,
+                               &receives[i]);
+    }
+    for (size_t i = 0; i < COUNT; i++) {
+        transport_post_send_within(t, behind, CHANNEL_VALUES, 0, out, lengths[i], CAPACITY,
+                                   &sends[i]);
+    }
+    for (size_t i = 0; i < COUNT; i++) {
+        transport_wait(t, &receives[i]);
+        transport_wait(t, &sends[i]);
+        const unsigned char *bytes = in + i * CAPACITY;
+        CHECK(t, receives[i].length == lengths[i] && is_filled(bytes, lengths[i], before, rank));
+        for (size_t k = lengths[i]; k < CAPACITY; k++) {
+            CHECK(t, bytes[k] == 0xee);
+        }
+    }
+    free(in);
+    free(out);
+}
+
 static void messages_of_a_tag_arrive_in_order_whatever_other_tags_do(struct transport *t)
 {
     enum { COUNT = 60 };
@@ -181,6 +216,7 @@ static void all_true_hears_each_rank(struct transport *t)
 const struct ranks_case transport_suite[] = {
     {"no_request_is_done_at_once", no_request_is_done_at_once},
     {"every_size_arrives_whole_between_all_pairs", every_size_arrives_whole_between_all_pairs},
+    {"a_message_may_use_less_than_its_capacity", a_message_may_use_less_than_its_capacity},
     {"messages_of_a_tag_arrive_in_order_whatever_other_tags_do",
      messages_of_a_tag_arrive_in_order_whatever_other_tags_do},
     {"all_requests_may_be_under_way", all_requests_may_be_under_way},
