@@ -62,6 +62,13 @@ struct train_decision {
     int64_t bytes_sent; /* all ranks, since the run began */
 };
 
+/** Weights, moments and position: from a checkpoint or fresh. Collective. */
+bool train_start_state(struct train *t, struct error *err);
+
+/** The folder's texts and metrics.jsonl, cut after the step that the run goes on from. Collective.
+ */
+bool train_open_records(struct train *t, struct error *err);
+
 /** Steps from state.step to the end or a stop. Our code allocates nothing in here. */
 bool train_loop(struct train *t, struct error *err);
 

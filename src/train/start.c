@@ -1,0 +1,209 @@
+/* What a run starts from: weights drawn, taken from another run, or a checkpoint of its own. */
+#include "train_internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <attnres/collective.h>
+
+/** What the comparison of two configurations on resume found. */
+struct differences {
+    struct log *log;
+    struct error *err;
+    const char *path;
+    bool refused;
+};
+
+static void note_difference(void *user, const char *key, const char *ours, const char *theirs,
+                            enum config_resume_rule rule)
+{
+    struct differences *d = user;
+    if (rule == CONFIG_RESUME_WARN && d->log->rank == 0) {
+        log_write(d->log, LOG_WARNING, "%s is %s, was %s in %s", key, ours, theirs, d->path);
+    } else if (rule == CONFIG_RESUME_REFUSE) {
+        d->refused = true;
+        error_add(d->err, ERROR_CONFIG,
+                  "%s is %s, but %s was saved with %s; it cannot change on resume", key, ours,
+                  d->path, theirs);
+    }
+}
+
+static bool check_config(const struct train *t, const struct checkpoint *c, struct error *err)
+{
+    struct config *saved = calloc(1, sizeof *saved);
+    if (saved == NULL) {
+        return error_set(err, ERROR_CREATE, "no memory to read %s", c->path);
+    }
+    bool ok = config_parse(saved, c->path, c->config_text, strlen(c->config_text), 0, NULL, err);
+    if (ok) {
+        struct differences d = {.log = t->log, .err = err, .path = c->path};
+        config_compare(&t->session.config, saved, note_difference, &d);
+        ok = !d.refused;
+    }
+    free(saved);
+    return ok;
+}
+
+/** Other kernels round differently: the run goes on, but not bit for bit as it would have. */
+static void warn_of_other_bits(const struct train *t, const struct checkpoint *c)
+{
+    const char *level = t->session.kernels->level, *core = kernels_blas_core();
+    if (t->is_root && (strcmp(level, c->kernels) != 0 || strcmp(core, c->blas_core) != 0)) {
+        log_write(t->log, LOG_WARNING,
+                  "%s was saved with kernels %s, BLAS %s; here they are %s, %s: the last bits will "
+                  "differ from a run without interruption",
+                  c->path, c->kernels, c->blas_core, level, core);
+    }
+}
+
+/** Load everything of one checkpoint on this rank. The caller takes the state over once all ranks
+ * have loaded: those that failed may go on without it. */
+static bool load(struct checkpoint_state *state, const struct train *t, const char *step_path,
+                 struct error *err)
+{
+    struct checkpoint c;
+    if (!checkpoint_open(&c, step_path, err)) {
+        return false;
+    }
+    bool ok = check_config(t, &c, err);
+    if (ok && c.state.data_tokens != t->state.data_tokens) {
+        ok = error_set(err, ERROR_CONFIG,
+                       "the training data has %" PRId64 " tokens, it had %" PRId64
+                       " when %s was saved",
+                       t->state.data_tokens, c.state.data_tokens, step_path);
+    }
+    if (ok && t->train_data != NULL && !data_position_is_valid(t->train_data, &c.state.position)) {
+        ok = error_set(err, ERROR_DATA, "%s: the data position is not one of this data", step_path);
+    }
+    ok = ok && checkpoint_load(&c, t->session.models, true, err);
+    if (ok) {
+        warn_of_other_bits(t, &c);
+    }
+    *state = c.state;
+    checkpoint_close(&c);
+    return ok;
+}
+
+/** A checkpoint that is damaged may be passed over for an older one; a configuration that differs
+ * may not. */
+static bool may_fall_back(const struct error *err)
+{
+    return err->kind == ERROR_DATA || err->kind == ERROR_IO || err->kind == ERROR_NO_INPUT;
+}
+
+/** The newest checkpoint of the run's folder that loads on all ranks. Collective; *found says
+ * whether there was one. */
+static bool load_newest(struct train *t, bool *found, struct error *err)
+{
+    enum { MOST = 64 };
+    int64_t steps[MOST] = {0};
+    int32_t n = t->is_root ? checkpoint_list(steps, MOST, t->run_path) : 0;
+    transport_broadcast(t->transport, 0, &n, sizeof n);
+    transport_broadcast(t->transport, 0, steps, sizeof steps);
+    *found = false;
+    for (int i = 0; i < n; i++) {
+        char path[FILE_PATH_BYTES];
+        struct checkpoint_state state;
+        struct error failure = {0};
+        const bool ok = checkpoint_step_path(path, t->run_path, steps[i], &failure) &&
+                        load(&state, t, path, &failure);
+        if (collective_agree(t->transport, ok, &failure)) {
+            t->state = state;
+            *found = true;
+            return true;
+        }
+        if (!may_fall_back(&failure)) {
+            *err = failure;
+            return false;
+        }
+        if (failure.message[0] != '\0') {
+            log_write(t->log, LOG_WARNING, "%s", failure.message);
+        }
+        if (t->is_root) {
+            log_write(t->log, LOG_WARNING, "the checkpoint of step %" PRId64 " cannot be used%s",
+                      steps[i], i + 1 < n ? "; trying the one before it" : "");
+        }
+    }
+    return true;
+}
+
+/** Initial weights: drawn, or taken from another run's checkpoint (train.init). */
+static bool start_weights(struct train *t, struct error *err)
+{
+    const char *init = t->session.config.train.init;
+    for (int chunk = 0; chunk < t->session.plan.n_chunks; chunk++) {
+        model_draw_weights(&t->session.models[chunk], t->session.config.run.seed);
+    }
+    if (strcmp(init, "none") == 0) {
+        return true;
+    }
+    char path[FILE_PATH_BYTES];
+    struct checkpoint c;
+    if (!checkpoint_find(path, init, err) || !checkpoint_open(&c, path, err)) {
+        return false;
+    }
+    const bool ok = checkpoint_load(&c, t->session.models, false, err);
+    checkpoint_close(&c);
+    return ok;
+}
+
+/** Clear what a failed attempt to load may have left. */
+static void clear_moments(struct train *t)
+{
+    const struct memory *memory = &t->session.memory;
+    memset(memory_buffer(memory, BUFFER_EXP_AVG, 0), 0, memory_slot_bytes(memory, BUFFER_EXP_AVG));
+    memset(memory_buffer(memory, BUFFER_EXP_AVG_SQ, 0), 0,
+           memory_slot_bytes(memory, BUFFER_EXP_AVG_SQ));
+}
+
+/** Checkpoints behind the step that the run goes on from stay until the next one is saved. */
+static void warn_of_later_checkpoints(struct train *t)
+{
+    int64_t newest = 0;
+    if (checkpoint_list(&newest, 1, t->run_path) == 1 && newest > t->state.step) {
+        log_write(t->log, LOG_WARNING,
+                  "%s has checkpoints up to step %" PRId64 "; those beyond step %" PRId64
+                  " are removed when this run saves its next one",
+                  t->run_path, newest, t->state.step);
+    }
+}
+
+bool train_start_state(struct train *t, struct error *err)
+{
+    bool found = false;
+    if (t->options->resume_from != NULL) {
+        char path[FILE_PATH_BYTES];
+        struct checkpoint_state state;
+        const bool ok =
+            checkpoint_find(path, t->options->resume_from, err) && load(&state, t, path, err);
+        if (!collective_agree(t->transport, ok, err)) {
+            return false;
+        }
+        t->state = state;
+        found = true;
+    } else if (t->options->resume && !load_newest(t, &found, err)) {
+        return false;
+    }
+    t->resumed = found;
+    t->saved_step = found ? t->state.step : -1;
+    watch_note_saved(t->watch, t->saved_step);
+    if (found) {
+        t->time_before_s = t->state.time_s;
+        if (t->is_root) {
+            log_write(t->log, LOG_INFO, "resuming after step %" PRId64, t->state.step);
+            warn_of_later_checkpoints(t);
+        }
+    } else {
+        if (t->options->resume && t->is_root) {
+            log_write(t->log, LOG_INFO, "no checkpoint to resume from in %s: starting fresh",
+                      t->run_path);
+        }
+        clear_moments(t);
+        if (!collective_agree(t->transport, start_weights(t, err), err)) {
+            return false;
+        }
+    }
+    t->first_step = t->state.step;
+    return true;
+}
