@@ -17,7 +17,8 @@
 enum {
     CONFIG_PATH_BYTES = 1024,
     CONFIG_MAX_STAGES = 4096, /* entries of an explicit partition */
-    CONFIG_MAX_TASKS = 8,     /* rows of a synthetic mixture */
+    CONFIG_MAX_REPLICAS = 1024,
+    CONFIG_MAX_TASKS = 8, /* rows of a synthetic mixture */
     CONFIG_MAX_FILE_BYTES = 1 << 20,
     CONFIG_MAX_DEPTH = 16,
     CONFIG_EXPLAIN_BYTES = 16384,
@@ -74,7 +75,7 @@ struct representative_config {
 
 struct batch_config {
     int64_t n_sequences; /* batch.sequences, per step over all replicas */
-    int64_t microbatch;  /* sequences per microbatch; M = n_sequences / microbatch */
+    int64_t microbatch;  /* sequences per microbatch; M: see plan */
 };
 
 struct pipeline_config {

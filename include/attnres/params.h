@@ -37,10 +37,9 @@ struct param {
     int64_t rows, cols; /* (out, in); a vector has rows 0 and cols elements */
     double init_std;    /* 0: constant init_value */
     float init_value;
-    bool decays;      /* weight decay applies */
-    int64_t offset;   /* floats */
-    int64_t count;    /* elements */
-    int64_t n_before; /* elements of all rows before this one */
+    bool decays;    /* weight decay applies */
+    int64_t offset; /* floats */
+    int64_t count;  /* elements */
 };
 
 struct params {

@@ -1,12 +1,16 @@
-/** The plan of a run: partition, stages, schedules, and the one table of planned buffers of a
- * stage.
+/** The plan of a run: grid, partition, stages, schedules, and the one table of planned buffers of
+ * a rank.
  *
  *  Plain data, the same on every rank, made without MPI. Model, optimiser, engine and checkpoint
  * take their memory from the buffer table by name; no size is stated elsewhere:
  *
  *      plan_init      config, ranks -> depth plan, parameter table, stages, schedule
- *      plan_lay_out   one stage -> table of buffers: name, shape, slots, lifetime, bytes
- *      memory_init    table -> one allocation; memory_buffer(BUFFER_X, slot) -> address */
+ *      plan_lay_out   one rank -> table of buffers: name, shape, slots, lifetime, bytes
+ *      memory_init    table -> one allocation; memory_buffer(BUFFER_X, slot) -> address
+ *
+ *  All replicas of the pipeline do the same with other sequences. So stages, schedule and routing
+ * speak of the ranks of one pipeline (places of the grid, 0 ... n_ranks - 1), which are the ranks
+ * of replica 0; only memory differs between replicas, and plan_lay_out takes a rank of the grid. */
 #ifndef ATTNRES_PLAN_H
 #define ATTNRES_PLAN_H
 
@@ -18,6 +22,7 @@
 #include <attnres/config.h>
 #include <attnres/depth.h>
 #include <attnres/error.h>
+#include <attnres/grid.h>
 #include <attnres/params.h>
 #include <attnres/routing.h>
 #include <attnres/schedule.h>
@@ -36,7 +41,6 @@ struct stage {
     int64_t weight_count;           /* floats from the first row's start to the last row's end */
     int64_t weight_base;            /* floats of the rank's stages before this one */
     int64_t param_base;             /* rows of the rank's stages before this one */
-    int64_t element_base;           /* elements of those rows */
     struct depth_set incoming;      /* values that the stage before sends; empty on the first */
     struct depth_set outgoing;      /* values for the stage behind; empty on the last */
     int64_t n_values;           /* values the stage holds per microbatch, received and produced */
@@ -53,7 +57,13 @@ struct plan_rank {
     bool has_first, has_last; /* owns the first, the last stage */
     int64_t weight_count;     /* floats of all its parameter rows, padded */
     int64_t n_params;         /* rows */
-    int64_t n_elements;
+};
+
+/** Every replica holds a row's weight and gradient; one owns it: it adds up the gradients, keeps
+ * the moments, updates, and saves. */
+struct plan_owner {
+    int replica;
+    int64_t base; /* elements of the rows before it that the same rank owns */
 };
 
 /** What the parts of one microbatch's work cost, forwards and backwards, in one unit: counted, the
@@ -67,23 +77,27 @@ struct plan_costs {
 struct plan {
     const struct config *config; /* borrowed */
     enum plan_purpose purpose;
+    struct grid grid;
     struct depth_plan depth;
     struct params params;
     struct routing routing; /* what each hop carries */
     struct plan_costs costs;
-    int n_ranks, n_chunks, n_stages; /* n_stages = n_ranks * n_chunks */
+    int n_ranks, n_chunks, n_stages; /* of one pipeline; n_stages = n_ranks * n_chunks */
     struct stage *stages;
     struct plan_rank *ranks;
+    struct plan_owner *owners; /* by row of the parameter table */
+    int64_t *owned_counts;     /* elements that each rank of the grid owns */
     struct schedule schedule;  /* of a training step; for PLAN_FORWARD the same as `forward` */
     struct schedule forward;   /* one microbatch through all stages, for evaluation */
     int channel_depth;         /* messages under way on a cut, of either schedule */
-    int64_t n_microbatches;    /* M */
+    int64_t n_microbatches;    /* M: of each replica */
     int64_t microbatch_tokens; /* tokens of one microbatch: batch.microbatch * seq_len */
     int64_t max_rank_params;   /* rows of the rank with the most */
 };
 
-/** Plan a run for n_ranks ranks. config is borrowed until plan_finish. ERROR_LAUNCH with the right
- * launch line if the ranks do not fit the stages, ERROR_CONFIG if the partition is not possible. */
+/** Plan a run for n_ranks ranks, all replicas together. config is borrowed until plan_finish.
+ * ERROR_LAUNCH with the right launch line if the ranks do not fit the stages, ERROR_CONFIG if the
+ * partition is not possible. */
 bool plan_init(struct plan *plan, const struct config *config, int n_ranks,
                enum plan_purpose purpose, struct error *err);
 void plan_finish(struct plan *plan);
@@ -96,8 +110,11 @@ struct wire_layout plan_gradients_layout(const struct plan *plan, int stage);
 /** The stage that a rank of the pipeline carries out as this chunk. */
 const struct stage *plan_stage(const struct plan *plan, int rank, int chunk);
 
-/** The rank that owns the last stage; the first is rank 0's. */
+/** The rank of the pipeline that owns the last stage; the first is rank 0's. */
 int plan_last_rank(const struct plan *plan);
+
+/** Whether a replica owns a row of the parameter table. */
+bool plan_owns(const struct plan *plan, int replica, const struct param *param);
 
 /** Place of a value among the stage's values; -1 if the stage does not hold it. */
 int64_t stage_value_index(const struct stage *stage, int64_t id);
@@ -206,8 +223,8 @@ struct buffer_table {
     bool overflowed; /* a size does not fit */
 };
 
-/** Buffers of a rank. Slots of activations serve all its chunks, so they have the largest chunk's
- * size. Pure. */
+/** Buffers of a rank of the grid. Slots of activations serve all its chunks, so they have the
+ * largest chunk's size. Pure. */
 void plan_lay_out(struct buffer_table *table, const struct plan *plan, int rank);
 const char *plan_group_name(enum buffer_group group);
 
@@ -218,6 +235,7 @@ enum { PLAN_REPORT_HEAD_BYTES = 128 };
 struct memory {
     struct buffer_table table;
     struct arena arena;
+    int replica;
 };
 /** Take it all at once, zeroed. ERROR_CREATE naming the size if the system has not got it. */
 bool memory_init(struct memory *memory, const struct plan *plan, int rank, struct error *err);
@@ -227,8 +245,8 @@ void *memory_buffer(const struct memory *memory, enum buffer_id id, int64_t slot
 /** Bytes of one slot as laid out. */
 size_t memory_slot_bytes(const struct memory *memory, enum buffer_id id);
 
-/** A parameter row's place in BUFFER_WEIGHTS, BUFFER_GRADIENTS, BUFFER_EXP_AVG or BUFFER_EXP_AVG_SQ
- * of the stage that owns it. */
+/** A parameter row's place in BUFFER_WEIGHTS or BUFFER_GRADIENTS of the stage that holds it, or in
+ * BUFFER_EXP_AVG or BUFFER_EXP_AVG_SQ of the replica that owns it. */
 float *memory_tensor(const struct memory *memory, const struct plan *plan,
                      const struct stage *stage, const struct param *param, enum buffer_id id);
 
@@ -238,7 +256,8 @@ struct plan_measured {
 };
 
 /** For people, at most `width` columns wide: partition with tensors per cut, schedule, memory per
- * rank. measured: of every rank, shown below the planned memory; or NULL. Length like snprintf. */
+ * rank of the grid. measured: of every rank, shown below the planned memory; or NULL. Length like
+ * snprintf. */
 size_t plan_print(const struct plan *plan, const struct plan_measured *measured, int width,
                   char *text, size_t capacity);
 /** For plan.json. */

@@ -29,8 +29,7 @@ float *checkpoint_tensor(const struct model *model, const struct param *param,
                          enum tensor_kind kind);
 /** Offset of a tensor in its file, header excluded: tensors stand in table order, kinds of a file
  * inside a row. */
-int64_t checkpoint_data_offset(const struct params *params, const struct stage *stage, int64_t row,
-                               enum tensor_kind kind);
+int64_t checkpoint_data_offset(const struct plan *plan, int64_t row, enum tensor_kind kind);
 
 /** Whether the configuration's model has the tensors that c holds. ERROR_CONFIG naming each key
  * that differs, with both values. */

@@ -46,15 +46,11 @@ float *checkpoint_tensor(const struct model *model, const struct param *param,
     return memory_tensor(model->memory, model->plan, model->stage, param, BUFFERS[kind]);
 }
 
-int64_t checkpoint_data_offset(const struct params *params, const struct stage *stage, int64_t row,
-                               enum tensor_kind kind)
+int64_t checkpoint_data_offset(const struct plan *plan, int64_t row, enum tensor_kind kind)
 {
-    const struct param *rows = params->rows;
     const int64_t per_row = kind == TENSOR_WEIGHT ? 1 : 2;
-    const int64_t before =
-        stage->element_base + rows[row].n_before - rows[stage->first_param].n_before;
-    const int64_t inside = kind == TENSOR_EXP_AVG_SQ ? rows[row].count : 0;
-    return (per_row * before + inside) * (int64_t)sizeof(float);
+    const int64_t inside = kind == TENSOR_EXP_AVG_SQ ? plan->params.rows[row].count : 0;
+    return (per_row * plan->owners[row].base + inside) * (int64_t)sizeof(float);
 }
 
 uint64_t checkpoint_hash_combine(uint64_t hash, uint64_t row_hash)

@@ -71,7 +71,7 @@ static bool next_tensor(const struct save *s, enum file_kind file, struct tensor
 
 static int64_t tensor_offset(const struct save *s, const struct tensor *t)
 {
-    return checkpoint_data_offset(s->params, t->model->stage, t->row, t->kind);
+    return checkpoint_data_offset(s->plan, t->row, t->kind);
 }
 
 static uint32_t *tensor_crc(const struct save *s, const struct tensor *t)
@@ -172,8 +172,7 @@ static void write_tensors(struct json_writer *w, const struct save *s, const str
             json_begin_object(w, name);
             json_text(w, "file", file_name);
             json_int(w, "offset",
-                     record->header_bytes[file] +
-                         checkpoint_data_offset(s->params, stage, i, kind));
+                     record->header_bytes[file] + checkpoint_data_offset(s->plan, i, kind));
             json_text(w, "crc32", crc);
             json_end_object(w);
         }

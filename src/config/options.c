@@ -44,7 +44,7 @@ const struct section config_sections[] = {
     {"model", "The shape of the transformer and its attention over depth."},
     {"representative", "Precision in which a block's representative is kept and sent."},
     {"batch", "Sequences of a step and how they are cut into microbatches."},
-    {"pipeline", "How the model is spread over ranks. No effect on the numbers."},
+    {"pipeline", "How the run is spread. Only replicas and cache affect numbers."},
     {"optim", "The optimizer and its learning rate."},
     {"data", "What the model is trained on."},
     {"train", "Length of the run, evaluation and logging."},
@@ -128,11 +128,13 @@ const struct option config_options[] = {
      "ones keep more stages busy."},
 
     {"pipeline.stages", OPTION_AUTO_INT, AT(pipeline.n_stages), "auto", 1, CONFIG_MAX_STAGES, NULL,
-     FREE, "Stages of the pipeline, one per rank. auto: as many as there are ranks."},
+     FREE, "Ranks of one pipeline, each with a stage per chunk. auto: ranks / replicas."},
     {"pipeline.chunks", OPTION_INT, AT(pipeline.n_chunks), "1", 1, 64, NULL, FREE,
      "Stages that each rank owns: more than 1 with schedule interleaved, 2 with zb_v."},
-    {"pipeline.replicas", OPTION_INT, AT(pipeline.n_replicas), "1", 1, 1, NULL, FREE,
-     "Pipelines that share the sequences of a step. This version knows only 1."},
+    {"pipeline.replicas", OPTION_INT, AT(pipeline.n_replicas), "1", 1, CONFIG_MAX_REPLICAS, NULL,
+     FREE,
+     "Pipelines that share the sequences of a step, each on ranks of its own: stages x replicas "
+     "ranks in all. With more than 1 a run repeats bit for bit on the same grid only."},
     {"pipeline.schedule", OPTION_CHOICE, AT(pipeline.schedule), "1f1b", 0, 0, schedules, FREE,
      "Order of forwards and backwards. gpipe: all forwards first; 1f1b: as soon as the "
      "pipeline is full, one backward after each forward, which holds less memory; interleaved: "

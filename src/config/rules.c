@@ -119,6 +119,23 @@ static void microbatch_divides_sequences(struct reading *reading)
         (long long)b->microbatch, (long long)b->n_sequences, nearest);
 }
 
+static void replicas_share_microbatches(struct reading *reading)
+{
+    const struct batch_config *b = &reading->config.batch;
+    const int64_t n_microbatches = b->n_sequences / b->microbatch,
+                  n_replicas = reading->config.pipeline.n_replicas;
+    if (b->n_sequences % b->microbatch != 0 || n_microbatches % n_replicas == 0) {
+        return;
+    }
+    char nearest[NEAREST_BYTES];
+    find_divisors(nearest, n_microbatches, n_replicas, 1);
+    config_problem(reading,
+                   "pipeline.replicas: %lld cannot share the %lld microbatches of a step evenly "
+                   "(batch.sequences %lld / batch.microbatch %lld; nearest legal: %s)",
+                   (long long)n_replicas, (long long)n_microbatches, (long long)b->n_sequences,
+                   (long long)b->microbatch, nearest);
+}
+
 /* With these two limits and those of the table, logits and attention scores of a microbatch stay
  * below 2^62 bytes, and tokens of a run below 2^62. */
 static void microbatch_is_not_too_large(struct reading *reading)
@@ -256,6 +273,7 @@ static const struct rule {
     {standard_has_no_representatives,
      {"representative.value", "representative.gradient", "model.kind"}},
     {microbatch_divides_sequences, {"batch.microbatch", "batch.sequences"}},
+    {replicas_share_microbatches, {"pipeline.replicas", "batch.sequences", "batch.microbatch"}},
     {microbatch_is_not_too_large, {"batch.microbatch", "model.seq_len"}},
     {step_is_not_too_large, {"batch.sequences", "model.seq_len"}},
     {stages_fit_sublayers, {"pipeline.stages", "model.layers"}},

@@ -6,7 +6,7 @@
 
 #include <attnres/plan.h>
 
-enum { WIDTH = 100 };
+enum { WIDTH = 100, MOST_RANKS = CONFIG_MAX_STAGES * CONFIG_MAX_REPLICAS };
 
 static bool print(const struct plan *plan, bool as_json, struct error *err)
 {
@@ -31,10 +31,12 @@ static bool run(const struct command_line *line, struct error *err)
     bool ok = config_load(config, path, line->n_overrides, line->overrides, err);
     struct plan plan;
     if (ok) {
-        const int64_t fallback = config->pipeline.n_stages > 0 ? config->pipeline.n_stages : 1;
+        const struct pipeline_config *pipeline = &config->pipeline;
+        const int64_t fallback =
+            (pipeline->n_stages > 0 ? pipeline->n_stages : 1) * pipeline->n_replicas;
         const int64_t n_ranks = command_int(line, "ranks", fallback);
-        if (n_ranks < 1 || n_ranks > CONFIG_MAX_STAGES) {
-            ok = error_set(err, ERROR_USAGE, "--ranks must be 1 to %d", CONFIG_MAX_STAGES);
+        if (n_ranks < 1 || n_ranks > MOST_RANKS) {
+            ok = error_set(err, ERROR_USAGE, "--ranks must be 1 to %d", MOST_RANKS);
         }
         ok = ok && plan_init(&plan, config, (int)n_ranks, PLAN_TRAIN, err);
     }
@@ -51,7 +53,8 @@ const struct command plan_command = {
     .usage = "[CONFIG] [key=value ...] [--ranks N]",
     .summary = "print what a run would do: partition, schedule, tensors per cut, memory per rank",
     .details = "Needs no MPI and takes none of the memory that it prints.",
-    .flags = {{"ranks", FLAG_INT, "N", "plan for N ranks (default: pipeline.stages, or 1)"},
+    .flags = {{"ranks", FLAG_INT, "N",
+               "plan for N ranks (default: pipeline.stages, or 1, times replicas)"},
               {"json", FLAG_SWITCH, NULL, "one JSON object"}},
     .most = 1,
     .takes_overrides = true,

@@ -29,11 +29,12 @@ static bool read_config(struct config *config, const struct checkpoint *c,
                         struct error *err)
 {
     enum { MOST = 256 };
-    static const char *const FREED[] = {"pipeline.stages=auto", "pipeline.partition=auto",
-                                        "memory.limit=auto"};
+    static const char *const FREED[] = {"pipeline.stages=auto", "pipeline.replicas=1",
+                                        "pipeline.partition=auto", "memory.limit=auto"};
+    enum { N_FREED = sizeof FREED / sizeof FREED[0] };
     const char *overrides[MOST];
     int n = 0;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < N_FREED; i++) {
         overrides[n++] = FREED[i];
     }
     if (line->n_overrides > MOST - 16) {

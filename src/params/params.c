@@ -36,8 +36,7 @@ static struct param *append(struct builder *b, enum param_role role, int64_t row
                         .init_value = role == PARAM_GAIN ? 1.0F : 0.0F,
                         .decays = rows > 0,
                         .offset = b->offset,
-                        .count = count,
-                        .n_before = params->n_parameters};
+                        .count = count};
     b->offset += count;
     params->n_parameters += count;
     return p;

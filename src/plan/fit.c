@@ -20,17 +20,32 @@ enum {
 
 static const double MIB = 1048576.0;
 
+size_t plan_most_bytes(const struct plan *plan, int rank, int *at_rank)
+{
+    size_t most = 0;
+    for (int replica = 0; replica < plan->grid.n_replicas; replica++) {
+        const int at = grid_rank(&plan->grid, replica, rank);
+        struct buffer_table table;
+        plan_lay_out(&table, plan, at);
+        const size_t bytes = table.overflowed ? SIZE_MAX : table.total_bytes;
+        if (bytes > most && at_rank != NULL) {
+            *at_rank = at;
+        }
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
 /** Bytes of the rank that needs the most. */
 static size_t find_most(int *rank, const struct plan *plan)
 {
     size_t most = 0;
     for (int i = 0; i < plan->n_ranks; i++) {
-        struct buffer_table table;
-        plan_lay_out(&table, plan, i);
-        const size_t bytes = table.overflowed ? SIZE_MAX : table.total_bytes;
+        int at = 0;
+        const size_t bytes = plan_most_bytes(plan, i, &at);
         if (bytes > most) {
             most = bytes;
-            *rank = i;
+            *rank = at;
         }
     }
     return most;
@@ -82,7 +97,7 @@ struct advice {
 static void put_remedy(struct advice *a, const struct remedy *r, size_t bytes)
 {
     text_add(&a->text, "\n  ");
-    if (r->n_ranks != a->plan->n_ranks) {
+    if (r->n_ranks != grid_size(&a->plan->grid)) {
         text_add(&a->text, "mpirun -n %d ", r->n_ranks);
     }
     for (int i = 0; i < r->n_settings; i++) {
@@ -94,7 +109,7 @@ static void put_remedy(struct advice *a, const struct remedy *r, size_t bytes)
 /** Whether the settings change nothing. */
 static bool is_same(const struct advice *a, const struct remedy *r)
 {
-    return r->n_ranks == a->plan->n_ranks &&
+    return r->n_ranks == grid_size(&a->plan->grid) &&
            memcmp(a->config, a->plan->config, sizeof *a->config) == 0;
 }
 
@@ -151,7 +166,8 @@ static struct remedy with_ranks(const struct plan *plan, int n_ranks)
     return r;
 }
 
-/** The fewest more ranks that fit, each with the microbatch as it is or a smaller one. */
+/** The fewest more ranks a pipeline that fit, each with the microbatch as it is or a smaller one.
+ */
 static bool try_ranks(struct advice *a, bool (*attempt)(struct advice *, const struct remedy *))
 {
     const struct plan *plan = a->plan;
@@ -159,7 +175,7 @@ static bool try_ranks(struct advice *a, bool (*attempt)(struct advice *, const s
     const int64_t one_by_one = plan->n_ranks + NEXT_RANKS;
     for (int64_t n = plan->n_ranks + 1; n <= most && n <= CONFIG_MAX_STAGES;
          n = n < one_by_one || n == most ? n + 1 : (2 * n < most ? 2 * n : most)) {
-        const struct remedy r = with_ranks(plan, (int)n);
+        const struct remedy r = with_ranks(plan, (int)n * plan->grid.n_replicas);
         if (attempt(a, &r)) {
             return true;
         }
@@ -178,7 +194,7 @@ static void seek_remedies(struct advice *a)
         {"memory.recompute", "all", NULL, NULL},
         {"pipeline.schedule", "1f1b", "pipeline.chunks", "1"},
     };
-    const struct remedy none = {.n_ranks = a->plan->n_ranks};
+    const struct remedy none = {.n_ranks = grid_size(&a->plan->grid)};
     bool any = false;
     for (size_t i = 0; i < sizeof SINGLE / sizeof SINGLE[0]; i++) {
         struct remedy r = none;

@@ -6,9 +6,10 @@
 #include <attnres/kernels.h>
 #include <attnres/wire.h>
 
-/** Bytes that headers and the manifest need per tensor, and beside all tensors. */
+/** Bytes that headers and the manifest need per tensor, per rank, and beside them. */
 enum {
     TEXT_BYTES_PER_ROW = 1024,
+    TEXT_BYTES_PER_RANK = 128,
     TEXT_BYTES = 1 << 17,
     FILE_BYTES = 1 << 20,
     REPORT_BYTES_PER_ROW = 16
@@ -84,6 +85,7 @@ const char *plan_group_name(enum buffer_group group)
 struct sizes {
     const struct plan *plan;
     const struct plan_rank *rank;
+    int64_t n_owned; /* elements whose moments the rank keeps */
     const struct model_config *model;
     bool trains, is_root;
     int64_t n, C, KV, F; /* tokens of a microbatch; widths */
@@ -130,15 +132,17 @@ static void note_stage(struct sizes *s, const struct stage *stage)
     }
 }
 
-static struct sizes measure(const struct plan *plan, int rank)
+static struct sizes measure(const struct plan *plan, int grid_rank)
 {
     const struct model_config *model = &plan->config->model;
     const bool trains = plan->purpose == PLAN_TRAIN;
+    const int rank = grid_place(&plan->grid, grid_rank);
     struct sizes s = {.plan = plan,
                       .rank = &plan->ranks[rank],
+                      .n_owned = plan->owned_counts[grid_rank],
                       .model = model,
                       .trains = trains,
-                      .is_root = rank == 0,
+                      .is_root = grid_rank == 0,
                       .n = plan->microbatch_tokens,
                       .C = model->dim,
                       .KV = model->dim / model->n_heads * model->n_kv_heads,
@@ -214,8 +218,8 @@ static void place_state(struct buffer_table *t, const struct sizes *s)
         {BUFFER_HEAD_WEIGHT, GROUP_PARAMETERS, copies, {V, s->C, 1}, 4},
         {BUFFER_GRADIENTS, GROUP_GRADIENTS, s->trains, {count, 1, 1}, 4},
         {BUFFER_HEAD_GRADIENT, GROUP_GRADIENTS, joins, {V, s->C, 1}, 4},
-        {BUFFER_EXP_AVG, GROUP_OPTIMIZER, s->trains, {count, 1, 1}, 4},
-        {BUFFER_EXP_AVG_SQ, GROUP_OPTIMIZER, s->trains, {count, 1, 1}, 4},
+        {BUFFER_EXP_AVG, GROUP_OPTIMIZER, s->trains, {s->n_owned, 1, 1}, 4},
+        {BUFFER_EXP_AVG_SQ, GROUP_OPTIMIZER, s->trains, {s->n_owned, 1, 1}, 4},
     };
     place_all(t, requests, sizeof requests / sizeof requests[0]);
 }
@@ -290,14 +294,15 @@ static void place_scratch(struct buffer_table *t, const struct sizes *s)
 static void place_step(struct buffer_table *t, const struct sizes *s)
 {
     const struct plan *plan = s->plan;
-    const int64_t T = s->model->seq_len, n_ranks = plan->n_ranks, M = plan->n_microbatches;
+    const int64_t T = s->model->seq_len, n_ranks = grid_size(&plan->grid), M = plan->n_microbatches;
     const struct batch_config *batch = &plan->config->batch;
-    const int64_t n_sequences = s->trains ? batch->n_sequences : batch->microbatch;
+    const int64_t n_sequences = s->trains ? M * batch->microbatch : batch->microbatch;
     /* Padded, since rank 0 keeps the reports of all ranks one behind another. */
     const int64_t report =
         pad(PLAN_REPORT_HEAD_BYTES + REPORT_BYTES_PER_ROW * (size_t)plan->max_rank_params);
     const int64_t n_rows = s->is_root ? plan->params.n_rows : plan->max_rank_params;
-    const int64_t text = TEXT_BYTES + TEXT_BYTES_PER_ROW * n_rows;
+    const int64_t text =
+        TEXT_BYTES + TEXT_BYTES_PER_ROW * n_rows + (s->is_root ? TEXT_BYTES_PER_RANK * n_ranks : 0);
     const int64_t chunk_sums = (int64_t)kernels_chunk_count(s->largest_param);
     const struct request requests[] = {
         {BUFFER_TOKENS, GROUP_BATCH, 1, {n_sequences, T, 1}, 4},
@@ -328,7 +333,7 @@ void plan_lay_out(struct buffer_table *table, const struct plan *plan, int rank)
 
 bool memory_init(struct memory *memory, const struct plan *plan, int rank, struct error *err)
 {
-    *memory = (struct memory){0};
+    *memory = (struct memory){.replica = grid_replica(&plan->grid, rank)};
     plan_lay_out(&memory->table, plan, rank);
     if (memory->table.overflowed) {
         return error_set(err, ERROR_CONFIG, "rank %d needs more memory than can be addressed",
@@ -375,5 +380,9 @@ float *memory_tensor(const struct memory *memory, const struct plan *plan,
     const int64_t row = param - rows;
     assert(row >= stage->first_param && row < stage->end_param);
     float *base = memory_buffer(memory, id, 0);
+    if (id == BUFFER_EXP_AVG || id == BUFFER_EXP_AVG_SQ) {
+        assert(plan_owns(plan, memory->replica, param));
+        return base + plan->owners[row].base;
+    }
     return base + stage->weight_base + param->offset - rows[stage->first_param].offset;
 }

@@ -31,9 +31,7 @@ static void note(struct misfits *misfits, const struct plan *trial, int rank)
 
 static bool is_beyond_limit(const struct plan *trial, int rank)
 {
-    struct buffer_table table;
-    plan_lay_out(&table, trial, rank);
-    return table.overflowed || table.total_bytes > (size_t)trial->config->memory.limit_bytes;
+    return plan_most_bytes(trial, rank, NULL) > (size_t)trial->config->memory.limit_bytes;
 }
 
 /** The same without what a rank keeps because others have more parameters: that says nothing of its

@@ -35,11 +35,12 @@ static bool cut_as_listed(int64_t *ends, const struct plan *plan, struct error *
 {
     const struct pipeline_config *pipeline = &plan->config->pipeline;
     if (pipeline->n_partition != plan->n_stages) {
-        return error_set(err, ERROR_LAUNCH,
-                         "pipeline.partition lists %lld stages, but there are %d: start it "
-                         "with mpirun -n %lld",
-                         (long long)pipeline->n_partition, plan->n_stages,
-                         (long long)(pipeline->n_partition / pipeline->n_chunks));
+        return error_set(
+            err, ERROR_LAUNCH,
+            "pipeline.partition lists %lld stages, but there are %d: start it "
+            "with mpirun -n %lld",
+            (long long)pipeline->n_partition, plan->n_stages,
+            (long long)(pipeline->n_partition / pipeline->n_chunks * plan->grid.n_replicas));
     }
     int64_t end = 0;
     for (int i = 0; i < plan->n_stages; i++) {
@@ -255,7 +256,8 @@ bool plan_partition(int64_t *ends, const struct plan *plan, struct error *err)
         return error_set(err, ERROR_LAUNCH,
                          "%d stages, but the model has only %lld sublayers (2 x model.layers): "
                          "start at most %lld ranks",
-                         plan->n_stages, (long long)L, (long long)(L / plan->n_chunks));
+                         plan->n_stages, (long long)L,
+                         (long long)(L / plan->n_chunks * plan->grid.n_replicas));
     }
     switch (plan->config->pipeline.partition) {
     case PARTITION_LIST:

@@ -134,22 +134,6 @@ static void fill_stage(struct stage *stage, const struct plan *plan, int index, 
     stage->n_mlp = end - first - stage->n_attention;
 }
 
-static bool choose_ranks(int *n_pipeline_ranks, const struct config *config, int n_ranks,
-                         struct error *err)
-{
-    const int64_t wanted = config->pipeline.n_stages;
-    if (wanted != 0 && wanted != n_ranks) {
-        return error_set(
-            err, ERROR_LAUNCH,
-            "pipeline.stages is %lld, but there %s %d rank%s: start it with mpirun -n %lld, or set "
-            "pipeline.stages=auto",
-            (long long)wanted, n_ranks == 1 ? "is" : "are", n_ranks, n_ranks == 1 ? "" : "s",
-            (long long)wanted);
-    }
-    *n_pipeline_ranks = n_ranks;
-    return true;
-}
-
 /** Add a stage to what its rank owns. Stages come in ascending order, and so do a rank's chunks. */
 static void note_stage(struct plan *plan, struct stage *stage)
 {
@@ -157,12 +141,8 @@ static void note_stage(struct plan *plan, struct stage *stage)
     struct plan_rank *rank = &plan->ranks[stage->rank];
     stage->weight_base = rank->weight_count;
     stage->param_base = rank->n_params;
-    stage->element_base = rank->n_elements;
     rank->weight_count += (stage->weight_count + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     rank->n_params += stage->end_param - stage->first_param;
-    for (int64_t i = stage->first_param; i < stage->end_param; i++) {
-        rank->n_elements += plan->params.rows[i].count;
-    }
     rank->has_first = rank->has_first || stage->is_first;
     rank->has_last = rank->has_last || stage->is_last;
     plan->max_rank_params =
@@ -184,6 +164,7 @@ bool plan_make_stages(struct plan *plan, const int64_t *ends, struct error *err)
         fill_stage(stage, plan, i, i == 0 ? 0 : ends[i - 1], ends[i]);
         note_stage(plan, stage);
     }
+    plan_choose_owners(plan);
     return true;
 }
 
@@ -195,8 +176,12 @@ void plan_drop_stages(struct plan *plan)
     }
     free(plan->stages);
     free(plan->ranks);
+    free(plan->owners);
+    free(plan->owned_counts);
     plan->stages = NULL;
     plan->ranks = NULL;
+    plan->owners = NULL;
+    plan->owned_counts = NULL;
     routing_finish(&plan->routing);
 }
 
@@ -237,11 +222,14 @@ bool plan_init(struct plan *plan, const struct config *config, int n_ranks,
     *plan = (struct plan){.config = config,
                           .purpose = purpose,
                           .depth = depth_plan_make(&config->model),
-                          .n_microbatches = config->batch.n_sequences / config->batch.microbatch,
+                          .n_microbatches = config->batch.n_sequences / config->batch.microbatch /
+                                            config->pipeline.n_replicas,
                           .microbatch_tokens = config->batch.microbatch * config->model.seq_len};
-    if (!choose_ranks(&plan->n_ranks, config, n_ranks, err)) {
+    if (!grid_init(&plan->grid, n_ranks, config->pipeline.n_replicas, config->pipeline.n_stages,
+                   err)) {
         return false;
     }
+    plan->n_ranks = plan->grid.n_places;
     plan->n_chunks = (int)config->pipeline.n_chunks;
     plan->n_stages = plan->n_ranks * plan->n_chunks;
     params_init(&plan->params, &config->model, &plan->depth);

@@ -18,6 +18,14 @@ struct wire_layout plan_layout_gradients(const struct plan *plan, const struct d
 bool plan_make_stages(struct plan *plan, const int64_t *ends, struct error *err);
 void plan_drop_stages(struct plan *plan);
 
+/** Share the rows of each rank of the pipeline among the replicas, as evenly as whole rows allow.
+ */
+void plan_choose_owners(struct plan *plan);
+
+/** Bytes of the replica that needs the most at a rank of the pipeline; SIZE_MAX if that cannot be
+ * addressed. at_rank: which rank of the grid that is; may be NULL. */
+size_t plan_most_bytes(const struct plan *plan, int rank, int *at_rank);
+
 /** Cut the plan's L sublayers into its stages: ends[i] is the end of stage i. A function of the
  * configuration and the number of ranks alone. Needs all of the plan but stages, ranks and routing.
  */

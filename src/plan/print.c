@@ -26,10 +26,35 @@ static void put_model(struct text *t, const struct plan *plan)
     text_add(t, "parameters %lld; %.4g MFLOP per token and training step\n",
              (long long)plan->params.n_parameters, plan_flops_per_token(plan) / 1e6);
     if (plan->purpose == PLAN_TRAIN) {
-        text_add(t, "batch      %lld sequences = %lld microbatches of %lld, %lld tokens a step\n",
-                 (long long)plan->config->batch.n_sequences, (long long)plan->n_microbatches,
-                 (long long)plan->config->batch.microbatch,
+        text_add(t, "batch      %lld sequences = ", (long long)plan->config->batch.n_sequences);
+        if (plan->grid.n_replicas > 1) {
+            text_add(t, "%d replicas x ", plan->grid.n_replicas);
+        }
+        text_add(t, "%lld microbatches of %lld, %lld tokens a step\n",
+                 (long long)plan->n_microbatches, (long long)plan->config->batch.microbatch,
                  (long long)(plan->config->batch.n_sequences * m->seq_len));
+    }
+}
+
+/** Replicas look alike but for their ranks. */
+static void put_grid(struct text *t, const struct plan *plan)
+{
+    const struct grid *grid = &plan->grid;
+    if (grid->n_replicas == 1) {
+        return;
+    }
+    text_add(
+        t,
+        "grid       %d replicas of %d rank%s; below is replica 0, replica r has ranks r*%d ... "
+        "r*%d+%d\n",
+        grid->n_replicas, grid->n_places, grid->n_places == 1 ? "" : "s", grid->n_places,
+        grid->n_places, grid->n_places - 1);
+    text_add(t, "           gradients are added in replica order; each row of weights has one "
+                "replica that updates it\n");
+    if (grid->n_places > 1) {
+        text_add(t,
+                 "           fill node after node (mpirun's default, --map-by slot): a pipeline's "
+                 "ranks stay together\n");
     }
 }
 
@@ -184,7 +209,7 @@ static void put_memory_row(struct text *t, const struct memory_table *table, int
         }
         if (row >= 0) {
             const double mib = table->mib[rank][row];
-            text_add(t, "%*.*f", NUMBER_COLUMNS, mib < 1e4 ? 1 : 0, mib);
+            text_add(t, " %*.*f", NUMBER_COLUMNS - 1, mib < 1e4 ? 1 : 0, mib);
         } else if (rank == table->n_ranks) {
             text_add(t, "%*s", NUMBER_COLUMNS, "all");
         } else {
@@ -197,7 +222,7 @@ static void put_memory_row(struct text *t, const struct memory_table *table, int
 static void put_memory(struct text *t, const struct plan *plan,
                        const struct plan_measured *measured, int width)
 {
-    const int n_ranks = plan->n_ranks;
+    const int n_ranks = grid_size(&plan->grid);
     struct memory_table table = {.n_ranks = n_ranks, .has_measured = measured != NULL};
     table.mib = calloc((size_t)n_ranks + 1, sizeof *table.mib);
     assert(table.mib != NULL && "a few bytes a rank");
@@ -227,6 +252,7 @@ size_t plan_print(const struct plan *plan, const struct plan_measured *measured,
 {
     struct text t = {.bytes = text, .capacity = capacity};
     put_model(&t, plan);
+    put_grid(&t, plan);
     put_partition(&t, plan);
     if (plan->purpose == PLAN_TRAIN) {
         put_schedule(&t, plan, width);
@@ -254,7 +280,8 @@ static void write_rank(struct json_writer *w, const struct plan *plan, int rank)
     struct buffer_table table;
     plan_lay_out(&table, plan, rank);
     json_begin_object(w, NULL);
-    json_int(w, "activation_slots", plan->schedule.n_slots[rank]);
+    json_int(w, "activation_slots", plan->schedule.n_slots[grid_place(&plan->grid, rank)]);
+    json_int(w, "owned_parameters", plan->owned_counts[rank]);
     json_int(w, "planned_bytes", (int64_t)table.total_bytes);
     json_end_object(w);
 }
@@ -270,6 +297,7 @@ size_t plan_print_json(const struct plan *plan, char *text, size_t capacity)
     json_int(&w, "n_blocks", plan->depth.n_blocks);
     json_int(&w, "block_size", plan->depth.block_size);
     json_int(&w, "n_parameters", plan->params.n_parameters);
+    json_int(&w, "n_replicas", plan->grid.n_replicas);
     json_int(&w, "n_microbatches", plan->n_microbatches);
     json_number(&w, "flops_per_token", plan_flops_per_token(plan));
     const double total = total_work(plan);
@@ -279,7 +307,7 @@ size_t plan_print_json(const struct plan *plan, char *text, size_t capacity)
     }
     json_end_array(&w);
     json_begin_array(&w, "ranks");
-    for (int i = 0; i < plan->n_ranks; i++) {
+    for (int i = 0; i < grid_size(&plan->grid); i++) {
         write_rank(&w, plan, i);
     }
     json_end_array(&w);

@@ -170,11 +170,12 @@ bool session_start(struct session *s, struct error *err)
     if (!collective_agree(s->transport, ok, err)) {
         return false;
     }
-    s->own = &s->plan.ranks[rank];
+    const int place = grid_place(&s->plan.grid, rank);
+    s->own = &s->plan.ranks[place];
     s->models = calloc((size_t)s->plan.n_chunks, sizeof *s->models);
     assert(s->models != NULL && "a few bytes at start-up");
     for (int chunk = 0; chunk < s->plan.n_chunks; chunk++) {
-        model_init(&s->models[chunk], &s->plan, plan_stage(&s->plan, rank, chunk)->index,
+        model_init(&s->models[chunk], &s->plan, plan_stage(&s->plan, place, chunk)->index,
                    &s->memory, s->kernels);
     }
     engine_init(&s->engine, &s->plan, s->models, &s->memory, s->transport);

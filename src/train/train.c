@@ -197,6 +197,9 @@ static bool set_up(struct train *t, const struct config *config, struct error *e
     if (!session_plan(&t->session, config, t->transport, t->log, PLAN_TRAIN, err)) {
         return false;
     }
+    if (config->pipeline.n_replicas > 1 && !t->options->dry_run) {
+        return error_set(err, ERROR_CONFIG, "pipeline.replicas: this version trains only 1");
+    }
     log_plan(t);
     if (t->options->dry_run) {
         if (!share_data(t, err)) {

@@ -2,6 +2,9 @@ run attnres plan $configs/quickstart.yaml --ranks 2
 run attnres plan $configs/quickstart.yaml --ranks 9 pipeline.stages=4
 run attnres plan $configs/quickstart.yaml --ranks 9
 run attnres plan model.blocks=7
+run attnres plan $configs/quickstart.yaml --ranks 4 pipeline.replicas=2
+run attnres plan $configs/quickstart.yaml --ranks 5 pipeline.replicas=2
+run attnres plan $configs/quickstart.yaml pipeline.replicas=3
 
 echo 'one rank, four, sixty-four'
 for n in 1 4 64; do

@@ -163,6 +163,9 @@ static const struct {
     {"model: {blocks: 9}\n", "model.blocks: 9 blocks cannot be cut from the 16 sublayers of "
                              "model.layers 8 (nearest legal: 8 and 16)"},
     {"model: {kind: standard, read: static}\n", "model.kind standard has no reads"},
+    {"pipeline: {replicas: 3}\n",
+     "pipeline.replicas: 3 cannot share the 8 microbatches of a step evenly "
+     "(batch.sequences 16 / batch.microbatch 2; nearest legal: 2 and 4)"},
     {"batch: {microbatch: 3}\n", "batch.microbatch: 3 does not divide batch.sequences 16 (nearest "
                                  "legal: 2 and 4)"},
     {"batch: {microbatch: 65536, sequences: 65536}\nmodel: {seq_len: 1024}\n",

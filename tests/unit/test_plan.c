@@ -230,6 +230,69 @@ static void the_memory_table_is_aligned_for_any_number_of_ranks(void **state)
     free(config);
 }
 
+/* The largest first to whoever has the least: nobody has more than the mean and one largest row. */
+static void every_row_has_one_owner_and_all_own_about_as_much(void **state)
+{
+    (void)state;
+    struct config *config = calloc(1, sizeof *config);
+    static const char *const GRIDS[][3] = {
+        {"pipeline.replicas=1", "pipeline.stages=2", NULL},
+        {"pipeline.replicas=2", "pipeline.stages=2", NULL},
+        {"pipeline.replicas=8", "pipeline.stages=1", NULL},
+        {"pipeline.replicas=4", "pipeline.stages=2", "pipeline.chunks=2"},
+    };
+    static const int RANKS[] = {2, 4, 8, 8};
+    for (size_t g = 0; g < sizeof GRIDS / sizeof GRIDS[0]; g++) {
+        const char *overrides[] = {GRIDS[g][0], GRIDS[g][1], "pipeline.schedule=interleaved",
+                                   GRIDS[g][2]};
+        struct plan plan;
+        make_plan(&plan, config, RANKS[g], overrides, GRIDS[g][2] != NULL ? 4 : 2, NULL);
+        int64_t owned[8] = {0}, total[8] = {0}, largest = 0, bytes = 0;
+        for (int i = 0; i < plan.n_stages; i++) {
+            const struct stage *stage = &plan.stages[i];
+            for (int64_t row = stage->first_param; row < stage->end_param; row++) {
+                const struct param *param = &plan.params.rows[row];
+                const int owner = grid_rank(&plan.grid, plan.owners[row].replica, stage->rank);
+                assert_true(plan_owns(&plan, plan.owners[row].replica, param));
+                owned[owner] += param->count;
+                total[stage->rank] += param->count;
+                largest = param->count > largest ? param->count : largest;
+            }
+        }
+        for (int rank = 0; rank < grid_size(&plan.grid); rank++) {
+            const int64_t mean = total[grid_place(&plan.grid, rank)] / plan.grid.n_replicas;
+            assert_int_equal(plan.owned_counts[rank], owned[rank]);
+            assert_true(owned[rank] <= mean + largest);
+            struct buffer_table table;
+            plan_lay_out(&table, &plan, rank);
+            assert_int_equal(table.rows[BUFFER_EXP_AVG].shape[0], owned[rank]);
+            bytes += table.rows[BUFFER_EXP_AVG].shape[0];
+        }
+        assert_int_equal(bytes, plan.params.n_parameters); /* ZeRO-1: once over all replicas */
+        plan_finish(&plan);
+    }
+    free(config);
+}
+
+static void replicas_share_the_microbatches_of_a_step(void **state)
+{
+    (void)state;
+    struct config *config = calloc(1, sizeof *config);
+    const char *const overrides[] = {"pipeline.replicas=2", "batch.sequences=16",
+                                     "batch.microbatch=2"};
+    struct plan plan;
+    make_plan(&plan, config, 6, overrides, 3, NULL);
+    assert_int_equal(plan.n_ranks, 3);
+    assert_int_equal(plan.n_microbatches, 4);
+    for (int rank = 0; rank < 6; rank++) {
+        struct buffer_table table;
+        plan_lay_out(&table, &plan, rank);
+        assert_int_equal(table.rows[BUFFER_TOKENS].shape[0], 8);
+    }
+    plan_finish(&plan);
+    free(config);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +305,8 @@ int main(void)
         cmocka_unit_test(reports_of_all_ranks_fit_rank_0),
         cmocka_unit_test(sizes_beyond_the_address_space_are_refused),
         cmocka_unit_test(flops_follow_the_stated_formula),
+        cmocka_unit_test(every_row_has_one_owner_and_all_own_about_as_much),
+        cmocka_unit_test(replicas_share_the_microbatches_of_a_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
