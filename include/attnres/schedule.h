@@ -87,11 +87,17 @@ void schedule_finish(struct schedule *schedule);
 int schedule_slot(const struct schedule *schedule, int rank, int chunk, int microbatch);
 int schedule_gradient_slot(const struct schedule *schedule, int rank, int chunk, int microbatch);
 
+/** What one microbatch takes on one stage, in any unit. */
+struct schedule_stage_costs {
+    double forward, input_gradient, weight_gradient;
+};
+
 /** Durations of one microbatch on one stage, any unit, per chunk share already divided; `send` is
  * the time a message takes. */
 struct schedule_costs {
     double forward, input_gradient, weight_gradient, send;
     bool send_after_weights; /* gradient leaves at the end of B instead of the end of I */
+    const struct schedule_stage_costs *stages; /* in place of the first three, by stage; or NULL */
 };
 
 struct schedule_simulation {

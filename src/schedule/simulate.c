@@ -62,15 +62,25 @@ static bool is_blocked(const struct simulation *s, const struct moment *m)
     return s->channel_depth > 0 && link->n_sent - link->n_received >= s->channel_depth;
 }
 
-static double compute_time(const struct simulation *s, enum action_op op)
+static struct schedule_stage_costs costs_of(const struct simulation *s, int stage)
 {
+    return s->costs.stages != NULL
+               ? s->costs.stages[stage]
+               : (struct schedule_stage_costs){.forward = s->costs.forward,
+                                               .input_gradient = s->costs.input_gradient,
+                                               .weight_gradient = s->costs.weight_gradient};
+}
+
+static double compute_time(const struct simulation *s, int stage, enum action_op op)
+{
+    const struct schedule_stage_costs costs = costs_of(s, stage);
     switch (op) {
     case ACTION_FORWARD:
-        return s->costs.forward;
+        return costs.forward;
     case ACTION_INPUT_GRADIENT:
-        return s->costs.input_gradient;
+        return costs.input_gradient;
     case ACTION_WEIGHT_GRADIENT:
-        return s->costs.weight_gradient;
+        return costs.weight_gradient;
     default:
         return 0;
     }
@@ -79,7 +89,7 @@ static double compute_time(const struct simulation *s, enum action_op op)
 static void compute(struct simulation *s, const struct moment *m)
 {
     const enum action_op op = m->action->op;
-    const double time = compute_time(s, op);
+    const double time = compute_time(s, m->stage, op);
     s->start[m->index] = s->clock[m->rank];
     s->clock[m->rank] += time;
     s->busy[m->rank] += time;
@@ -105,7 +115,7 @@ static double hold_back(const struct simulation *s, const struct moment *m)
     const bool is_pair = next->op == ACTION_WEIGHT_GRADIENT &&
                          next->microbatch == m->action->microbatch &&
                          next->chunk == m->action->chunk;
-    return is_pair ? s->costs.weight_gradient : 0;
+    return is_pair ? costs_of(s, m->stage).weight_gradient : 0;
 }
 
 static enum step post(struct simulation *s, const struct moment *m)

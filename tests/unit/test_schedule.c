@@ -348,6 +348,24 @@ static void grid_shows_a_cell_per_unit_of_time(void **state)
     schedule_finish(&schedule);
 }
 
+static void a_slow_stage_sets_the_pace(void **state)
+{
+    (void)state;
+    enum { P = 3, M = 8 };
+    static const struct schedule_stage_costs even[P] = {{1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
+                                             slow[P] = {{1, 1, 1}, {2, 3, 4}, {1, 1, 1}};
+    assert_true(makespan(SCHEDULE_1F1B, P, M, &(struct schedule_costs){.stages = even}) ==
+                makespan(SCHEDULE_1F1B, P, M, &UNIT));
+    /* Filled by the first forward, drained by the first stage's last I and W. */
+    assert_true(makespan(SCHEDULE_1F1B, P, M, &(struct schedule_costs){.stages = slow}) >=
+                1 + M * (2 + 3 + 4));
+    struct schedule schedule = build(SCHEDULE_1F1B, P, M);
+    struct schedule_simulation s = simulate(&schedule, &(struct schedule_costs){.stages = slow});
+    assert_true(s.busy[0] == 3 * M && s.busy[1] == 9 * M && s.busy[2] == 3 * M);
+    schedule_simulation_finish(&s);
+    schedule_finish(&schedule);
+}
+
 static void illegal_specs_are_refused(void **state)
 {
     (void)state;
@@ -381,6 +399,7 @@ int main(void)
         cmocka_unit_test(every_small_grid_simulates_at_its_channel_depth),
         cmocka_unit_test(message_time_lengthens_the_fill),
         cmocka_unit_test(grid_shows_a_cell_per_unit_of_time),
+        cmocka_unit_test(a_slow_stage_sets_the_pace),
         cmocka_unit_test(illegal_specs_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

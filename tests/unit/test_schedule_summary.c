@@ -56,7 +56,7 @@ static bool compare(const struct schedule_spec *spec, const struct schedule_cost
 static void rule_equals_the_simulator_up_to_16_ranks_and_64_microbatches(void **state)
 {
     (void)state;
-    const struct schedule_costs unit = {1, 1, 1, 0, false};
+    const struct schedule_costs unit = {1, 1, 1, 0, false, NULL};
     int n_ruled = 0;
     for (int k = 0; k < N_TRAINING_KINDS; k++) {
         for (int P = 1; P <= 16; P++) {
@@ -74,10 +74,10 @@ static void rule_equals_the_simulator_up_to_16_ranks_and_64_microbatches(void **
 static void rule_holds_where_messages_take_time(void **state)
 {
     (void)state;
-    static const struct schedule_costs costs[] = {{1, 1, 1, 0, true},
-                                                  {1, 1.3, 0.8, 0.2, false},
-                                                  {1, 1, 1, 2, false},
-                                                  {1, 2, 0.5, 0.05, false}};
+    static const struct schedule_costs costs[] = {{1, 1, 1, 0, true, NULL},
+                                                  {1, 1.3, 0.8, 0.2, false, NULL},
+                                                  {1, 1, 1, 2, false, NULL},
+                                                  {1, 2, 0.5, 0.05, false, NULL}};
     for (size_t i = 0; i < sizeof costs / sizeof costs[0]; i++) {
         for (int k = 0; k < N_KINDS; k++) {
             for (int P = 2; P <= 5; P++) {
@@ -91,7 +91,7 @@ static void rule_holds_where_messages_take_time(void **state)
 static void groups_other_than_the_ranks_are_the_period(void **state)
 {
     (void)state;
-    const struct schedule_costs unit = {1, 1, 1, 0, false};
+    const struct schedule_costs unit = {1, 1, 1, 0, false, NULL};
     for (int M = 20; M <= 60; M++) {
         const struct schedule_spec spec = {SCHEDULE_INTERLEAVED, 3, 2, 5, M};
         if (M % 5 == 0 || M % 5 >= 3) {
@@ -103,7 +103,7 @@ static void groups_other_than_the_ranks_are_the_period(void **state)
 static void long_schedules_are_summarised_without_building_them(void **state)
 {
     (void)state;
-    const struct schedule_costs unit = {1, 1, 1, 0, false};
+    const struct schedule_costs unit = {1, 1, 1, 0, false, NULL};
     const struct schedule_spec spec = {SCHEDULE_1F1B, 64, 1, 0, 1000000000};
     struct schedule schedule;
     struct error err = {0};
@@ -118,7 +118,7 @@ static void long_schedules_are_summarised_without_building_them(void **state)
 static void illegal_specs_are_refused(void **state)
 {
     (void)state;
-    const struct schedule_costs unit = {1, 1, 1, 0, false};
+    const struct schedule_costs unit = {1, 1, 1, 0, false, NULL};
     const struct schedule_spec spec = {SCHEDULE_INTERLEAVED, 4, 2, 0, 1000000001};
     struct schedule_summary summary;
     struct error err = {0};
