@@ -22,6 +22,7 @@ enum journal_kind {
     JOURNAL_UNPACK,          /* a message is taken out of its buffer */
     JOURNAL_WAIT_TO_SEND,    /* until the peer has taken a message */
     JOURNAL_WAIT_TO_RECEIVE, /* until the peer has sent one */
+    JOURNAL_NORM,            /* squares of the gradients */
     JOURNAL_UPDATE,
     JOURNAL_WRITE, /* files of a checkpoint */
     JOURNAL_FLUSH,
@@ -42,10 +43,18 @@ enum journal_phase {
 struct journal_event {
     enum journal_kind kind;
     int32_t peer;             /* rank; -1: none */
-    int32_t channel, chunk;   /* of a message (enum transport_channel) */
+    int32_t channel, chunk;   /* of a message (enum transport_channel); chunk: of F, I, W too */
     int64_t step, microbatch; /* microbatch -1: none */
     int64_t bytes;            /* -1: not counted */
     double begin_s, end_s;    /* clock_monotonic_s; end_s 0: not ended */
+};
+
+/** Where finished events are kept whole while it is set, for a trace; the writer's own. */
+struct journal_tape {
+    struct journal_event *events;
+    int64_t capacity, count;
+    void (*when_full)(void *user); /* makes room: the count must have fallen when it returns */
+    void *user;
 };
 
 struct journal_slot {
@@ -57,6 +66,7 @@ struct journal {
     int64_t step, microbatch; /* what the next events belong to; the writer's own */
     int64_t n_begun;
     bool is_open;
+    struct journal_tape *tape;   /* NULL: none */
     _Atomic int64_t n_events;    /* begun so far */
     _Atomic int64_t progress_ns; /* when something last began, ended or changed */
     _Atomic int phase;           /* enum journal_phase */
@@ -74,6 +84,8 @@ void journal_begin(struct journal *j, const struct journal_event *event);
 /** Something that concerns no peer. */
 void journal_begin_alone(struct journal *j, enum journal_kind kind, int64_t bytes);
 void journal_end(struct journal *j);
+/** Keep the events that end from now on; NULL: no longer. */
+void journal_set_tape(struct journal *j, struct journal_tape *tape);
 
 /** Readers' calls. */
 int64_t journal_count(const struct journal *j); /* events begun so far */

@@ -168,6 +168,13 @@ static void note_message(struct engine *engine, enum journal_kind kind,
     journal_begin(transport_journal(engine->transport), &event);
 }
 
+static void note_work(struct engine *engine, enum journal_kind kind, const struct action *action)
+{
+    const struct journal_event event = {
+        .kind = kind, .peer = -1, .chunk = action->chunk, .bytes = -1};
+    journal_begin(transport_journal(engine->transport), &event);
+}
+
 static bool receive(struct engine *engine, struct engine_link *link, const struct action *action)
 {
     if (!has_arrived(engine, link)) {
@@ -262,7 +269,7 @@ static void forward(struct engine *engine, const struct action *action)
 {
     const struct model *model = &engine->models[action->chunk];
     const double start_s = clock_monotonic_s();
-    journal_begin_alone(transport_journal(engine->transport), JOURNAL_FORWARD, -1);
+    note_work(engine, JOURNAL_FORWARD, action);
     struct model_work work = work_of(engine, action);
     engine_take_values(engine, action);
     model_forward_begin(model, &work);
@@ -281,7 +288,7 @@ static void input_gradient(struct engine *engine, const struct action *action)
 {
     const struct model *model = &engine->models[action->chunk];
     const double start_s = clock_monotonic_s();
-    journal_begin_alone(transport_journal(engine->transport), JOURNAL_INPUT_GRADIENT, -1);
+    note_work(engine, JOURNAL_INPUT_GRADIENT, action);
     const struct model_work work = work_of(engine, action);
     model_input_gradient_begin(model, &work);
     engine_take_gradients(engine, action);
@@ -298,7 +305,7 @@ static void weight_gradient(struct engine *engine, const struct action *action)
 {
     const struct model *model = &engine->models[action->chunk];
     const double start_s = clock_monotonic_s();
-    journal_begin_alone(transport_journal(engine->transport), JOURNAL_WEIGHT_GRADIENT, -1);
+    note_work(engine, JOURNAL_WEIGHT_GRADIENT, action);
     const struct model_work work = work_of(engine, action);
     for (int part = model_part_count(model) - 1; part >= 0; part--) {
         model_weight_gradient_part(model, &work, part);

@@ -101,34 +101,6 @@ void journal_begin_alone(struct journal *j, enum journal_kind kind, int64_t byte
     journal_begin(j, &event);
 }
 
-void journal_end(struct journal *j)
-{
-    if (j == NULL) {
-        return;
-    }
-    assert(j->is_open);
-    const int64_t end_ns = now_ns();
-    store(&j->slots[(j->n_begun - 1) % JOURNAL_EVENTS].words[WORD_END], end_ns);
-    store(&j->progress_ns, end_ns);
-    j->is_open = false;
-}
-
-int64_t journal_count(const struct journal *j)
-{
-    return atomic_load_explicit(&j->n_events, memory_order_acquire);
-}
-
-enum journal_phase journal_phase(const struct journal *j)
-{
-    return (enum journal_phase)atomic_load_explicit(&j->phase, memory_order_relaxed);
-}
-
-double journal_idle_s(const struct journal *j, double now_s)
-{
-    const double idle_s = now_s - 1e-9 * (double)load(&j->progress_ns);
-    return idle_s > 0.0 ? idle_s : 0.0;
-}
-
 bool journal_read(const struct journal *j, int64_t number, struct journal_event *event)
 {
     if (number < 0) {
@@ -158,6 +130,54 @@ bool journal_read(const struct journal *j, int64_t number, struct journal_event 
     return true;
 }
 
+/** Copy the event that has just ended. */
+static void keep(struct journal_tape *tape, const struct journal *j)
+{
+    if (tape->count == tape->capacity) {
+        tape->when_full(tape->user);
+        assert(tape->count < tape->capacity);
+    }
+    tape->count += journal_read(j, j->n_begun - 1, &tape->events[tape->count]);
+}
+
+void journal_end(struct journal *j)
+{
+    if (j == NULL) {
+        return;
+    }
+    assert(j->is_open);
+    const int64_t end_ns = now_ns();
+    store(&j->slots[(j->n_begun - 1) % JOURNAL_EVENTS].words[WORD_END], end_ns);
+    store(&j->progress_ns, end_ns);
+    j->is_open = false;
+    if (j->tape != NULL) {
+        keep(j->tape, j);
+    }
+}
+
+void journal_set_tape(struct journal *j, struct journal_tape *tape)
+{
+    if (j != NULL) {
+        j->tape = tape;
+    }
+}
+
+int64_t journal_count(const struct journal *j)
+{
+    return atomic_load_explicit(&j->n_events, memory_order_acquire);
+}
+
+enum journal_phase journal_phase(const struct journal *j)
+{
+    return (enum journal_phase)atomic_load_explicit(&j->phase, memory_order_relaxed);
+}
+
+double journal_idle_s(const struct journal *j, double now_s)
+{
+    const double idle_s = now_s - 1e-9 * (double)load(&j->progress_ns);
+    return idle_s > 0.0 ? idle_s : 0.0;
+}
+
 const char *journal_kind_name(enum journal_kind kind)
 {
     static const char *const names[JOURNAL_KINDS] = {
@@ -169,6 +189,7 @@ const char *journal_kind_name(enum journal_kind kind)
         [JOURNAL_UNPACK] = "unpack",
         [JOURNAL_WAIT_TO_SEND] = "wait to send",
         [JOURNAL_WAIT_TO_RECEIVE] = "wait to receive",
+        [JOURNAL_NORM] = "gradient norm",
         [JOURNAL_UPDATE] = "update",
         [JOURNAL_WRITE] = "write",
         [JOURNAL_FLUSH] = "flush",

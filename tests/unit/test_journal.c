@@ -146,6 +146,49 @@ static void a_reader_beside_the_writer_sees_whole_events(void **state)
     free(j);
 }
 
+/* A tape of three places. */
+struct short_tape {
+    struct journal_tape tape;
+    struct journal_event events[3];
+    int n_emptied;
+};
+
+static void empty(void *user)
+{
+    struct short_tape *t = user;
+    assert_int_equal(t->tape.count, 3);
+    t->tape.count = 0;
+    t->n_emptied++;
+}
+
+static void a_tape_keeps_every_event_that_ends_while_it_is_set(void **state)
+{
+    (void)state;
+    struct journal *j = make_journal();
+    struct short_tape t = {.n_emptied = 0};
+    t.tape =
+        (struct journal_tape){.events = t.events, .capacity = 3, .when_full = empty, .user = &t};
+    journal_begin_alone(j, JOURNAL_UPDATE, 100);
+    journal_end(j);
+    journal_begin_alone(j, JOURNAL_FORWARD, 0); /* begun before, ended on the tape */
+    journal_set_tape(j, &t.tape);
+    for (int i = 1; i < 5; i++) {
+        journal_end(j);
+        journal_set_step(j, i);
+        journal_begin_alone(j, JOURNAL_FORWARD, i);
+    }
+    assert_int_equal(t.n_emptied, 1);
+    assert_int_equal(t.tape.count, 1);
+    assert_int_equal(t.events[0].bytes, 3);
+    assert_int_equal(t.events[0].step, 3);
+    assert_int_equal(t.events[1].bytes, 1);
+    assert_true(t.events[0].end_s >= t.events[0].begin_s && t.events[0].begin_s > 0.0);
+    journal_set_tape(j, NULL);
+    journal_end(j);
+    assert_int_equal(t.tape.count, 1);
+    free(j);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +196,7 @@ int main(void)
         cmocka_unit_test(only_the_last_events_are_kept),
         cmocka_unit_test(standing_still_is_measured_from_the_last_thing_done),
         cmocka_unit_test(no_journal_notes_nothing),
+        cmocka_unit_test(a_tape_keeps_every_event_that_ends_while_it_is_set),
         cmocka_unit_test(a_reader_beside_the_writer_sees_whole_events),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
