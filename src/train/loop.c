@@ -150,9 +150,11 @@ static void save_here(struct train *t)
  */
 static void save(struct train *t)
 {
+    const double start_s = clock_monotonic_s();
     journal_set_phase(transport_journal(t->transport), JOURNAL_SAVING);
     save_here(t);
     journal_set_phase(transport_journal(t->transport), JOURNAL_TRAINING);
+    t->session.engine.times.save_s += clock_monotonic_s() - start_s;
 }
 
 /** Compare the plan with what the process really uses, once everything has been touched. */

@@ -94,8 +94,10 @@ static void join_head_gradient(struct session *s)
         exchange(s, plan_last_rank(&s->plan), 0, head, embedding->count);
     }
     if (s->own->has_first) {
+        const double start_s = clock_monotonic_s();
         float *gradient = model_gradient(&s->models[0], embedding);
         s->kernels->add(gradient, head, gradient, embedding->count);
+        s->engine.times.reduce_s += clock_monotonic_s() - start_s;
     }
 }
 
@@ -200,6 +202,31 @@ static struct train_decision decide(const struct train *t)
     return d;
 }
 
+static void take_squares(struct session *s, double *squares)
+{
+    struct journal *journal = transport_journal(s->transport);
+    const double start_s = clock_monotonic_s();
+    const struct optim optim = optim_of(s);
+    journal_begin_alone(journal, JOURNAL_NORM, -1);
+    optim_squares(&optim, squares);
+    journal_end(journal);
+    s->engine.times.optimizer_s += clock_monotonic_s() - start_s;
+}
+
+static void update(struct train *t, double clip_factor)
+{
+    struct session *s = &t->session;
+    struct journal *journal = transport_journal(t->transport);
+    const double start_s = clock_monotonic_s();
+    const double lr = optim_lr(&s->config.optim, s->config.train.n_steps, t->state.step);
+    const struct optim optim = optim_of(s);
+    t->state.n_updates++;
+    journal_begin_alone(journal, JOURNAL_UPDATE, -1);
+    optim_update(&optim, &s->config.optim, lr, clip_factor, t->state.n_updates);
+    journal_end(journal);
+    s->engine.times.optimizer_s += clock_monotonic_s() - start_s;
+}
+
 static struct train_decision report_and_decide(struct train *t, int64_t n_targets)
 {
     struct session *s = &t->session;
@@ -213,8 +240,7 @@ static struct train_decision report_and_decide(struct train *t, int64_t n_target
         .compute_s = times->forward_s + times->input_gradient_s + times->weight_gradient_s,
         .bytes_sent = times->bytes_sent,
         .signal_arrived = t->options->stops_on_signals && train_signal_arrived()};
-    const struct optim optim = optim_of(s);
-    optim_squares(&optim, squares_of(own));
+    take_squares(s, squares_of(own));
     const double start_s = clock_monotonic_s();
     collective_gather(t->transport, collective_all(t->transport), 0, own,
                       memory_slot_bytes(&s->memory, BUFFER_REPORT),
@@ -234,10 +260,12 @@ struct train_decision train_step(struct train *t)
     struct session *s = &t->session;
     struct journal *journal = transport_journal(t->transport);
     journal_set_step(journal, t->state.step + 1);
+    const double start_s = clock_monotonic_s();
     journal_begin_alone(journal, JOURNAL_READ_BATCH, -1);
     const int64_t n_targets = read_batch(t);
     zero_gradients(s);
     journal_end(journal);
+    s->engine.times.read_s += clock_monotonic_s() - start_s;
     const struct engine_batch batch = {
         .tokens = memory_buffer(&s->memory, BUFFER_TOKENS, 0),
         .targets = memory_buffer(&s->memory, BUFFER_TARGETS, 0),
@@ -250,12 +278,7 @@ struct train_decision train_step(struct train *t)
     join_head_gradient(s);
     const struct train_decision decision = report_and_decide(t, n_targets);
     if (!decision.skips) {
-        t->state.n_updates++;
-        const double lr = optim_lr(&s->config.optim, s->config.train.n_steps, t->state.step);
-        const struct optim optim = optim_of(s);
-        journal_begin_alone(journal, JOURNAL_UPDATE, -1);
-        optim_update(&optim, &s->config.optim, lr, decision.clip_factor, t->state.n_updates);
-        journal_end(journal);
+        update(t, decision.clip_factor);
         share_head_weight(s);
     }
     t->state.step++;
@@ -270,10 +293,12 @@ double train_evaluate(struct train *t)
         return NAN;
     }
     /* What evaluation waits and sends is not part of the steps' figures. */
-    const struct engine_times before = t->session.engine.times;
+    struct engine_times before = t->session.engine.times;
+    const double start_s = clock_monotonic_s();
     journal_set_phase(transport_journal(t->transport), JOURNAL_EVALUATING);
     const double loss =
         evaluate_windows(&t->session.engine, t->val_data, t->n_val_windows, false).loss;
+    before.evaluate_s += clock_monotonic_s() - start_s;
     t->session.engine.times = before;
     journal_set_phase(transport_journal(t->transport), JOURNAL_TRAINING);
     return loss;
