@@ -169,6 +169,19 @@ static void warn_of_later_checkpoints(struct train *t)
     }
 }
 
+static void say_where_it_resumes(struct train *t)
+{
+    const int64_t n_steps = t->session.config.train.n_steps;
+    if (t->state.step < n_steps) {
+        log_write(t->log, LOG_INFO, "resuming after step %" PRId64, t->state.step);
+        return;
+    }
+    log_write(t->log, LOG_INFO,
+              "nothing is left to do: the checkpoint is of step %" PRId64
+              ", and train.steps is %" PRId64 "; to train on, set train.steps=N beyond %" PRId64,
+              t->state.step, n_steps, t->state.step);
+}
+
 bool train_start_state(struct train *t, struct error *err)
 {
     bool found = false;
@@ -191,7 +204,7 @@ bool train_start_state(struct train *t, struct error *err)
     if (found) {
         t->time_before_s = t->state.time_s;
         if (t->is_root) {
-            log_write(t->log, LOG_INFO, "resuming after step %" PRId64, t->state.step);
+            say_where_it_resumes(t);
             warn_of_later_checkpoints(t);
         }
     } else {

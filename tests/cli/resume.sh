@@ -5,7 +5,7 @@ resume() { # ranks, options
     shift
     ranks $n attnres train $quick --resume "$@" >out.txt 2>log.txt
     local code=$?
-    grep -E '^resuming|starting fresh' log.txt
+    grep -E '^resuming|^nothing is left|starting fresh' log.txt
     errors_of log.txt
     echo "exit code $code"
 }
@@ -26,6 +26,10 @@ echo 'already done'
 resume 1 train.steps=6 run.dir=whole
 cut -d' ' -f1 out.txt | tr '\n' ' '
 [ "$(hash_of out.txt)" = "$(hash_of whole.txt)" ] && echo 'are told; the same weights'
+
+echo 'beyond the end'
+resume 1 train.steps=3 run.dir=whole
+[ "$(hash_of out.txt)" = "$(hash_of whole.txt)" ] && echo 'the same weights'
 
 echo 'back to an earlier step: metrics are cut, later checkpoints go'
 resume 2 train.steps=6 run.dir=whole --resume=whole/checkpoints/step-00000002 checkpoint.every=3
