@@ -142,6 +142,12 @@ const struct kernels *kernels_select(int level);
 /** What the BLAS calls its core type, e.g. "SkylakeX"; and its version line. */
 const char *kernels_blas_core(void);
 const char *kernels_blas_version(void);
+/** Threads that a BLAS call takes by itself, and whether the library was built without any. */
+int kernels_blas_threads(void);
+bool kernels_blas_is_serial(void);
+/** Ids of the processors that threads of this process may run on, ascending; returns how many. With
+ * OMP_PROC_BIND the calling thread is bound to one place of several: all count. */
+int kernels_find_processors(int *ids, int capacity);
 
 /** Make every BLAS call single-threaded in this process, and OpenMP regions of the calling thread
  * n_threads wide. */

@@ -131,6 +131,19 @@ double plan_rank_work(const struct plan *plan, int rank);
  * buffers and the settings, each planned in full, under which it fits. */
 bool plan_check_memory(const struct plan *plan, struct error *err);
 
+/** What a rank may plan, where that is less than its plan. */
+struct plan_limit {
+    int64_t bytes;
+    int ranks_per_host; /* that share what a host gives; 0: the limit is memory.limit's */
+};
+/** In words: the largest buffers of the rank that needs the most, and the settings, each planned in
+ * full, under which no rank needs more than the limit. */
+void plan_advise(const struct plan *plan, const struct plan_limit *limit, char *text,
+                 size_t capacity);
+
+/** Hash of who does what in which order and in how much memory. */
+uint64_t plan_hash(const struct plan *plan);
+
 /** FLOPs of one training step's matrix products and reads as design.md counts them, per token. */
 double plan_flops_per_token(const struct plan *plan);
 

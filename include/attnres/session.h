@@ -12,6 +12,7 @@
 #include <attnres/engine.h>
 #include <attnres/error.h>
 #include <attnres/kernels.h>
+#include <attnres/launch.h>
 #include <attnres/log.h>
 #include <attnres/model.h>
 #include <attnres/plan.h>
@@ -41,6 +42,14 @@ bool session_plan(struct session *s, const struct config *config, struct transpo
                   struct log *log, enum plan_purpose purpose, struct error *err);
 /** Refuse a plan beyond memory.limit, before anything is opened. Collective over all ranks. */
 bool session_check_memory(const struct session *s, struct error *err);
+/** Look whether the launch is sound. folder: rank 0's path of the run's folder, or NULL. The report
+ * is appended to on rank 0. Collective over all ranks. */
+void session_check_launch(const struct session *s, const char *folder,
+                          struct launch_report *report);
+/** The same, told: warnings to the session's log, unless quietly; ERROR_LAUNCH if it fails.
+ * Collective over all ranks. */
+bool session_require_launch(const struct session *s, const char *folder, bool quietly,
+                            struct error *err);
 /** Take the memory and make model and engine. Collective over all ranks. */
 bool session_start(struct session *s, struct error *err);
 void session_finish(struct session *s);

@@ -45,6 +45,15 @@ int transport_size(const struct transport *t);
 const char *
 transport_name(const struct transport *t); /* "mpi" or "local", with the library's version */
 
+/** What the library under a transport asks of the hosts; zeroed for `local`. */
+struct transport_habits {
+    bool is_mpi;
+    bool yields;           /* its own waits give up the processor */
+    int64_t segment_bytes; /* shared memory that it may use for a rank beside others; 0: none */
+    char segment_folder[64];
+};
+struct transport_habits transport_habits(const struct transport *t);
+
 /** The channel as messages name it: "values". */
 const char *transport_channel_name(enum transport_channel channel);
 

@@ -231,7 +231,8 @@ const struct option config_options[] = {
      "What backward computes again to save memory. This version knows only none."},
     {"memory.limit", OPTION_AUTO_INT, AT(memory.limit_bytes), "auto", 1048576, 1e15, NULL, FREE,
      "Bytes a rank may plan to use; partition auto keeps within them, and a plan beyond them is "
-     "refused with what would fit. auto: what the machine gives."},
+     "refused with what would fit. auto: the ranks of a host may plan what it has available, and "
+     "its control group leaves, together."},
 
     {"guard.max_skips", OPTION_INT, AT(guard.max_skips), "10", 0, 1e9, NULL, FREE,
      "Updates skipped in a row, for numbers that are not finite, before the run stops."},
@@ -243,7 +244,8 @@ const struct option config_options[] = {
     {"compute.precision", OPTION_CHOICE, AT(compute.precision), "f32", 0, 0, precisions, REFUSE,
      "Precision of matrix products. This version knows only f32."},
     {"compute.threads", OPTION_AUTO_INT, AT(compute.n_threads), "auto", 1, 4096, NULL, FREE,
-     "Threads of a rank; no effect on the numbers. auto: the cores the rank is bound to."},
+     "Threads of a rank; no effect on the numbers. auto: the cores the rank is bound to, and no "
+     "more than its control group's quota, shared evenly with ranks bound to the same."},
 };
 const size_t config_n_options = sizeof config_options / sizeof config_options[0];
 _Static_assert(sizeof config_options / sizeof config_options[0] <= CONFIG_OPTIONS_MAX,

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <math.h>
 #include <omp.h>
+#include <sched.h>
 
 #include "cpu.h"
 #include "product.h"
@@ -24,6 +25,40 @@ void kernels_set_threads(int n_threads)
     assert(n_threads > 0);
     product_set_single_threaded();
     omp_set_num_threads(n_threads);
+}
+
+/** The processors of OpenMP's places, or, without places, those of the calling thread. */
+static void find_allowed(cpu_set_t *set)
+{
+    enum { PLACE = CPU_SETSIZE };
+    int ids[PLACE];
+    const int n_places = omp_get_num_places();
+    CPU_ZERO(set);
+    for (int place = 0; place < n_places; place++) {
+        const int n = omp_get_place_num_procs(place);
+        if (n <= PLACE) {
+            omp_get_place_proc_ids(place, ids);
+        }
+        for (int i = 0; i < n && n <= PLACE; i++) {
+            CPU_SET(ids[i], set);
+        }
+    }
+    if (n_places == 0 && sched_getaffinity(0, sizeof *set, set) != 0) {
+        CPU_SET(0, set);
+    }
+}
+
+int kernels_find_processors(int *ids, int capacity)
+{
+    cpu_set_t set;
+    int n = 0;
+    find_allowed(&set);
+    for (int id = 0; id < CPU_SETSIZE && n < capacity; id++) {
+        if (CPU_ISSET(id, &set)) {
+            ids[n++] = id;
+        }
+    }
+    return n;
 }
 
 size_t kernels_partials_count(int64_t n, int64_t C)

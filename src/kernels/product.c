@@ -47,3 +47,13 @@ const char *kernels_blas_version(void)
 {
     return openblas_get_config();
 }
+
+int kernels_blas_threads(void)
+{
+    return openblas_get_num_threads();
+}
+
+bool kernels_blas_is_serial(void)
+{
+    return openblas_get_parallel() == OPENBLAS_SEQUENTIAL;
+}

@@ -6,8 +6,8 @@
 
 #include <attnres/collective.h>
 
-struct transport *run_start_ranks(const struct command_line *line, struct log *log,
-                                  struct error *err)
+struct transport *run_create_ranks(const struct command_line *line, struct log *log,
+                                   struct error *err)
 {
     const char *synchronous = getenv("ATTNRES_SYNC_SEND");
     struct transport *transport = transport_mpi_create(
@@ -21,6 +21,20 @@ void run_stop_ranks(struct transport *transport, struct log *log, struct error *
     log_finish(log);
     command_tell(err);
     transport_mpi_destroy(transport);
+}
+
+struct transport *run_start_ranks(const struct command_line *line, struct log *log,
+                                  struct error *err)
+{
+    struct launch_report *report = calloc(1, sizeof *report);
+    assert(report != NULL);
+    struct transport *transport = run_create_ranks(line, log, err);
+    if (transport != NULL && !launch_check_start(report, transport, err)) {
+        run_stop_ranks(transport, log, err);
+        transport = NULL;
+    }
+    free(report);
+    return transport;
 }
 
 /** Rank 0: the checkpoint's configuration, freed of how its run was cut, with overrides. */
@@ -65,7 +79,8 @@ bool run_open_checkpoint(struct session *session, const struct command_line *lin
                                   !is_root || read_config(config, &c, line, extra, err), err);
     }
     ok = ok && session_plan(session, config, transport, log, PLAN_FORWARD, err) &&
-         session_check_memory(session, err) && session_start(session, err);
+         session_check_memory(session, err) && session_require_launch(session, NULL, true, err) &&
+         session_start(session, err);
     if (ok) {
         ok = collective_agree(transport, checkpoint_load(&c, session->models, false, err), err);
     }

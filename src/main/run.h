@@ -10,10 +10,13 @@
 #include <attnres/session.h>
 #include <attnres/transport.h>
 
-/** Start MPI. The environment variable ATTNRES_SYNC_SEND=1 makes every send complete only when
- * matched. */
+/** Start MPI, and refuse ranks that do not know of each other or are not the same program. */
 struct transport *run_start_ranks(const struct command_line *line, struct log *log,
                                   struct error *err);
+/** Start MPI, whatever comes of it. The environment variable ATTNRES_SYNC_SEND=1 makes every send
+ * complete only when matched. */
+struct transport *run_create_ranks(const struct command_line *line, struct log *log,
+                                   struct error *err);
 /** Tell what failed, if anything did, and end MPI. In this order: once the first rank has left with
  * an exit code, mpirun ends the others, and what they had still to say is lost. */
 void run_stop_ranks(struct transport *transport, struct log *log, struct error *err);

@@ -14,8 +14,7 @@ enum {
     NEXT_RANKS = 8,    /* numbers of ranks tried one by one, before they double */
     SETTING_BYTES = 64,
     MOST_SETTINGS = 4,
-    LINE_BYTES = 512,
-    ADVICE_BYTES = 2048
+    ADVICE_BYTES = 2560
 };
 
 static const double MIB = 1048576.0;
@@ -89,6 +88,7 @@ static void add_setting(struct remedy *r, const char *key, const char *value)
 /** What the advice is made from: the configuration as text, which takes settings like any other. */
 struct advice {
     const struct plan *plan;
+    const struct plan_limit *limit;
     struct config *config; /* of the remedy in hand */
     char *yaml;
     struct text text;
@@ -99,6 +99,9 @@ static void put_remedy(struct advice *a, const struct remedy *r, size_t bytes)
     text_add(&a->text, "\n  ");
     if (r->n_ranks != grid_size(&a->plan->grid)) {
         text_add(&a->text, "mpirun -n %d ", r->n_ranks);
+        if (a->limit->ranks_per_host > 0) { /* more on one host would share what it gives */
+            text_add(&a->text, "--map-by ppr:%d:node ", a->limit->ranks_per_host);
+        }
     }
     for (int i = 0; i < r->n_settings; i++) {
         text_add(&a->text, "%s ", r->settings[i]);
@@ -129,7 +132,7 @@ static bool try_remedy(struct advice *a, const struct remedy *r)
     int rank = 0;
     const size_t bytes = find_most(&rank, &plan);
     plan_finish(&plan);
-    const bool fits = bytes <= (size_t)a->config->memory.limit_bytes;
+    const bool fits = bytes <= (size_t)a->limit->bytes;
     if (fits) {
         put_remedy(a, r, bytes);
     }
@@ -196,6 +199,13 @@ static void seek_remedies(struct advice *a)
     };
     const struct remedy none = {.n_ranks = grid_size(&a->plan->grid)};
     bool any = false;
+    if (a->plan->config->memory.limit_bytes == 0) { /* then partition auto has not tried to fit */
+        char value[24];
+        struct remedy r = none;
+        snprintf(value, sizeof value, "%" PRId64, a->limit->bytes);
+        add_setting(&r, "memory.limit", value);
+        any = try_remedy(a, &r);
+    }
     for (size_t i = 0; i < sizeof SINGLE / sizeof SINGLE[0]; i++) {
         struct remedy r = none;
         add_setting(&r, SINGLE[i].key, SINGLE[i].value);
@@ -211,7 +221,7 @@ static void seek_remedies(struct advice *a)
     }
 }
 
-static void advise(struct advice *a)
+static void seek(struct advice *a)
 {
     const struct config *config = a->plan->config;
     const size_t capacity = config_dump(config, false, NULL, 0) + 1;
@@ -225,28 +235,39 @@ static void advise(struct advice *a)
     free(a->config);
 }
 
-bool plan_check_memory(const struct plan *plan, struct error *err)
+void plan_advise(const struct plan *plan, const struct plan_limit *limit, char *text,
+                 size_t capacity)
 {
-    const int64_t limit = plan->config->memory.limit_bytes;
     int rank = 0;
     const size_t most = find_most(&rank, plan);
-    if (limit == 0 || most <= (size_t)limit) {
+    struct advice advice = {
+        .plan = plan, .limit = limit, .text = {.bytes = text, .capacity = capacity}};
+    text_add(&advice.text, "most of it are ");
+    name_largest(&advice.text, plan, rank);
+    text_add(&advice.text, "\nwhat would fit:");
+    seek(&advice);
+    if (limit->ranks_per_host == 0) {
+        text_add(&advice.text, "\n  memory.limit=%zu", most);
+    } else {
+        text_add(&advice.text, "\n  hosts with more memory (%.1f MiB a rank)", (double)most / MIB);
+    }
+}
+
+bool plan_check_memory(const struct plan *plan, struct error *err)
+{
+    const struct plan_limit limit = {.bytes = plan->config->memory.limit_bytes};
+    int rank = 0;
+    const size_t most = find_most(&rank, plan);
+    if (limit.bytes == 0 || most <= (size_t)limit.bytes) {
         return true;
     }
     if (most == SIZE_MAX) {
         return error_set(err, ERROR_CONFIG, "rank %d needs more memory than can be addressed",
                          rank);
     }
-    char largest_bytes[LINE_BYTES] = "", advice_bytes[ADVICE_BYTES] = "";
-    struct text largest = {.bytes = largest_bytes, .capacity = sizeof largest_bytes};
-    struct advice advice = {.plan = plan,
-                            .text = {.bytes = advice_bytes, .capacity = sizeof advice_bytes}};
-    name_largest(&largest, plan, rank);
-    advise(&advice);
+    char advice[ADVICE_BYTES];
+    plan_advise(plan, &limit, advice, sizeof advice);
     return error_set(err, ERROR_CONFIG,
-                     "the plan needs %.1f MiB on rank %d, but memory.limit is %.1f MiB; most of it "
-                     "are %s\n"
-                     "what would fit:%s\n  memory.limit=%zu",
-                     (double)most / MIB, rank, (double)limit / MIB, largest_bytes, advice_bytes,
-                     most);
+                     "the plan needs %.1f MiB on rank %d, but memory.limit is %.1f MiB; %s",
+                     (double)most / MIB, rank, (double)limit.bytes / MIB, advice);
 }

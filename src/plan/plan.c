@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include <attnres/rng.h>
+
 /** Reads of one more source than one run the depth kernel; `standard` never does. */
 static int64_t deep_sources(const struct depth_plan *depth, int64_t l)
 {
@@ -262,4 +264,30 @@ double plan_flops_per_token(const struct plan *plan)
         2.0 * (double)model->n_layers * (double)model->seq_len * (double)model->dim;
     const double reads = 4.0 * (double)model->dim * (double)depth_pair_count(&plan->depth);
     return 3.0 * (2.0 * n_weights + attention + reads);
+}
+
+static uint64_t mix(uint64_t hash, int64_t value)
+{
+    return rng_at(hash, (uint64_t)value);
+}
+
+uint64_t plan_hash(const struct plan *plan)
+{
+    const int n_ranks = grid_size(&plan->grid);
+    uint64_t hash = mix(0, n_ranks);
+    for (int i = 0; i < plan->n_stages; i++) {
+        const struct stage *stage = &plan->stages[i];
+        hash = mix(mix(mix(hash, stage->rank), stage->first), stage->end);
+    }
+    for (int rank = 0; rank < n_ranks; rank++) {
+        struct buffer_table table;
+        plan_lay_out(&table, plan, rank);
+        hash = mix(hash, (int64_t)table.total_bytes);
+    }
+    const struct schedule *schedule = &plan->schedule;
+    for (int64_t i = 0; i < schedule->first_action[schedule->spec.n_ranks]; i++) {
+        const struct action *action = &schedule->actions[i];
+        hash = mix(mix(mix(hash, (int64_t)action->op), action->microbatch), action->chunk);
+    }
+    return hash;
 }

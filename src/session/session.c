@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,10 +24,9 @@ bool session_share_config(struct config *config, struct transport *transport, bo
 
 /** What a rank says of its place: ranks that share processors share them evenly. */
 struct place {
-    uint64_t host, processors; /* hashes of host name and affinity mask */
+    uint64_t host, processors; /* hashes of host name and processors */
     int32_t n_processors;
-    int32_t level;      /* highest kernel level */
-    char blas_core[32]; /* what OpenBLAS found */
+    int32_t level; /* highest kernel level */
 };
 
 static uint64_t hash_bytes(const void *bytes, size_t length)
@@ -43,17 +41,14 @@ static uint64_t hash_bytes(const void *bytes, size_t length)
 
 static struct place find_place(void)
 {
-    struct place place = {.n_processors = 1, .level = kernels_level_count() - 1};
     char host[256] = "";
+    int ids[LAUNCH_CPUS];
     gethostname(host, sizeof host - 1);
-    place.host = hash_bytes(host, strlen(host));
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof set, &set) == 0) {
-        place.n_processors = CPU_COUNT(&set);
-        place.processors = hash_bytes(&set, sizeof set);
-    }
-    snprintf(place.blas_core, sizeof place.blas_core, "%s", kernels_blas_core());
+    const int n = kernels_find_processors(ids, LAUNCH_CPUS);
+    struct place place = {.host = hash_bytes(host, strlen(host)),
+                          .processors = hash_bytes(ids, (size_t)n * sizeof *ids),
+                          .n_processors = launch_count_processors(),
+                          .level = kernels_level_count() - 1};
     const char *wanted = getenv("ATTNRES_KERNELS");
     for (int level = place.level; wanted != NULL && level >= 0; level--) {
         if (strcmp(kernels_select(level)->level, wanted) == 0) {
@@ -61,22 +56,6 @@ static struct place find_place(void)
         }
     }
     return place;
-}
-
-/** OpenBLAS chooses its code by processor, on each rank by itself: then bits would depend on which
- * stage lies where (model.md 6g). */
-static bool check_cores(const struct place *places, int n, struct error *err)
-{
-    for (int i = 1; i < n; i++) {
-        if (strcmp(places[i].blas_core, places[0].blas_core) != 0) {
-            return error_set(err, ERROR_LAUNCH,
-                             "OpenBLAS takes rank 0 for a %s and rank %d for a %s, whose results "
-                             "differ in the last bits: pin one that all processors can run, such "
-                             "as mpirun -x OPENBLAS_CORETYPE=%s ...",
-                             places[0].blas_core, i, places[i].blas_core, places[i].blas_core);
-        }
-    }
-    return true;
 }
 
 /** The lowest kernel level of all ranks, and this rank's share of its processors. */
@@ -98,11 +77,7 @@ static bool choose_kernels(struct session *s, struct error *err)
         level = places[i].level < level ? places[i].level : level;
         n_sharing += places[i].host == own.host && places[i].processors == own.processors;
     }
-    const bool same = check_cores(places, n, err);
     free(places);
-    if (!collective_agree(t, same, err)) {
-        return false;
-    }
     const int share = own.n_processors / (n_sharing > 0 ? n_sharing : 1);
     const int64_t wanted = s->config.compute.n_threads;
     s->n_threads = wanted > 0 ? (int)wanted : (share > 1 ? share : 1);
@@ -161,6 +136,26 @@ bool session_plan(struct session *s, const struct config *config, struct transpo
 bool session_check_memory(const struct session *s, struct error *err)
 {
     return collective_agree(s->transport, plan_check_memory(&s->plan, err), err);
+}
+
+void session_check_launch(const struct session *s, const char *folder, struct launch_report *report)
+{
+    struct launch_facts own;
+    launch_find(&own);
+    own.n_threads = s->n_threads;
+    launch_check(report, &s->plan, &own, folder, s->transport);
+}
+
+bool session_require_launch(const struct session *s, const char *folder, bool quietly,
+                            struct error *err)
+{
+    const bool is_root = transport_rank(s->transport) == 0;
+    struct launch_report *report = calloc(1, sizeof *report);
+    assert(report != NULL && "a few kilobytes at start-up");
+    session_check_launch(s, folder, report);
+    const bool ok = !is_root || launch_tell(report, quietly ? NULL : s->log, err);
+    free(report);
+    return collective_agree(s->transport, ok, err);
 }
 
 bool session_start(struct session *s, struct error *err)

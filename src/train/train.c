@@ -192,6 +192,15 @@ static bool share_data(struct train *t, struct error *err)
     return collective_agree(t->transport, check_same_data(t, err), err);
 }
 
+/** The launch check, which looks at the folder that the run will take. Collective. */
+static bool check_launch(struct train *t, struct error *err)
+{
+    char path[FILE_PATH_BYTES];
+    const bool chosen = t->is_root && rundir_choose(path, t->session.config.run.dir,
+                                                    t->options->config_path, false, NULL);
+    return session_require_launch(&t->session, chosen ? path : NULL, false, err);
+}
+
 static bool set_up(struct train *t, const struct config *config, struct error *err)
 {
     if (!session_plan(&t->session, config, t->transport, t->log, PLAN_TRAIN, err)) {
@@ -206,13 +215,13 @@ static bool set_up(struct train *t, const struct config *config, struct error *e
             return false;
         }
         train_print_plan(t);
-        return session_check_memory(&t->session, err);
+        return session_check_memory(&t->session, err) && check_launch(t, err);
     }
     const size_t length =
         config_dump(&t->session.config, false, t->config_text, sizeof t->config_text);
     assert(length < sizeof t->config_text && "a configuration is small");
-    if (!session_check_memory(&t->session, err) || !share_folder(t, err) || !start_watch(t, err) ||
-        !share_data(t, err) || !session_start(&t->session, err)) {
+    if (!session_check_memory(&t->session, err) || !check_launch(t, err) || !share_folder(t, err) ||
+        !start_watch(t, err) || !share_data(t, err) || !session_start(&t->session, err)) {
         return false;
     }
     set_last_resort(t);

@@ -183,6 +183,46 @@ static bool check_tags(MPI_Comm world, struct error *err)
     return true;
 }
 
+/* A control variable of the library, where it has one of that name; else value stays. */
+static void read_control(const char *name, void *value, int size)
+{
+    enum { MOST = 4096 };
+    int index = 0, count = 0, length = MOST, verbosity = 0, bind = 0, scope = 0;
+    MPI_Datatype type = MPI_DATATYPE_NULL;
+    MPI_T_enum choices = MPI_T_ENUM_NULL;
+    MPI_T_cvar_handle handle = MPI_T_CVAR_HANDLE_NULL;
+    char full_name[MOST] = "", bytes[MOST] = "";
+    if (MPI_T_cvar_get_index(name, &index) != MPI_SUCCESS ||
+        MPI_T_cvar_get_info(index, full_name, &length, &verbosity, &type, &choices, NULL, NULL,
+                            &bind, &scope) != MPI_SUCCESS ||
+        MPI_T_cvar_handle_alloc(index, NULL, &handle, &count) != MPI_SUCCESS) {
+        return;
+    }
+    int unit = 0;
+    MPI_Type_size(type, &unit);
+    if (unit * count <= MOST && size <= MOST && MPI_T_cvar_read(handle, bytes) == MPI_SUCCESS) {
+        memcpy(value, bytes, (size_t)size);
+    }
+    MPI_T_cvar_handle_free(&handle);
+}
+
+/* As Open MPI names them; of another library nothing is known. */
+static struct transport_habits find_habits(void)
+{
+    struct transport_habits habits = {.is_mpi = true};
+    int yields = 1, segment_bytes = 0, provided = 0;
+    if (MPI_T_init_thread(MPI_THREAD_SINGLE, &provided) == MPI_SUCCESS) {
+        read_control("mpi_yield_when_idle", &yields, sizeof yields);
+        read_control("btl_vader_segment_size", &segment_bytes, sizeof segment_bytes);
+        read_control("btl_vader_backing_directory", habits.segment_folder,
+                     sizeof habits.segment_folder - 1);
+        MPI_T_finalize();
+    }
+    habits.yields = yields != 0;
+    habits.segment_bytes = segment_bytes;
+    return habits;
+}
+
 static bool start(struct mpi_transport *m, int *argc, char ***argv, struct error *err)
 {
     static const struct transport_operations operations = {.post = mpi_post,
@@ -211,6 +251,7 @@ static bool start(struct mpi_transport *m, int *argc, char ***argv, struct error
     MPI_Get_library_version(library, &length);
     library[strcspn(library, ",\n")] = 0;
     snprintf(m->base.name, sizeof m->base.name, "mpi (%.80s)", library);
+    m->base.habits = find_habits();
     return check_tags(m->world, err);
 }
 

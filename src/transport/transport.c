@@ -13,6 +13,7 @@ void transport_init(struct transport *t, const struct transport_operations *oper
     t->operations = operations;
     t->rank = rank;
     t->size = size;
+    t->habits = (struct transport_habits){0};
     t->deadline_s = 0;
     t->journal = NULL;
     t->first_free = 0;
@@ -34,6 +35,11 @@ int transport_size(const struct transport *t)
 const char *transport_name(const struct transport *t)
 {
     return t->name;
+}
+
+struct transport_habits transport_habits(const struct transport *t)
+{
+    return t->habits;
 }
 
 void transport_set_deadline(struct transport *t, double seconds)

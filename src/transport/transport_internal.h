@@ -36,6 +36,7 @@ struct transport {
     const struct transport_operations *operations;
     int rank, size;
     char name[TRANSPORT_NAME_BYTES];
+    struct transport_habits habits;
     double deadline_s; /* of a wait; 0: never */
     struct journal *journal;
     int first_free;
