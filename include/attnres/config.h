@@ -42,7 +42,7 @@ enum task_kind { TASK_STORIES, TASK_PTR, TASK_PHOP, TASK_VARS, TASK_PERM, TASK_K
 enum loss_kind { LOSS_ALL, LOSS_ANSWER };
 enum lr_schedule_kind { LR_COSINE, LR_WSD, LR_CONSTANT };
 enum optim_kind { OPTIM_ADAMW };
-enum recompute_kind { RECOMPUTE_NONE };
+enum recompute_kind { RECOMPUTE_NONE, RECOMPUTE_BLOCK, RECOMPUTE_ALL };
 
 struct run_config {
     char dir[CONFIG_PATH_BYTES]; /* "auto": runs/<config file's name> */

@@ -54,7 +54,7 @@ struct engine_batch {
  * a loop's time went to something else. The engine itself adds to the first line, whoever runs a
  * loop around it to the others. */
 struct engine_times {
-    double forward_s, input_gradient_s, weight_gradient_s, wait_s, pack_s;
+    double forward_s, recompute_s, input_gradient_s, weight_gradient_s, wait_s, pack_s;
     double read_s, reduce_s, optimizer_s; /* batches; gradients of several ranks; norm and update */
     double evaluate_s, save_s;            /* whole, with what is waited and sent meanwhile */
     int64_t bytes_raw, bytes_sent;        /* of messages: as laid out, and as sent */

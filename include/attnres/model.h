@@ -6,6 +6,16 @@
  * output there; the engine moves values and their gradients between stages. I and W are the same
  * functions in every schedule. Nothing here allocates after model_init, communicates or decides.
  *
+ *  With memory.recompute F leaves its interior in a working set that the next action overwrites,
+ * and keeps of a slot what stage.value_rows says. I runs parts again first, by the same functions,
+ * so to the same bits: `block` those of one segment (a block's share of the stage) when it comes to
+ * its deepest part; `all` first the whole stage, then likewise for all segments but the deepest.
+ * What W needs goes into the gradient slot. The last segment of the model is run in I alone, as
+ * nothing waits for its values:
+ *
+ *      block   F 0 1 2 3 4 5      I [4 5] 5 4 [2 3] 3 2 [0 1] 1 0         segments of two parts
+ *      all     F 0 1 2 3 4 5      I [0 1 2 3 4 5] 5 4 [2 3] 3 2 [0 1] 1 0
+ *
  *  Gradients of values follow three rules, which make their bits independent of cuts: the last
  * stage zeroes those that the head reads; what a sum is made of starts as a copy of the sum's
  * gradient; readers add, deepest first. */
@@ -33,12 +43,14 @@ struct model {
 /** Where one microbatch lives, and what the ends of the pipeline know of it. */
 struct model_work {
     int slot;
-    int gradient_slot;
+    int gradient_slot; /* -1 in F */
+    int microbatch;
     const int32_t *tokens;  /* (n): first stage */
     const int32_t *targets; /* (n): last stage; -1 does not count */
     float loss_scale; /* 1 / counted targets of the step; 0: keep the logits, no gradient follows */
     bool wants_best;  /* fill BUFFER_BEST */
-    double loss;      /* out, last stage: sum of nats over counted targets, in token order */
+    double *loss;     /* last stage, where the head is run: takes the sum of nats over counted
+                         targets, in token order */
 };
 
 /** Borrow plan, memory and kernels; fills the rotary table. */
@@ -52,9 +64,18 @@ void model_draw_weights(const struct model *model, int64_t seed);
 /** Sublayers of the stage, and one more for the head on the last stage. */
 int model_part_count(const struct model *model);
 
+/** Parts that F runs: all, or those before the segment that is left to I. */
+int model_forward_count(const struct model *model, const struct model_work *work);
+
 /** Before part 0: look up the embedding, or take in the values that arrived. */
 void model_forward_begin(const struct model *model, const struct model_work *work);
-void model_forward_part(const struct model *model, struct model_work *work, int part);
+void model_forward_part(const struct model *model, const struct model_work *work, int part);
+
+/** Before I of a part: run again the parts from model_recompute_first(part) on, up to the part
+ * itself; none if that lies behind it. */
+int model_recompute_first(const struct model *model, int part);
+void model_recompute_part(const struct model *model, const struct model_work *work, int again,
+                          int part);
 
 /** Before the deepest part's I; then parts from the deepest up. */
 void model_input_gradient_begin(const struct model *model, const struct model_work *work);
@@ -67,6 +88,8 @@ void model_weight_gradient_part(const struct model *model, const struct model_wo
 /** A value or its gradient in a slot, by id. (n,C) */
 float *model_value(const struct model *model, int slot, int64_t id);
 float *model_dvalue(const struct model *model, int gradient_slot, int64_t id);
+/** Logits of a microbatch, from its forward pass until I. (n,V); NULL off the last stage */
+float *model_logits(const struct model *model, int microbatch);
 /** Scales of a completed value in representative.value: int8. (n); NULL otherwise */
 float *model_scales(const struct model *model, int slot, int64_t id);
 

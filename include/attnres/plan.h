@@ -43,9 +43,14 @@ struct stage {
     int64_t param_base;             /* rows of the rank's stages before this one */
     struct depth_set incoming;      /* values that the stage before sends; empty on the first */
     struct depth_set outgoing;      /* values for the stage behind; empty on the last */
-    int64_t n_values;           /* values the stage holds per microbatch, received and produced */
-    int64_t *value_ids;         /* ascending */
-    int64_t n_reads;            /* end - first, and one more on the last stage */
+    int64_t n_values;          /* values the stage holds per microbatch, received and produced */
+    int64_t *value_ids;        /* ascending */
+    int64_t *value_rows;       /* per value: its row in a slot if that keeps it from F on, or -1 -
+                                  its row in the working set */
+    int64_t n_kept, n_working; /* rows in a slot, and in the working set */
+    int64_t n_reads;           /* end - first, and one more on the last stage */
+    int64_t *segment_first, *segment_end; /* per read: the reads that are recomputed with it; all of
+                                             the stage without recomputation */
     int64_t *score_offset;      /* per read: sources of the reads before it; n_reads + 1 entries.
                                    A read with one source has none: it returns it. */
     int64_t n_deep_reads;       /* reads with more than one source */
@@ -78,6 +83,8 @@ struct plan {
     const struct config *config; /* borrowed */
     enum plan_purpose purpose;
     struct grid grid;
+    enum recompute_kind recompute; /* memory.recompute; forward passes alone keep as little as they
+                                      can, which is what `all` keeps */
     struct depth_plan depth;
     struct params params;
     struct routing routing; /* what each hop carries */
@@ -92,6 +99,7 @@ struct plan {
     int channel_depth;         /* messages under way on a cut, of either schedule */
     int64_t n_microbatches;    /* M: of each replica */
     int64_t microbatch_tokens; /* tokens of one microbatch: batch.microbatch * seq_len */
+    int n_logit_slots;         /* microbatch k has its logits in slot k % n_logit_slots */
     int64_t max_rank_params;   /* rows of the rank with the most */
 };
 
@@ -115,6 +123,10 @@ int plan_last_rank(const struct plan *plan);
 
 /** Whether a replica owns a row of the parameter table. */
 bool plan_owns(const struct plan *plan, int replica, const struct param *param);
+
+/** Whether forward parts are run again for the backward, and what they leave is in the working set.
+ */
+bool plan_recomputes(const struct plan *plan);
 
 /** Place of a value among the stage's values; -1 if the stage does not hold it. */
 int64_t stage_value_index(const struct stage *stage, int64_t id);
@@ -156,20 +168,26 @@ enum buffer_id {
     BUFFER_EXP_AVG,
     BUFFER_EXP_AVG_SQ,
     /* per activation slot: from F to W */
-    BUFFER_VALUES,
+    BUFFER_VALUES, /* those that are kept */
     BUFFER_SCALES, /* representative.value: int8 */
     BUFFER_INVERSE_RMS,
+    /* what I needs of the forward pass: per activation slot, recomputed in the working set */
     BUFFER_SCORES,
     BUFFER_READ_LSE,
     BUFFER_HIDDEN,
-    BUFFER_NORMED,
     BUFFER_RSTD,
     BUFFER_QKV,
-    BUFFER_ATTENDED,
     BUFFER_ATTENTION_LSE,
     BUFFER_GATE_UP,
+    /* what W needs of it: per activation slot, recomputed per gradient slot */
+    BUFFER_NORMED,
+    BUFFER_ATTENDED,
     BUFFER_ACTIVATED,
-    BUFFER_LOGITS,
+    BUFFER_LOGITS, /* per microbatch in the last stage */
+    /* working set: values that no slot keeps */
+    BUFFER_WORKING_VALUES,
+    BUFFER_WORKING_SCALES,
+    BUFFER_WORKING_INVERSE_RMS,
     /* per gradient slot: from I to W */
     BUFFER_DVALUES,
     BUFFER_DQKV,

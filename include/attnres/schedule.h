@@ -87,6 +87,10 @@ void schedule_finish(struct schedule *schedule);
 int schedule_slot(const struct schedule *schedule, int rank, int chunk, int microbatch);
 int schedule_gradient_slot(const struct schedule *schedule, int rank, int chunk, int microbatch);
 
+/** The most microbatches that a chunk of a rank has at a time between an action of this kind and
+ * the end of their W. They come and go in ascending order. */
+int schedule_count_live(const struct schedule *schedule, int rank, int chunk, enum action_op from);
+
 /** What one microbatch takes on one stage, in any unit. */
 struct schedule_stage_costs {
     double forward, input_gradient, weight_gradient;

@@ -34,7 +34,8 @@ static const struct choice lr_schedules[] = {
 static const struct choice data_kinds[] = {
     {"synthetic", DATA_SYNTHETIC}, {"text", DATA_TEXT}, {"tokens", DATA_TOKENS}, {NULL, 0}};
 static const struct choice losses[] = {{"all", LOSS_ALL}, {"answer", LOSS_ANSWER}, {NULL, 0}};
-static const struct choice recomputes[] = {{"none", RECOMPUTE_NONE}, {NULL, 0}};
+static const struct choice recomputes[] = {
+    {"none", RECOMPUTE_NONE}, {"block", RECOMPUTE_BLOCK}, {"all", RECOMPUTE_ALL}, {NULL, 0}};
 const struct choice config_task_words[] = {{"stories", TASK_STORIES}, {"ptr", TASK_PTR},
                                            {"phop", TASK_PHOP},       {"vars", TASK_VARS},
                                            {"perm", TASK_PERM},       {NULL, 0}};
@@ -228,7 +229,12 @@ const struct option config_options[] = {
      "Memory for a snapshot that is being saved. This version knows only auto."},
 
     {"memory.recompute", OPTION_CHOICE, AT(memory.recompute), "none", 0, 0, recomputes, FREE,
-     "What backward computes again to save memory. This version knows only none."},
+     "What backward computes again to save memory; no number changes. none: nothing, a microbatch "
+     "keeps all of its forward pass. block: it keeps what came into the stage and the sources at "
+     "its "
+     "block borders; backward runs one block at a time again, about a forward pass more. all: it "
+     "keeps only what came in; backward runs the stage again and then block by block, up to two "
+     "forward passes more. What the weight gradients need stays until they are done."},
     {"memory.limit", OPTION_AUTO_INT, AT(memory.limit_bytes), "auto", 1048576, 1e15, NULL, FREE,
      "Bytes a rank may plan to use; partition auto keeps within them, and a plan beyond them is "
      "refused with what would fit. auto: the ranks of a host may plan what it has available, and "

@@ -239,10 +239,12 @@ static struct model_work work_of(const struct engine *engine, const struct actio
     return (struct model_work){
         .slot = action->slot,
         .gradient_slot = action->gradient_slot,
+        .microbatch = action->microbatch,
         .tokens = engine->batch.tokens != NULL ? engine->batch.tokens + offset : NULL,
         .targets = engine->batch.targets != NULL ? engine->batch.targets + offset : NULL,
         .loss_scale = engine->batch.loss_scale,
         .wants_best = engine->batch.wants_best,
+        .loss = engine->batch.losses != NULL ? &engine->batch.losses[action->microbatch] : NULL,
     };
 }
 
@@ -270,18 +272,31 @@ static void forward(struct engine *engine, const struct action *action)
     const struct model *model = &engine->models[action->chunk];
     const double start_s = clock_monotonic_s();
     note_work(engine, JOURNAL_FORWARD, action);
-    struct model_work work = work_of(engine, action);
+    const struct model_work work = work_of(engine, action);
     engine_take_values(engine, action);
     model_forward_begin(model, &work);
-    for (int part = 0; part < model_part_count(model); part++) {
+    for (int part = 0; part < model_forward_count(model, &work); part++) {
         model_forward_part(model, &work, part);
         drive_messages(engine);
     }
-    if (model->stage->is_last && engine->batch.losses != NULL) {
-        engine->batch.losses[action->microbatch] = work.loss;
-    }
     engine->times.forward_s += clock_monotonic_s() - start_s;
     journal_end(transport_journal(engine->transport));
+}
+
+/** Run again what the I of a part needs. Returns the seconds that took. */
+static double recompute(struct engine *engine, const struct model *model,
+                        const struct model_work *work, int part)
+{
+    const int first = model_recompute_first(model, part);
+    if (first > part) {
+        return 0.0;
+    }
+    const double start_s = clock_monotonic_s();
+    for (int again = first; again <= part; again++) {
+        model_recompute_part(model, work, again, part);
+        drive_messages(engine);
+    }
+    return clock_monotonic_s() - start_s;
 }
 
 static void input_gradient(struct engine *engine, const struct action *action)
@@ -292,12 +307,15 @@ static void input_gradient(struct engine *engine, const struct action *action)
     const struct model_work work = work_of(engine, action);
     model_input_gradient_begin(model, &work);
     engine_take_gradients(engine, action);
+    double recompute_s = 0.0;
     for (int part = model_part_count(model) - 1; part >= 0; part--) {
+        recompute_s += recompute(engine, model, &work, part);
         model_input_gradient_part(model, &work, part);
         drive_messages(engine);
     }
     engine_deposit_gradients(engine, action);
-    engine->times.input_gradient_s += clock_monotonic_s() - start_s;
+    engine->times.recompute_s += recompute_s;
+    engine->times.input_gradient_s += clock_monotonic_s() - start_s - recompute_s;
     journal_end(transport_journal(engine->transport));
 }
 

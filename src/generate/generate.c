@@ -75,13 +75,12 @@ void generate_tokens(struct engine *engine, const struct generate_options *optio
     memcpy(window, prompt + n_prompt - length, (size_t)length * sizeof *window);
     memset(window + length, 0, (size_t)(T - length) * sizeof *window);
     const struct stage *head = &engine->plan->stages[engine->plan->n_stages - 1];
-    const int head_slot = schedule_slot(&engine->plan->forward, head->rank, head->chunk, 0);
     for (int64_t i = 0; i < options->n_tokens; i++) {
         const struct engine_batch batch = {.tokens = window, .targets = targets};
         engine_run(engine, &engine->plan->forward, &batch);
         int32_t token = 0;
         if (engine->plan->ranks[engine->rank].has_last) {
-            const float *logits = memory_buffer(engine->memory, BUFFER_LOGITS, head_slot);
+            const float *logits = model_logits(&engine->models[head->chunk], 0);
             token = generate_sample(logits + (length - 1) * V, V, options, (uint64_t)i, scratch);
         }
         transport_broadcast(engine->transport, plan_last_rank(engine->plan), &token, sizeof token);

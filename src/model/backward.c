@@ -40,17 +40,17 @@ static const float *spread_output(const struct model *model, int gradient_slot, 
     return model_dvalue(model, gradient_slot, out.value);
 }
 
-static void attend_backward(const struct model *model, const struct model_work *work, int64_t l,
+static void attend_backward(const struct model *model, const struct model_work *work, int part,
                             float *dnormed, const float *dy)
 {
     const struct attention_shape *shape = &model->shape;
     const int64_t n = model->n, C = model->plan->config->model.dim;
     const int64_t width = C + 2 * shape->n_kv_heads * shape->head_dim,
-                  i = model_sort_index(model, l);
-    const float *qkv = model_row(model, BUFFER_QKV, work->slot, i, n * width);
-    const float *attended = model_row(model, BUFFER_ATTENDED, work->slot, i, n * C);
-    const float *lse = model_row(model, BUFFER_ATTENTION_LSE, work->slot, i, n * shape->n_heads);
-    float *dqkv = model_row(model, BUFFER_DQKV, work->gradient_slot, i, n * width);
+                  l = model_part_sublayer(model, part);
+    const float *qkv = model_inner_row(model, BUFFER_QKV, work, part, n * width);
+    const float *attended = model_lasting_row(model, BUFFER_ATTENDED, work, part, n * C);
+    const float *lse = model_inner_row(model, BUFFER_ATTENTION_LSE, work, part, n * shape->n_heads);
+    float *dqkv = model_gradient_row(model, BUFFER_DQKV, work, part, n * width);
     float *dattended = memory_buffer(model->memory, BUFFER_DINNER, 0);
     const float *w_qkv = model_weight(model, model_param(model, l, PARAM_Q));
     const float *w_o = model_weight(model, model_param(model, l, PARAM_O));
@@ -62,14 +62,13 @@ static void attend_backward(const struct model *model, const struct model_work *
     matmul_input_gradient(dnormed, dqkv, w_qkv, &(struct matmul_shape){n, C, width}, false);
 }
 
-static void transform_backward(const struct model *model, const struct model_work *work, int64_t l,
+static void transform_backward(const struct model *model, const struct model_work *work, int part,
                                float *dnormed, const float *dy)
 {
     const int64_t n = model->n, C = model->plan->config->model.dim,
-                  F = model->plan->config->model.ff;
-    const int64_t i = model_sort_index(model, l);
-    const float *gate_up = model_row(model, BUFFER_GATE_UP, work->slot, i, n * 2 * F);
-    float *dgate_up = model_row(model, BUFFER_DGATE_UP, work->gradient_slot, i, n * 2 * F);
+                  F = model->plan->config->model.ff, l = model_part_sublayer(model, part);
+    const float *gate_up = model_inner_row(model, BUFFER_GATE_UP, work, part, n * 2 * F);
+    float *dgate_up = model_gradient_row(model, BUFFER_DGATE_UP, work, part, n * 2 * F);
     float *dactivated = memory_buffer(model->memory, BUFFER_DINNER, 0);
     const float *w_gate_up = model_weight(model, model_param(model, l, PARAM_GATE));
     const float *w_down = model_weight(model, model_param(model, l, PARAM_DOWN));
@@ -84,7 +83,7 @@ static void normalise_backward(const struct model *model, const struct model_wor
     const struct param *gain = model_param(model, model_part_sublayer(model, part), PARAM_GAIN);
     model->kernels->rmsnorm_backward(
         dh, model_gradient(model, gain), dnormed, model_hidden(model, work->slot, part),
-        model_weight(model, gain), model_row(model, BUFFER_RSTD, work->slot, part, model->n),
+        model_weight(model, gain), model_inner_row(model, BUFFER_RSTD, work, part, model->n),
         memory_buffer(model->memory, BUFFER_PARTIALS, 0), model->n, model->plan->config->model.dim);
 }
 
@@ -138,15 +137,15 @@ void model_input_gradient_part(const struct model *model, const struct model_wor
     const int64_t l = model_part_sublayer(model, part);
     if (model_part_is_head(model, part)) {
         const struct model_config *config = &model->plan->config->model;
-        const float *dlogits = memory_buffer(model->memory, BUFFER_LOGITS, work->slot);
+        const float *dlogits = model_logits(model, work->microbatch);
         matmul_input_gradient(dnormed, dlogits, model_head_weight(model),
                               &(struct matmul_shape){model->n, config->dim, config->vocab}, false);
     } else {
         const float *dy = spread_output(model, work->gradient_slot, l);
         if (l % 2 == 0) {
-            attend_backward(model, work, l, dnormed, dy);
+            attend_backward(model, work, part, dnormed, dy);
         } else {
-            transform_backward(model, work, l, dnormed, dy);
+            transform_backward(model, work, part, dnormed, dy);
         }
     }
     read_backward(model, work, part, dnormed);
@@ -160,14 +159,14 @@ static void sublayer_weight_gradient(const struct model *model, const struct mod
     const struct model_config *config = &model->plan->config->model;
     const int64_t n = model->n, C = config->dim, l = model_part_sublayer(model, part);
     const bool is_attention = l % 2 == 0;
-    const int64_t inner = is_attention ? C : config->ff, i = model_sort_index(model, l);
+    const int64_t inner = is_attention ? C : config->ff;
     const int64_t width =
         is_attention ? C + 2 * model->shape.n_kv_heads * model->shape.head_dim : 2 * inner;
-    const float *normed = model_row(model, BUFFER_NORMED, work->slot, part, n * C);
-    const float *middle = model_row(model, is_attention ? BUFFER_ATTENDED : BUFFER_ACTIVATED,
-                                    work->slot, i, n * inner);
-    const float *dwide = model_row(model, is_attention ? BUFFER_DQKV : BUFFER_DGATE_UP,
-                                   work->gradient_slot, i, n * width);
+    const float *normed = model_lasting_row(model, BUFFER_NORMED, work, part, n * C);
+    const float *middle = model_lasting_row(
+        model, is_attention ? BUFFER_ATTENDED : BUFFER_ACTIVATED, work, part, n * inner);
+    const float *dwide = model_gradient_row(model, is_attention ? BUFFER_DQKV : BUFFER_DGATE_UP,
+                                            work, part, n * width);
     const struct depth_output out = depth_output_of(&model->plan->depth, l);
     const float *dy = model_dvalue(model, work->gradient_slot, out.value);
     float *dw_in =
@@ -183,8 +182,8 @@ void model_weight_gradient_part(const struct model *model, const struct model_wo
     const struct model_config *config = &model->plan->config->model;
     if (model_part_is_head(model, part)) {
         const float *normed =
-            model_row(model, BUFFER_NORMED, work->slot, part, model->n * config->dim);
-        const float *dlogits = memory_buffer(model->memory, BUFFER_LOGITS, work->slot);
+            model_lasting_row(model, BUFFER_NORMED, work, part, model->n * config->dim);
+        const float *dlogits = model_logits(model, work->microbatch);
         matmul_weight_gradient(model_head_gradient(model), dlogits, normed,
                                &(struct matmul_shape){model->n, config->dim, config->vocab});
     } else {

@@ -9,9 +9,8 @@ static void measure_source(const struct model *model, int slot, int64_t id)
     if (model->stage->n_deep_reads == 0 || config->read == READ_STATIC) {
         return;
     }
-    float *r =
-        model_row(model, BUFFER_INVERSE_RMS, slot, stage_value_index(model->stage, id), model->n);
-    model->kernels->depth_inverse_rms(r, model_value(model, slot, id), model->n, config->dim,
+    model->kernels->depth_inverse_rms(model_inverse_rms(model, slot, id),
+                                      model_value(model, slot, id), model->n, config->dim,
                                       (float)config->norm_eps);
 }
 
@@ -107,48 +106,48 @@ static const float *read_sources(const struct model *model, int slot, int part)
     return model_hidden(model, slot, part);
 }
 
-static const float *normalise(const struct model *model, int slot, int part, const float *h)
+static const float *normalise(const struct model *model, const struct model_work *work, int part,
+                              const float *h)
 {
     const struct model_config *config = &model->plan->config->model;
     const float *gain =
         model_weight(model, model_param(model, model_part_sublayer(model, part), PARAM_GAIN));
-    float *normed = model_row(model, BUFFER_NORMED, slot, part, model->n * config->dim);
-    float *rstd = model_row(model, BUFFER_RSTD, slot, part, model->n);
+    float *normed = model_lasting_row(model, BUFFER_NORMED, work, part, model->n * config->dim);
+    float *rstd = model_inner_row(model, BUFFER_RSTD, work, part, model->n);
     model->kernels->rmsnorm_forward(normed, rstd, h, gain, model->n, config->dim,
                                     (float)config->norm_eps);
     return normed;
 }
 
-static void attend(const struct model *model, int slot, int64_t l, float *y, const float *normed)
+static const float *attend(const struct model *model, const struct model_work *work, int part,
+                           const float *normed)
 {
     const struct attention_shape *shape = &model->shape;
-    const int64_t n = model->n, C = model->plan->config->model.dim;
-    const int64_t width = C + 2 * shape->n_kv_heads * shape->head_dim,
-                  i = model_sort_index(model, l);
-    float *qkv = model_row(model, BUFFER_QKV, slot, i, n * width);
-    float *attended = model_row(model, BUFFER_ATTENDED, slot, i, n * C);
-    float *lse = model_row(model, BUFFER_ATTENTION_LSE, slot, i, n * shape->n_heads);
+    const int64_t n = model->n, C = model->plan->config->model.dim,
+                  l = model_part_sublayer(model, part);
+    const int64_t width = C + 2 * shape->n_kv_heads * shape->head_dim;
+    float *qkv = model_inner_row(model, BUFFER_QKV, work, part, n * width);
+    float *lse = model_inner_row(model, BUFFER_ATTENTION_LSE, work, part, n * shape->n_heads);
+    float *attended = model_lasting_row(model, BUFFER_ATTENDED, work, part, n * C);
     const float *w_qkv = model_weight(model, model_param(model, l, PARAM_Q));
-    const float *w_o = model_weight(model, model_param(model, l, PARAM_O));
     matmul_forward(qkv, normed, w_qkv, &(struct matmul_shape){n, C, width});
     model->kernels->rope_forward(qkv, memory_buffer(model->memory, BUFFER_ROPE, 0), shape, 0);
     model->kernels->attention_forward(
         attended, lse, qkv, memory_buffer(model->memory, BUFFER_ATTENTION_SCRATCH, 0), shape);
-    matmul_forward(y, attended, w_o, &(struct matmul_shape){n, C, C});
+    return attended;
 }
 
-static void transform(const struct model *model, int slot, int64_t l, float *y, const float *normed)
+static const float *transform(const struct model *model, const struct model_work *work, int part,
+                              const float *normed)
 {
     const int64_t n = model->n, C = model->plan->config->model.dim,
-                  F = model->plan->config->model.ff;
-    const int64_t i = model_sort_index(model, l);
-    float *gate_up = model_row(model, BUFFER_GATE_UP, slot, i, n * 2 * F);
-    float *activated = model_row(model, BUFFER_ACTIVATED, slot, i, n * F);
+                  F = model->plan->config->model.ff, l = model_part_sublayer(model, part);
+    float *gate_up = model_inner_row(model, BUFFER_GATE_UP, work, part, n * 2 * F);
+    float *activated = model_lasting_row(model, BUFFER_ACTIVATED, work, part, n * F);
     const float *w_gate_up = model_weight(model, model_param(model, l, PARAM_GATE));
-    const float *w_down = model_weight(model, model_param(model, l, PARAM_DOWN));
     matmul_forward(gate_up, normed, w_gate_up, &(struct matmul_shape){n, C, 2 * F});
     model->kernels->swiglu_forward(activated, gate_up, n, F);
-    matmul_forward(y, activated, w_down, &(struct matmul_shape){n, F, C});
+    return activated;
 }
 
 /** b_n: the sum of its block's outputs, left to right. */
@@ -167,20 +166,27 @@ static void complete_block(const struct model *model, int slot, int64_t block)
     measure_source(model, slot, block);
 }
 
-static void forward_sublayer(const struct model *model, int slot, int part, const float *normed)
+/** A sublayer up to the product that makes its output: all that its own backward needs. */
+static const float *forward_middle(const struct model *model, const struct model_work *work,
+                                   int part, const float *normed)
 {
-    const int64_t l = model_part_sublayer(model, part);
+    return model_part_sublayer(model, part) % 2 == 0 ? attend(model, work, part, normed)
+                                                     : transform(model, work, part, normed);
+}
+
+static void forward_output(const struct model *model, int slot, int part, const float *middle)
+{
+    const struct model_config *config = &model->plan->config->model;
+    const int64_t l = model_part_sublayer(model, part), n = model->n, C = config->dim;
+    const bool is_attention = l % 2 == 0;
     const struct depth_output out = depth_output_of(&model->plan->depth, l);
     float *value = model_value(model, slot, out.value);
     float *y = out.adds_to >= 0 ? memory_buffer(model->memory, BUFFER_OUTPUT, 0) : value;
-    if (l % 2 == 0) {
-        attend(model, slot, l, y, normed);
-    } else {
-        transform(model, slot, l, y, normed);
-    }
+    const float *weight =
+        model_weight(model, model_param(model, l, is_attention ? PARAM_O : PARAM_DOWN));
+    matmul_forward(y, middle, weight, &(struct matmul_shape){n, is_attention ? C : config->ff, C});
     if (out.adds_to >= 0) {
-        model->kernels->add(value, model_value(model, slot, out.adds_to), y,
-                            model->n * model->plan->config->model.dim);
+        model->kernels->add(value, model_value(model, slot, out.adds_to), y, n * C);
     }
     if (out.completes >= 0) {
         complete_block(model, slot, out.completes);
@@ -192,30 +198,73 @@ static void forward_sublayer(const struct model *model, int slot, int part, cons
     }
 }
 
-static void forward_head(const struct model *model, struct model_work *work, const float *normed)
+static void forward_head(const struct model *model, const struct model_work *work,
+                         const float *normed)
 {
     const struct model_config *config = &model->plan->config->model;
-    float *logits = memory_buffer(model->memory, BUFFER_LOGITS, work->slot);
+    float *logits = model_logits(model, work->microbatch);
     float *losses = memory_buffer(model->memory, BUFFER_LOSSES, 0);
     int32_t *best = work->wants_best ? memory_buffer(model->memory, BUFFER_BEST, 0) : NULL;
     matmul_forward(logits, normed, model_head_weight(model),
                    &(struct matmul_shape){model->n, config->dim, config->vocab});
     model->kernels->cross_entropy(losses, best, logits, work->targets, work->loss_scale, model->n,
                                   config->vocab);
-    work->loss = 0.0;
+    double loss = 0.0;
     for (int64_t i = 0; i < model->n; i++) {
-        work->loss += (double)losses[i];
+        loss += (double)losses[i];
+    }
+    if (work->loss != NULL) {
+        *work->loss = loss;
     }
 }
 
-void model_forward_part(const struct model *model, struct model_work *work, int part)
+static const float *forward_input(const struct model *model, const struct model_work *work,
+                                  int part)
+{
+    return normalise(model, work, part, read_sources(model, work->slot, part));
+}
+
+int model_forward_count(const struct model *model, const struct model_work *work)
+{
+    const int n_parts = model_part_count(model);
+    const bool has_backward = work->loss_scale != 0.0F;
+    if (!has_backward || !model->stage->is_last || !plan_recomputes(model->plan)) {
+        return n_parts;
+    }
+    return model_recompute_first(model, n_parts - 1);
+}
+
+void model_forward_part(const struct model *model, const struct model_work *work, int part)
 {
     assert(part >= 0 && part < model_part_count(model));
-    const float *h = read_sources(model, work->slot, part);
-    const float *normed = normalise(model, work->slot, part, h);
+    const float *normed = forward_input(model, work, part);
     if (model_part_is_head(model, part)) {
         forward_head(model, work, normed);
     } else {
-        forward_sublayer(model, work->slot, part, normed);
+        forward_output(model, work->slot, part, forward_middle(model, work, part, normed));
+    }
+}
+
+int model_recompute_first(const struct model *model, int part)
+{
+    const struct stage *stage = model->stage;
+    const int n_parts = model_part_count(model);
+    if (!plan_recomputes(model->plan) || part + 1 != stage->segment_end[part]) {
+        return part + 1;
+    }
+    return model->plan->recompute == RECOMPUTE_ALL && part + 1 == n_parts
+               ? 0
+               : (int)stage->segment_first[part];
+}
+
+void model_recompute_part(const struct model *model, const struct model_work *work, int again,
+                          int part)
+{
+    assert(work->gradient_slot >= 0 && again <= part);
+    if (again < part || model_part_is_head(model, part)) {
+        model_forward_part(model, work, again);
+    } else {
+        /* Nobody waits for the output of the deepest. */
+        forward_middle(model, work, part, forward_input(model, work, part));
     }
 }

@@ -25,10 +25,49 @@ float *model_row(const struct model *model, enum buffer_id id, int slot, int64_t
     return base + index * row_count;
 }
 
-int64_t model_sort_index(const struct model *model, int64_t l)
+/** Where I finds what it needs of the forward pass of a slot's microbatch. */
+static int inner_slot(const struct model *model, int slot)
 {
-    const int64_t first = model->stage->first;
+    return plan_recomputes(model->plan) ? 0 : slot;
+}
+
+/** Sublayers of l's sort in [first, l). */
+static int64_t count_sort(int64_t first, int64_t l)
+{
     return l % 2 == 0 ? l / 2 - (first + 1) / 2 : l / 2 - first / 2;
+}
+
+float *model_inner_row(const struct model *model, enum buffer_id id, const struct model_work *work,
+                       int part, int64_t row_count)
+{
+    const struct stage *stage = model->stage;
+    const int64_t l = model_part_sublayer(model, part),
+                  first = model_part_sublayer(model, (int)stage->segment_first[part]);
+    const int64_t index = id == BUFFER_RSTD ? l - first : count_sort(first, l);
+    return model_row(model, id, inner_slot(model, work->slot), index, row_count);
+}
+
+float *model_lasting_row(const struct model *model, enum buffer_id id,
+                         const struct model_work *work, int part, int64_t row_count)
+{
+    const int64_t index = id == BUFFER_NORMED
+                              ? part
+                              : count_sort(model->stage->first, model_part_sublayer(model, part));
+    if (!plan_recomputes(model->plan)) {
+        return model_row(model, id, work->slot, index, row_count);
+    }
+    if (work->gradient_slot < 0) {
+        return memory_buffer(model->memory, id == BUFFER_NORMED ? BUFFER_DNORMED : BUFFER_DINNER,
+                             0);
+    }
+    return model_row(model, id, work->gradient_slot, index, row_count);
+}
+
+float *model_gradient_row(const struct model *model, enum buffer_id id,
+                          const struct model_work *work, int part, int64_t row_count)
+{
+    const int64_t index = count_sort(model->stage->first, model_part_sublayer(model, part));
+    return model_row(model, id, work->gradient_slot, index, row_count);
 }
 
 int64_t model_deep_sources(const struct model *model, int part)
@@ -36,18 +75,40 @@ int64_t model_deep_sources(const struct model *model, int part)
     return model->stage->score_offset[part + 1] - model->stage->score_offset[part];
 }
 
-/** Place of a part's read among the stage's reads of more than one source. Only the very first read
- * of the model, and all of `standard`, have one. */
+/** Reads of more than one source in front of a part on its stage. Only the very first read of the
+ * model, and all of `standard`, have one. */
+static int64_t count_deep(const struct model *model, int part)
+{
+    const int64_t n_shallow = model->stage->n_reads - model->stage->n_deep_reads;
+    return part > n_shallow ? part - n_shallow : 0;
+}
+
+/** Place of a part's read among those of more than one source of its segment. */
 static int64_t deep_index(const struct model *model, int part)
 {
-    return model->stage->n_deep_reads == model->stage->n_reads ? part : part - 1;
+    return count_deep(model, part) - count_deep(model, (int)model->stage->segment_first[part]);
+}
+
+/** A value's row in its slot or, from the other buffer, in the working set. */
+static float *value_row(const struct model *model, enum buffer_id kept, enum buffer_id working,
+                        int slot, int64_t id, int64_t row_count)
+{
+    const int64_t index = stage_value_index(model->stage, id);
+    assert(index >= 0 && "the stage holds this value");
+    const int64_t row = model->stage->value_rows[index];
+    return row >= 0 ? model_row(model, kept, slot, row, row_count)
+                    : model_row(model, working, 0, -1 - row, row_count);
 }
 
 float *model_value(const struct model *model, int slot, int64_t id)
 {
-    const int64_t index = stage_value_index(model->stage, id);
-    assert(index >= 0 && "the stage holds this value");
-    return model_row(model, BUFFER_VALUES, slot, index, model->n * model->plan->config->model.dim);
+    return value_row(model, BUFFER_VALUES, BUFFER_WORKING_VALUES, slot, id,
+                     model->n * model->plan->config->model.dim);
+}
+
+float *model_inverse_rms(const struct model *model, int slot, int64_t id)
+{
+    return value_row(model, BUFFER_INVERSE_RMS, BUFFER_WORKING_INVERSE_RMS, slot, id, model->n);
 }
 
 float *model_dvalue(const struct model *model, int gradient_slot, int64_t id)
@@ -63,13 +124,20 @@ float *model_scales(const struct model *model, int slot, int64_t id)
     if (model->plan->config->representative.value != PRECISION_INT8) {
         return NULL;
     }
-    return model_row(model, BUFFER_SCALES, slot, stage_value_index(model->stage, id), model->n);
+    return value_row(model, BUFFER_SCALES, BUFFER_WORKING_SCALES, slot, id, model->n);
+}
+
+float *model_logits(const struct model *model, int microbatch)
+{
+    return model->stage->is_last ? memory_buffer(model->memory, BUFFER_LOGITS,
+                                                 microbatch % model->plan->n_logit_slots)
+                                 : NULL;
 }
 
 float *model_hidden(const struct model *model, int slot, int part)
 {
     if (model_deep_sources(model, part) > 0) {
-        return model_row(model, BUFFER_HIDDEN, slot, deep_index(model, part),
+        return model_row(model, BUFFER_HIDDEN, inner_slot(model, slot), deep_index(model, part),
                          model->n * model->plan->config->model.dim);
     }
     const struct depth_set sources =
@@ -86,15 +154,18 @@ const struct param *model_param(const struct model *model, int64_t l, enum param
 
 struct depth_read model_read(const struct model *model, int slot, int part)
 {
-    const int64_t deep = deep_index(model, part);
+    const struct stage *stage = model->stage;
+    const int from = inner_slot(model, slot);
+    const int64_t first_score = stage->score_offset[stage->segment_first[part]];
+    const int64_t deep = deep_index(model, part), score = stage->score_offset[part] - first_score;
     const struct param *param = model_param(model, model_part_sublayer(model, part), PARAM_READ);
     const float *weight = model_weight(model, param);
     const bool is_static = model->plan->config->model.read == READ_STATIC;
     return (struct depth_read){
         .o = model_hidden(model, slot, part),
-        .m = model_row(model, BUFFER_READ_LSE, slot, deep, model->n),
+        .m = model_row(model, BUFFER_READ_LSE, from, deep, model->n),
         .d = model_row(model, BUFFER_DENOMINATOR, 0, deep, model->n),
-        .s = model_row(model, BUFFER_SCORES, slot, model->stage->score_offset[part], model->n),
+        .s = model_row(model, BUFFER_SCORES, from, score, model->n),
         .w = is_static ? NULL : weight,
         .logits = is_static ? weight : NULL,
     };
@@ -105,10 +176,9 @@ void model_fill_sources(const struct model *model, int slot, int64_t l, int64_t 
     const struct depth_set set = depth_live(&model->plan->depth, l);
     for (int64_t i = from; i < end; i++) {
         const int64_t id = depth_set_id(&set, i);
-        const int64_t index = stage_value_index(model->stage, id);
         model->sources[i - from] = (struct depth_source){
             .v = model_value(model, slot, id),
-            .r = model_row(model, BUFFER_INVERSE_RMS, slot, index, model->n),
+            .r = model_inverse_rms(model, slot, id),
         };
     }
 }

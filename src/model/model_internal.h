@@ -12,8 +12,19 @@ bool model_part_is_head(const struct model *model, int part);
 float *model_row(const struct model *model, enum buffer_id id, int slot, int64_t index,
                  int64_t row_count);
 
-/** The i-th attention or MLP sublayer of the stage that sublayer l is. */
-int64_t model_sort_index(const struct model *model, int64_t l);
+/** A part's row of what I needs of the forward pass: in its slot, or in the working set. */
+float *model_inner_row(const struct model *model, enum buffer_id id, const struct model_work *work,
+                       int part, int64_t row_count);
+/** A part's row of what W needs of it: in its slot, or in the gradient slot when it is run again;
+ * scratch in an F that is. */
+float *model_lasting_row(const struct model *model, enum buffer_id id,
+                         const struct model_work *work, int part, int64_t row_count);
+/** A sublayer's row of what I leaves for W. */
+float *model_gradient_row(const struct model *model, enum buffer_id id,
+                          const struct model_work *work, int part, int64_t row_count);
+
+/** Inverse RMS of a value in a slot. (n) */
+float *model_inverse_rms(const struct model *model, int slot, int64_t id);
 
 /** Sources of a part's read; 0 if the read has one source and returns it. */
 int64_t model_deep_sources(const struct model *model, int part);

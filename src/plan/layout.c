@@ -28,14 +28,17 @@ static const char *const BUFFER_NAMES[BUFFER_COUNT] = {
     [BUFFER_SCORES] = "read scores",
     [BUFFER_READ_LSE] = "read log-sum-exp",
     [BUFFER_HIDDEN] = "read results",
-    [BUFFER_NORMED] = "normed inputs",
     [BUFFER_RSTD] = "inverse rms of inputs",
     [BUFFER_QKV] = "q, k, v",
-    [BUFFER_ATTENDED] = "attention results",
     [BUFFER_ATTENTION_LSE] = "attention log-sum-exp",
     [BUFFER_GATE_UP] = "gate, up",
+    [BUFFER_NORMED] = "normed inputs",
+    [BUFFER_ATTENDED] = "attention results",
     [BUFFER_ACTIVATED] = "silu(gate) * up",
     [BUFFER_LOGITS] = "logits, then their gradient",
+    [BUFFER_WORKING_VALUES] = "values in work",
+    [BUFFER_WORKING_SCALES] = "scales of values in work",
+    [BUFFER_WORKING_INVERSE_RMS] = "inverse rms of values in work",
     [BUFFER_DVALUES] = "gradients of values",
     [BUFFER_DQKV] = "gradients of q, k, v",
     [BUFFER_DGATE_UP] = "gradients of gate, up",
@@ -80,6 +83,11 @@ const char *plan_group_name(enum buffer_group group)
     return NAMES[group];
 }
 
+/** Rows that the parts of a segment need of what I needs. */
+struct span {
+    int64_t n_reads, n_deep_reads, n_scores, n_attention, n_mlp;
+};
+
 /** What the sizes of a rank's buffers are made of: the largest of its stages where slots serve them
  * all. */
 struct sizes {
@@ -88,10 +96,12 @@ struct sizes {
     int64_t n_owned; /* elements whose moments the rank keeps */
     const struct model_config *model;
     bool trains, is_root;
+    bool has_scales, has_deep_reads;
     int64_t n, C, KV, F; /* tokens of a microbatch; widths */
     int64_t n_chunks, n_slots, n_gradient_slots;
     int64_t n_deposit_slots, n_deposits;
-    int64_t n_values, n_reads, n_deep_reads, n_scores, n_attention, n_mlp;
+    int64_t n_values, n_kept, n_working, n_reads, n_attention, n_mlp;
+    struct span span; /* recomputed together; without recomputation a stage */
     int64_t values_in_bytes, values_out_bytes, gradients_in_bytes, gradients_out_bytes;
     int64_t most_sources;  /* of one read */
     int64_t largest_param; /* elements */
@@ -107,12 +117,31 @@ static void note_message(int64_t *largest_bytes, struct wire_layout layout)
     *largest_bytes = larger(*largest_bytes, (int64_t)wire_frame_bytes(&layout));
 }
 
+static void note_segment(struct span *span, const struct stage *stage, int64_t first, int64_t end)
+{
+    const int64_t sublayer = stage->first + first;
+    const int64_t behind = stage->first + end < stage->end ? stage->first + end : stage->end;
+    const int64_t n_attention = (behind + 1) / 2 - (sublayer + 1) / 2;
+    int64_t n_deep_reads = 0;
+    for (int64_t i = first; i < end; i++) {
+        n_deep_reads += stage->score_offset[i + 1] > stage->score_offset[i];
+    }
+    span->n_reads = larger(span->n_reads, end - first);
+    span->n_deep_reads = larger(span->n_deep_reads, n_deep_reads);
+    span->n_scores = larger(span->n_scores, stage->score_offset[end] - stage->score_offset[first]);
+    span->n_attention = larger(span->n_attention, n_attention);
+    span->n_mlp = larger(span->n_mlp, behind - sublayer - n_attention);
+}
+
 static void note_stage(struct sizes *s, const struct stage *stage)
 {
     s->n_values = larger(s->n_values, stage->n_values);
+    s->n_kept = larger(s->n_kept, stage->n_kept);
+    s->n_working = larger(s->n_working, stage->n_working);
     s->n_reads = larger(s->n_reads, stage->n_reads);
-    s->n_deep_reads = larger(s->n_deep_reads, stage->n_deep_reads);
-    s->n_scores = larger(s->n_scores, stage->score_offset[stage->n_reads]);
+    for (int64_t part = 0; part < stage->n_reads; part = stage->segment_end[part]) {
+        note_segment(&s->span, stage, part, stage->segment_end[part]);
+    }
     s->n_attention = larger(s->n_attention, stage->n_attention);
     s->n_mlp = larger(s->n_mlp, stage->n_mlp);
     if (!stage->is_first) {
@@ -143,6 +172,7 @@ static struct sizes measure(const struct plan *plan, int grid_rank)
                       .model = model,
                       .trains = trains,
                       .is_root = grid_rank == 0,
+                      .has_scales = plan->config->representative.value == PRECISION_INT8,
                       .n = plan->microbatch_tokens,
                       .C = model->dim,
                       .KV = model->dim / model->n_heads * model->n_kv_heads,
@@ -155,6 +185,7 @@ static struct sizes measure(const struct plan *plan, int grid_rank)
     for (int chunk = 0; chunk < plan->n_chunks; chunk++) {
         note_stage(&s, plan_stage(plan, rank, chunk));
     }
+    s.has_deep_reads = s.span.n_deep_reads > 0;
     return s;
 }
 
@@ -224,29 +255,45 @@ static void place_state(struct buffer_table *t, const struct sizes *s)
     place_all(t, requests, sizeof requests / sizeof requests[0]);
 }
 
+/** What F leaves for I and for W: in slots, or where it is recomputed. */
 static void place_activations(struct buffer_table *t, const struct sizes *s)
 {
-    const enum buffer_group forward = GROUP_ACTIVATIONS, backward = GROUP_ACTIVATION_GRADIENTS;
     const int64_t n = s->n, C = s->C, QKV = C + 2 * s->KV, F = s->F, H = s->model->n_heads;
-    const int64_t slots = s->n_slots, gradient_slots = s->n_gradient_slots;
-    const int64_t rms_slots = s->n_deep_reads > 0 ? slots : 0,
-                  head_slots = s->rank->has_last ? slots : 0;
-    const int64_t scale_slots = s->plan->config->representative.value == PRECISION_INT8 ? slots : 0;
+    const bool again = plan_recomputes(s->plan), rounds = s->has_scales, reads = s->has_deep_reads;
+    const int64_t slots = s->n_slots, for_i = again ? 1 : slots,
+                  for_w = again ? s->n_gradient_slots : slots;
+    const int64_t logit_slots = s->rank->has_last ? s->plan->n_logit_slots : 0;
+    const enum buffer_group kept = GROUP_ACTIVATIONS, i = again ? GROUP_SCRATCH : kept,
+                            w = again ? GROUP_ACTIVATION_GRADIENTS : kept;
+    const struct span *span = &s->span;
     const struct request requests[] = {
-        {BUFFER_VALUES, forward, slots, {s->n_values, n, C}, 4},
-        {BUFFER_SCALES, forward, scale_slots, {s->n_values, n, 1}, 4},
-        {BUFFER_INVERSE_RMS, forward, rms_slots, {s->n_values, n, 1}, 4},
-        {BUFFER_SCORES, forward, slots, {s->n_scores, n, 1}, 4},
-        {BUFFER_READ_LSE, forward, slots, {s->n_deep_reads, n, 1}, 4},
-        {BUFFER_HIDDEN, forward, slots, {s->n_deep_reads, n, C}, 4},
-        {BUFFER_NORMED, forward, slots, {s->n_reads, n, C}, 4},
-        {BUFFER_RSTD, forward, slots, {s->n_reads, n, 1}, 4},
-        {BUFFER_QKV, forward, slots, {s->n_attention, n, QKV}, 4},
-        {BUFFER_ATTENDED, forward, slots, {s->n_attention, n, C}, 4},
-        {BUFFER_ATTENTION_LSE, forward, slots, {s->n_attention, n, H}, 4},
-        {BUFFER_GATE_UP, forward, slots, {s->n_mlp, n, 2 * F}, 4},
-        {BUFFER_ACTIVATED, forward, slots, {s->n_mlp, n, F}, 4},
-        {BUFFER_LOGITS, forward, head_slots, {n, s->model->vocab, 1}, 4},
+        {BUFFER_VALUES, kept, slots, {s->n_kept, n, C}, 4},
+        {BUFFER_SCALES, kept, rounds ? slots : 0, {s->n_kept, n, 1}, 4},
+        {BUFFER_INVERSE_RMS, kept, reads ? slots : 0, {s->n_kept, n, 1}, 4},
+        {BUFFER_SCORES, i, for_i, {span->n_scores, n, 1}, 4},
+        {BUFFER_READ_LSE, i, for_i, {span->n_deep_reads, n, 1}, 4},
+        {BUFFER_HIDDEN, i, for_i, {span->n_deep_reads, n, C}, 4},
+        {BUFFER_RSTD, i, for_i, {span->n_reads, n, 1}, 4},
+        {BUFFER_QKV, i, for_i, {span->n_attention, n, QKV}, 4},
+        {BUFFER_ATTENTION_LSE, i, for_i, {span->n_attention, n, H}, 4},
+        {BUFFER_GATE_UP, i, for_i, {span->n_mlp, n, 2 * F}, 4},
+        {BUFFER_NORMED, w, for_w, {s->n_reads, n, C}, 4},
+        {BUFFER_ATTENDED, w, for_w, {s->n_attention, n, C}, 4},
+        {BUFFER_ACTIVATED, w, for_w, {s->n_mlp, n, F}, 4},
+        {BUFFER_LOGITS, w, logit_slots, {n, s->model->vocab, 1}, 4},
+        {BUFFER_WORKING_VALUES, GROUP_SCRATCH, 1, {s->n_working, n, C}, 4},
+        {BUFFER_WORKING_SCALES, GROUP_SCRATCH, rounds, {s->n_working, n, 1}, 4},
+        {BUFFER_WORKING_INVERSE_RMS, GROUP_SCRATCH, reads, {s->n_working, n, 1}, 4},
+    };
+    place_all(t, requests, sizeof requests / sizeof requests[0]);
+}
+
+static void place_activation_gradients(struct buffer_table *t, const struct sizes *s)
+{
+    const enum buffer_group backward = GROUP_ACTIVATION_GRADIENTS;
+    const int64_t n = s->n, C = s->C, QKV = C + 2 * s->KV, F = s->F;
+    const int64_t gradient_slots = s->n_gradient_slots;
+    const struct request requests[] = {
         {BUFFER_DVALUES, backward, gradient_slots, {s->n_values, n, C}, 4},
         {BUFFER_DQKV, backward, gradient_slots, {s->n_attention, n, QKV}, 4},
         {BUFFER_DGATE_UP, backward, gradient_slots, {s->n_mlp, n, 2 * F}, 4},
@@ -271,6 +318,8 @@ static void place_messages(struct buffer_table *t, const struct sizes *s)
 static void place_scratch(struct buffer_table *t, const struct sizes *s)
 {
     const bool trains = s->trains, is_last = s->rank->has_last, attends = s->n_attention > 0;
+    /* F takes the scratch of I for what only a later W would need. */
+    const bool lends = trains || plan_recomputes(s->plan);
     const int64_t n = s->n, C = s->C, T = s->model->seq_len, D = C / s->model->n_heads;
     const struct attention_shape shape = {n / T, T, s->model->n_heads, s->model->n_kv_heads, D};
     const int64_t attention = (int64_t)kernels_attention_scratch_count(&shape);
@@ -278,10 +327,10 @@ static void place_scratch(struct buffer_table *t, const struct sizes *s)
     const int64_t partials = (int64_t)kernels_partials_count(n, larger(C, s->most_sources));
     const struct request requests[] = {
         {BUFFER_OUTPUT, GROUP_SCRATCH, 1, {n, C, 1}, 4},
-        {BUFFER_DNORMED, GROUP_SCRATCH, trains, {n, C, 1}, 4},
+        {BUFFER_DNORMED, GROUP_SCRATCH, lends, {n, C, 1}, 4},
         {BUFFER_DHIDDEN, GROUP_SCRATCH, trains, {n, C, 1}, 4},
-        {BUFFER_DINNER, GROUP_SCRATCH, trains, {n, larger(s->F, C), 1}, 4},
-        {BUFFER_DENOMINATOR, GROUP_SCRATCH, 1, {s->n_deep_reads, n, 1}, 4},
+        {BUFFER_DINNER, GROUP_SCRATCH, lends, {n, larger(s->F, C), 1}, 4},
+        {BUFFER_DENOMINATOR, GROUP_SCRATCH, 1, {s->span.n_deep_reads, n, 1}, 4},
         {BUFFER_LOSSES, GROUP_SCRATCH, is_last, {n, 1, 1}, 4},
         {BUFFER_BEST, GROUP_SCRATCH, is_last, {n, 1, 1}, 4},
         {BUFFER_PARTIALS, GROUP_SCRATCH, trains, {partials, 1, 1}, 4},
@@ -323,6 +372,7 @@ void plan_lay_out(struct buffer_table *table, const struct plan *plan, int rank)
     *table = (struct buffer_table){0};
     place_state(table, &s);
     place_activations(table, &s);
+    place_activation_gradients(table, &s);
     place_messages(table, &s);
     place_scratch(table, &s);
     place_step(table, &s);

@@ -19,6 +19,11 @@ int64_t stage_read_sources(const struct plan *plan, int64_t l)
     return depth_set_count(&sources);
 }
 
+bool plan_recomputes(const struct plan *plan)
+{
+    return plan->recompute != RECOMPUTE_NONE;
+}
+
 int64_t stage_value_index(const struct stage *stage, int64_t id)
 {
     int64_t low = 0, high = stage->n_values;
@@ -134,6 +139,7 @@ static void fill_stage(struct stage *stage, const struct plan *plan, int index, 
     }
     stage->n_attention = (end + 1) / 2 - (first + 1) / 2;
     stage->n_mlp = end - first - stage->n_attention;
+    plan_place_values(stage, plan);
 }
 
 /** Add a stage to what its rank owns. Stages come in ascending order, and so do a rank's chunks. */
@@ -174,6 +180,9 @@ void plan_drop_stages(struct plan *plan)
 {
     for (int i = 0; plan->stages != NULL && i < plan->n_stages; i++) {
         free(plan->stages[i].value_ids);
+        free(plan->stages[i].value_rows);
+        free(plan->stages[i].segment_first);
+        free(plan->stages[i].segment_end);
         free(plan->stages[i].score_offset);
     }
     free(plan->stages);
@@ -197,6 +206,18 @@ static bool partition(struct plan *plan, struct error *err)
     return ok;
 }
 
+/** Logits, and then their gradient, are there from F, where that makes them, or from I until W.
+ * Evaluation has one microbatch at a time. */
+static int count_logit_slots(const struct plan *plan)
+{
+    int rank, chunk;
+    schedule_place(&plan->schedule.spec, plan->n_stages - 1, &rank, &chunk);
+    const enum action_op from = plan_recomputes(plan) ? ACTION_INPUT_GRADIENT : ACTION_FORWARD;
+    const int n =
+        plan->purpose == PLAN_TRAIN ? schedule_count_live(&plan->schedule, rank, chunk, from) : 0;
+    return n > 0 ? n : 1;
+}
+
 static bool make_schedules(struct plan *plan, struct error *err)
 {
     const struct pipeline_config *pipeline = &plan->config->pipeline;
@@ -213,6 +234,7 @@ static bool make_schedules(struct plan *plan, struct error *err)
         !schedule_init(&plan->schedule, plan->purpose == PLAN_TRAIN ? &training : &forward, err)) {
         return false;
     }
+    plan->n_logit_slots = count_logit_slots(plan);
     const int a = plan->schedule.channel_depth, b = plan->forward.channel_depth;
     plan->channel_depth = a > b ? a : b;
     return true;
@@ -221,12 +243,14 @@ static bool make_schedules(struct plan *plan, struct error *err)
 bool plan_init(struct plan *plan, const struct config *config, int n_ranks,
                enum plan_purpose purpose, struct error *err)
 {
-    *plan = (struct plan){.config = config,
-                          .purpose = purpose,
-                          .depth = depth_plan_make(&config->model),
-                          .n_microbatches = config->batch.n_sequences / config->batch.microbatch /
-                                            config->pipeline.n_replicas,
-                          .microbatch_tokens = config->batch.microbatch * config->model.seq_len};
+    *plan =
+        (struct plan){.config = config,
+                      .purpose = purpose,
+                      .recompute = purpose == PLAN_TRAIN ? config->memory.recompute : RECOMPUTE_ALL,
+                      .depth = depth_plan_make(&config->model),
+                      .n_microbatches = config->batch.n_sequences / config->batch.microbatch /
+                                        config->pipeline.n_replicas,
+                      .microbatch_tokens = config->batch.microbatch * config->model.seq_len};
     if (!grid_init(&plan->grid, n_ranks, config->pipeline.n_replicas, config->pipeline.n_stages,
                    err)) {
         return false;

@@ -26,6 +26,11 @@ void plan_choose_owners(struct plan *plan);
  * addressed. at_rank: which rank of the grid that is; may be NULL. */
 size_t plan_most_bytes(const struct plan *plan, int rank, int *at_rank);
 
+/** Decide what a stage keeps and which parts it runs again together; the rest of the stage is
+ * there.
+ */
+void plan_place_values(struct stage *stage, const struct plan *plan);
+
 /** Cut the plan's L sublayers into its stages: ends[i] is the end of stage i. A function of the
  * configuration and the number of ranks alone. Needs all of the plan but stages, ranks and routing.
  */

@@ -20,6 +20,20 @@ int schedule_gradient_slot(const struct schedule *schedule, int rank, int chunk,
     return schedule->gradient_slots[schedule_pair(&schedule->spec, rank, chunk, microbatch)];
 }
 
+int schedule_count_live(const struct schedule *schedule, int rank, int chunk, enum action_op from)
+{
+    int n_live = 0, most = 0;
+    for (int64_t i = schedule->first_action[rank]; i < schedule->first_action[rank + 1]; i++) {
+        const struct action *action = &schedule->actions[i];
+        if (action->chunk == chunk) {
+            n_live += action->op == from;
+            most = n_live > most ? n_live : most;
+            n_live -= action->op == ACTION_WEIGHT_GRADIENT;
+        }
+    }
+    return most;
+}
+
 bool schedule_is_last_forward(const struct schedule_spec *spec, int rank,
                               const struct action *action)
 {

@@ -233,13 +233,14 @@ static struct train_decision report_and_decide(struct train *t, int64_t n_target
     const struct engine_times *times = &s->engine.times;
     void *own = memory_buffer(&s->memory, BUFFER_REPORT, 0);
     struct report *report = own;
-    *report = (struct report){
-        .loss = sum_losses(s, n_targets),
-        .n_targets = n_targets,
-        .wait_s = times->wait_s,
-        .compute_s = times->forward_s + times->input_gradient_s + times->weight_gradient_s,
-        .bytes_sent = times->bytes_sent,
-        .signal_arrived = t->options->stops_on_signals && train_signal_arrived()};
+    *report =
+        (struct report){.loss = sum_losses(s, n_targets),
+                        .n_targets = n_targets,
+                        .wait_s = times->wait_s,
+                        .compute_s = times->forward_s + times->recompute_s +
+                                     times->input_gradient_s + times->weight_gradient_s,
+                        .bytes_sent = times->bytes_sent,
+                        .signal_arrived = t->options->stops_on_signals && train_signal_arrived()};
     take_squares(s, squares_of(own));
     const double start_s = clock_monotonic_s();
     collective_gather(t->transport, collective_all(t->transport), 0, own,

@@ -117,12 +117,11 @@ static void run_by_hand(struct session *s, struct golden_run *run)
     assert(tokens != NULL && targets != NULL && losses != NULL);
     fill_batch(s, tokens, targets);
     struct engine_batch batch = {.tokens = tokens, .targets = targets, .losses = losses};
-    const int rank = s->engine.rank, last_chunk = s->plan.n_chunks - 1;
+    const int last_chunk = s->plan.n_chunks - 1;
     engine_run(&s->engine, &s->plan.forward, &batch);
     if (s->own->has_last) {
-        const int slot = schedule_slot(&s->plan.forward, rank, last_chunk, 0);
         const size_t count = (size_t)(s->plan.microbatch_tokens * s->config.model.vocab);
-        memcpy(run->logits, memory_buffer(&s->memory, BUFFER_LOGITS, slot), count * sizeof(float));
+        memcpy(run->logits, model_logits(&s->models[last_chunk], 0), count * sizeof(float));
     }
     batch.loss_scale = (float)(1.0 / (double)n_targets);
     engine_run(&s->engine, &s->plan.schedule, &batch);

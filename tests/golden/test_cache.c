@@ -1,6 +1,6 @@
-/* The message cache (model.md 6): the same bits from run to run; against the uncached run of the
- * same partition every gradient tensor of one step and the losses of a hundred within their
- * tolerances. */
+/* The message cache (model.md 6): the same bits from run to run, recomputed or not; against the
+ * uncached run of the same partition every gradient tensor of one step and the losses of a hundred
+ * within their tolerances. */
 #include <assert.h>
 #include <math.h>
 #include <pthread.h>
@@ -96,7 +96,7 @@ static uint64_t train(const struct config *config, int n_ranks)
 
 /** init: NULL, or the run whose weights a short row starts from. */
 static void load_config(struct config *config, const struct row *row, const char *cache,
-                        const char *run_dir, const char *init)
+                        const char *recompute, const char *run_dir, const char *init)
 {
     char text[9][FILE_PATH_BYTES + 64];
     const char *overrides[MAX_OVERRIDES] = {
@@ -116,7 +116,8 @@ static void load_config(struct config *config, const struct row *row, const char
     snprintf(text[6], sizeof text[6], "train.steps=%d",
              row->is_long || init == NULL ? LONG_STEPS : 1);
     snprintf(text[7], sizeof text[7], "train.init=%s", init != NULL ? init : "none");
-    for (int i = 0; i < 8; i++) {
+    snprintf(text[8], sizeof text[8], "memory.recompute=%s", recompute);
+    for (int i = 0; i < 9; i++) {
         overrides[n++] = text[i];
     }
     struct error err = {0};
@@ -207,11 +208,12 @@ static bool run_row(const struct row *row, const char *folder)
     /* Single steps start from trained weights: at the first step the gradients of queries are sums
      * that all but cancel, 1e-5 of the others in size, and their relative error says nothing. */
     if (!row->is_long) {
-        load_config(config, row, CACHE[3], dirs[3], NULL);
+        load_config(config, row, CACHE[3], "none", dirs[3], NULL);
         hashes[3] = train(config, row->n_ranks);
     }
     for (int i = 0; i < 3; i++) {
-        load_config(config, row, CACHE[i], dirs[i], row->is_long ? NULL : dirs[3]);
+        const char *recompute = i < 2 ? "none" : row->n_ranks == 2 ? "all" : "block";
+        load_config(config, row, CACHE[i], recompute, dirs[i], row->is_long ? NULL : dirs[3]);
         hashes[i] = train(config, row->n_ranks);
     }
     struct plan plan;

@@ -19,6 +19,7 @@ enum bitwise_axis {
     AXIS_RANKS,
     AXIS_SCHEDULE,
     AXIS_CUT,
+    AXIS_RECOMPUTE,
     AXIS_THREADS,
     AXIS_RUN,
     BITWISE_AXES

@@ -158,7 +158,7 @@ bool pipeline_run(struct pipeline *p, const struct schedule *schedule, float sca
     return true;
 }
 
-bool pipeline_train(struct pipeline *p)
+void pipeline_zero_gradients(struct pipeline *p)
 {
     for (int rank = 0; rank < p->plan.n_ranks; rank++) {
         const struct memory *memory = &p->ranks[rank].memory;
@@ -169,7 +169,17 @@ bool pipeline_train(struct pipeline *p)
             }
         }
     }
-    return pipeline_run(p, &p->plan.schedule, (float)(1.0 / (double)count_tokens(p)));
+}
+
+float pipeline_scale(const struct pipeline *p)
+{
+    return (float)(1.0 / (double)count_tokens(p));
+}
+
+bool pipeline_train(struct pipeline *p)
+{
+    pipeline_zero_gradients(p);
+    return pipeline_run(p, &p->plan.schedule, pipeline_scale(p));
 }
 
 double pipeline_loss(const struct pipeline *p)

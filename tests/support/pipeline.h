@@ -47,6 +47,9 @@ bool pipeline_is_done(const struct pipeline *p);
 bool pipeline_run(struct pipeline *p, const struct schedule *schedule, float scale);
 /** A whole training step's gradients and losses: zeroed gradients, then the training schedule. */
 bool pipeline_train(struct pipeline *p);
+/** Its parts: the zeroing, and the loss scale with which the schedule begins. */
+void pipeline_zero_gradients(struct pipeline *p);
+float pipeline_scale(const struct pipeline *p);
 
 /** Mean loss of the last training schedule. */
 double pipeline_loss(const struct pipeline *p);

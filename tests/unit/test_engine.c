@@ -20,7 +20,7 @@ static const char *const COMMON[] = {
     "model.heads=2",   "model.kv_heads=1",   "model.ff=12",
     "model.seq_len=5", "batch.sequences=12", "batch.microbatch=1",
 };
-enum { N_COMMON = sizeof COMMON / sizeof COMMON[0], N_OWN = 5 };
+enum { N_COMMON = sizeof COMMON / sizeof COMMON[0], N_OWN = 6 };
 
 static const char *const KINDS[][2] = {
     {"model.kind=standard", NULL},
@@ -40,12 +40,15 @@ static const struct {
     {"zb_v", "2", {"[3,5]", "[1,2,2,3]", "[1,2,1,1,2,1]", "[1,1,1,1,1,1,1,1]"}},
 };
 enum { GPIPE, ONE_F_ONE_B, N_SCHEDULES = sizeof SCHEDULES / sizeof SCHEDULES[0] };
+static const char *const RECOMPUTES[] = {"none", "block", "all"};
+enum { N_RECOMPUTES = 3 };
 enum { N_KINDS = sizeof KINDS / sizeof KINDS[0] };
 
-static struct pipeline *make(int n_ranks, int kind, int schedule, const char *partition)
+static struct pipeline *make_with(int n_ranks, int kind, int schedule, const char *partition,
+                                  const char *recompute)
 {
     const char *overrides[N_COMMON + N_OWN];
-    char order[64], chunks[64], cut[64];
+    char order[64], chunks[64], cut[64], again[64];
     int n = 0;
     for (int i = 0; i < N_COMMON; i++) {
         overrides[n++] = COMMON[i];
@@ -53,6 +56,8 @@ static struct pipeline *make(int n_ranks, int kind, int schedule, const char *pa
     snprintf(order, sizeof order, "pipeline.schedule=%s", SCHEDULES[schedule].order);
     snprintf(chunks, sizeof chunks, "pipeline.chunks=%s", SCHEDULES[schedule].chunks);
     snprintf(cut, sizeof cut, "pipeline.partition=%s", partition);
+    snprintf(again, sizeof again, "memory.recompute=%s", recompute);
+    overrides[n++] = again;
     overrides[n++] = order;
     overrides[n++] = chunks;
     overrides[n++] = cut;
@@ -65,6 +70,11 @@ static struct pipeline *make(int n_ranks, int kind, int schedule, const char *pa
         fail_msg("%s", err.message);
     }
     return p;
+}
+
+static struct pipeline *make(int n_ranks, int kind, int schedule, const char *partition)
+{
+    return make_with(n_ranks, kind, schedule, partition, "none");
 }
 
 /** Losses of microbatches, gradients of all tensors and of the tied head have the reference's bits.
@@ -99,18 +109,20 @@ static void train_twice(struct pipeline *p, const char *what)
     }
 }
 
-/** One schedule with both cuts, on 1 rank up to the most. Returns how many cases. */
+/** One schedule with both cuts, on 1 rank up to the most, recomputing in turn in each way. Returns
+ * how many cases. */
 static int run_schedule(int kind, int schedule, const struct pipeline *reference)
 {
     int n_run = 0;
     for (int i = 0; i < 2 * PIPELINE_MAX_RANKS; i++, n_run++) {
         const int n_ranks = i / 2 + 1;
         const char *partition = i % 2 == 0 ? "blocks" : SCHEDULES[schedule].inside[n_ranks - 1];
+        const char *recompute = RECOMPUTES[(i + kind + schedule) % N_RECOMPUTES];
         char what[160];
-        snprintf(what, sizeof what, "%s %s on %d ranks, %s, %s", KINDS[kind][0],
+        snprintf(what, sizeof what, "%s %s on %d ranks, %s, %s, recompute %s", KINDS[kind][0],
                  KINDS[kind][1] != NULL ? KINDS[kind][1] : "", n_ranks, SCHEDULES[schedule].order,
-                 partition);
-        struct pipeline *p = make(n_ranks, kind, schedule, partition);
+                 partition, recompute);
+        struct pipeline *p = make_with(n_ranks, kind, schedule, partition, recompute);
         train_twice(p, what);
         compare(p, reference, what);
         pipeline_destroy(p);
@@ -133,6 +145,56 @@ static void every_schedule_and_cut_ends_with_the_bits_of_one_stage(void **state)
         pipeline_destroy(reference);
     }
     assert_int_equal(n_run, N_KINDS * N_SCHEDULES * 2 * PIPELINE_MAX_RANKS);
+}
+
+/** NaN wherever an action may have left something that no slot holds. */
+static void spoil_working_set(const struct memory *memory)
+{
+    for (int id = 0; id < BUFFER_COUNT; id++) {
+        const bool is_constant = id == BUFFER_ROPE;
+        if (memory->table.rows[id].group == GROUP_SCRATCH && !is_constant &&
+            memory_buffer(memory, id, 0) != NULL) {
+            memset(memory_buffer(memory, id, 0), 0xff, memory_slot_bytes(memory, id));
+        }
+    }
+}
+
+/** Train, with the working sets spoilt between actions; a send belongs to the forward before it. */
+static void train_spoiling(struct pipeline *p)
+{
+    pipeline_zero_gradients(p);
+    pipeline_begin(p, &p->plan.schedule, pipeline_scale(p));
+    for (bool worked = true; worked;) {
+        worked = false;
+        for (int rank = 0; rank < p->plan.n_ranks; rank++) {
+            struct engine *engine = &p->ranks[rank].engine;
+            const struct action *next = &engine->schedule->actions[engine->counter];
+            if (engine->counter < engine->end && next->op != ACTION_SEND_VALUES) {
+                spoil_working_set(engine->memory);
+            }
+            worked = engine_advance(engine) == ENGINE_WORKED || worked;
+        }
+    }
+    assert_true(pipeline_is_done(p));
+}
+
+static void recomputation_takes_nothing_from_an_earlier_action(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < N_KINDS; kind++) {
+        struct pipeline *reference = make(1, kind, GPIPE, "blocks");
+        assert_true(pipeline_train(reference));
+        for (int i = 0; i < 2 * N_SCHEDULES * (N_RECOMPUTES - 1); i++) {
+            const int schedule = i / 2 % N_SCHEDULES, n_ranks = i % 2 + 1;
+            struct pipeline *p =
+                make_with(n_ranks, kind, schedule, SCHEDULES[schedule].inside[n_ranks - 1],
+                          RECOMPUTES[1 + i / (2 * N_SCHEDULES)]);
+            train_spoiling(p);
+            compare(p, reference, "spoilt");
+            pipeline_destroy(p);
+        }
+        pipeline_destroy(reference);
+    }
 }
 
 static void a_rank_that_begins_alone_waits_for_its_values(void **state)
@@ -227,6 +289,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_schedule_and_cut_ends_with_the_bits_of_one_stage),
+        cmocka_unit_test(recomputation_takes_nothing_from_an_earlier_action),
         cmocka_unit_test(a_rank_that_begins_alone_waits_for_its_values),
         cmocka_unit_test(a_deadlock_says_which_rank_waits_at_which_action),
         cmocka_unit_test(a_flipped_byte_aborts_naming_both_ranks),

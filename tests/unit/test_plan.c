@@ -132,6 +132,113 @@ static void memory_is_what_the_table_says(void **state)
     free(config);
 }
 
+/** Bytes that the ranks plan for together, under each setting of memory.recompute. */
+static void count_bytes(size_t bytes[3], const char *const *overrides, int n, int n_ranks)
+{
+    static const char *const SETTINGS[] = {"memory.recompute=none", "memory.recompute=block",
+                                           "memory.recompute=all"};
+    const char *all[16];
+    struct config *config = calloc(1, sizeof *config);
+    memcpy(all, overrides, (size_t)n * sizeof *all);
+    for (int i = 0; i < 3; i++) {
+        struct plan plan;
+        all[n] = SETTINGS[i];
+        make_plan(&plan, config, n_ranks, all, n + 1, NULL);
+        bytes[i] = 0;
+        for (int rank = 0; rank < n_ranks; rank++) {
+            struct buffer_table table;
+            plan_lay_out(&table, &plan, rank);
+            bytes[i] += table.total_bytes;
+        }
+        plan_finish(&plan);
+    }
+    free(config);
+}
+
+/* All chunks of one rank alone hand each other everything: there `all` has nothing to drop. */
+static void recomputing_more_never_takes_more_memory(void **state)
+{
+    (void)state;
+    static const char *const KINDS[] = {"model.kind=standard", "model.kind=full",
+                                        "model.kind=block", "model.kind=block_full"};
+    static const char *const ORDERS[][2] = {{"gpipe", "1"},       {"1f1b", "1"},
+                                            {"zb_h1", "1"},       {"interleaved", "2"},
+                                            {"interleaved", "4"}, {"zb_v", "2"}};
+    for (int i = 0; i < 4 * 6 * 3 * 2; i++) {
+        const int order = i / 4 % 6, n_ranks = 1 << i / 24 % 3;
+        char schedule[64], chunks[64];
+        snprintf(schedule, sizeof schedule, "pipeline.schedule=%s", ORDERS[order][0]);
+        snprintf(chunks, sizeof chunks, "pipeline.chunks=%s", ORDERS[order][1]);
+        const char *const overrides[] = {
+            KINDS[i % 4],     schedule,
+            chunks,           "model.layers=16",
+            "model.blocks=8", i / 72 == 0 ? "pipeline.cache=off" : "pipeline.cache=on"};
+        size_t bytes[3];
+        count_bytes(bytes, overrides, 6, n_ranks);
+        assert_true(bytes[0] > bytes[1]);
+        assert_true(n_ranks == 1 || bytes[1] >= bytes[2]);
+    }
+}
+
+/* Two blocks a stage and several microbatches at a time: both steps save something. `full` keeps
+ * every output as a source, and is the one that gains most from the second. */
+static void recomputing_a_stage_of_several_blocks_saves_at_each_step(void **state)
+{
+    (void)state;
+    static const char *const KINDS[] = {"model.kind=standard", "model.kind=full",
+                                        "model.kind=block", "model.kind=block_full"};
+    for (int k = 0; k < 4; k++) {
+        const char *const overrides[] = {KINDS[k], "model.layers=16", "model.blocks=8"};
+        size_t bytes[3];
+        count_bytes(bytes, overrides, 3, 4);
+        assert_true(bytes[0] > bytes[1] && bytes[1] > bytes[2]);
+    }
+}
+
+/** Whether a set's values are kept by a slot of the stage. */
+static bool keeps(const struct stage *stage, const struct depth_set *set)
+{
+    for (int64_t i = 0; i < depth_set_count(set); i++) {
+        if (stage->value_rows[stage_value_index(stage, depth_set_id(set, i))] < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Rows of a value's buffer: a slot's are taken once each, and those of the working set by values
+ * that are never in work together. */
+static void a_slot_keeps_what_came_in_and_block_also_the_borders(void **state)
+{
+    (void)state;
+    static const char *const SETTINGS[] = {"memory.recompute=none", "memory.recompute=block",
+                                           "memory.recompute=all"};
+    struct config *config = calloc(1, sizeof *config);
+    for (int i = 0; i < 3; i++) {
+        const char *const overrides[] = {"model.layers=8", "model.blocks=4", SETTINGS[i],
+                                         "pipeline.partition=[7,9]"};
+        struct plan plan;
+        make_plan(&plan, config, 2, overrides, 4, NULL);
+        const struct stage *second = &plan.stages[1];
+        /* Sublayers 7 ... 15 and the head; blocks of 4: 7, 8 ... 11, 12 ... head. Came in: b_0, b_1
+         * and the open outputs of 4, 5, 6. */
+        const int64_t n_in = 5;
+        static const int64_t FIRST[3][10] = {
+            {0}, {0, 1, 1, 1, 1, 5, 5, 5, 5, 5}, {0, 1, 1, 1, 1, 5, 5, 5, 5, 5}};
+        assert_memory_equal(second->segment_first, FIRST[i], sizeof FIRST[i]);
+        assert_true(keeps(second, &second->incoming));
+        const struct depth_set border = depth_live(&plan.depth, 12);
+        assert_int_equal(keeps(second, &border), i < 2);
+        const int64_t n_kept[] = {second->n_values, n_in + 2, n_in};
+        assert_int_equal(second->n_kept, n_kept[i]);
+        /* The last block has four outputs and b_4. */
+        const int64_t n_working[] = {0, 5, 2 + 5};
+        assert_int_equal(second->n_working, n_working[i]);
+        plan_finish(&plan);
+    }
+    free(config);
+}
+
 /* Records are gathered one behind another, each as long as a slot of BUFFER_REPORT. */
 static void reports_of_all_ranks_fit_rank_0(void **state)
 {
@@ -302,6 +409,9 @@ int main(void)
         cmocka_unit_test(ranks_that_do_not_fit_are_refused_with_the_launch_line),
         cmocka_unit_test(cuts_agree_on_both_sides),
         cmocka_unit_test(memory_is_what_the_table_says),
+        cmocka_unit_test(recomputing_more_never_takes_more_memory),
+        cmocka_unit_test(recomputing_a_stage_of_several_blocks_saves_at_each_step),
+        cmocka_unit_test(a_slot_keeps_what_came_in_and_block_also_the_borders),
         cmocka_unit_test(reports_of_all_ranks_fit_rank_0),
         cmocka_unit_test(sizes_beyond_the_address_space_are_refused),
         cmocka_unit_test(flops_follow_the_stated_formula),

@@ -1,0 +1,126 @@
+/* What a stage keeps of a microbatch from F to I, and which parts are run again for it. */
+#include "plan_internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/** Where a value lives. */
+enum place { PLACE_INNER, PLACE_BORDER, PLACE_KEPT };
+
+/** Parts are made again block by block. The head goes with the last block; `standard`, which has
+ * no blocks, follows those that guide the partition. */
+static bool starts_segment(const struct plan *plan, const struct stage *stage, int64_t part)
+{
+    const int64_t l = stage->first + part, L = plan->depth.n_sublayers;
+    if (part == 0 || plan->recompute == RECOMPUTE_NONE || l == L) {
+        return part == 0;
+    }
+    return plan->depth.kind == MODEL_STANDARD ? partition_is_border(plan, l)
+                                              : depth_is_border(&plan->depth, l);
+}
+
+static void cut_segments(struct stage *stage, const struct plan *plan)
+{
+    const size_t n = (size_t)stage->n_reads;
+    stage->segment_first = calloc(n, sizeof *stage->segment_first);
+    stage->segment_end = calloc(n, sizeof *stage->segment_end);
+    assert(stage->segment_first != NULL && stage->segment_end != NULL);
+    for (int64_t part = 0; part < stage->n_reads; part++) {
+        const bool starts = starts_segment(plan, stage, part);
+        stage->segment_first[part] = starts ? part : stage->segment_first[part - 1];
+    }
+    for (int64_t part = stage->n_reads - 1; part >= 0; part--) {
+        const bool ends = part + 1 == stage->n_reads || stage->segment_first[part + 1] == part + 1;
+        stage->segment_end[part] = ends ? part + 1 : stage->segment_end[part + 1];
+    }
+}
+
+static void mark(enum place *places, const struct stage *stage, const struct depth_set *set,
+                 enum place place)
+{
+    for (int64_t i = 0; i < depth_set_count(set); i++) {
+        const int64_t index = stage_value_index(stage, depth_set_id(set, i));
+        assert(index >= 0 && "the stage holds it");
+        places[index] = place > places[index] ? place : places[index];
+    }
+}
+
+/** A later stage of the rank takes these out of the slot, some time after F. */
+static void mark_handed_on(enum place *places, const struct stage *stage,
+                           const struct routing *routing)
+{
+    const struct routing_stage *route = &routing->stages[stage->index];
+    if (route->n_deposits > 0) {
+        mark(places, stage, &route->brought, PLACE_KEPT);
+    }
+    if (stage->index + 1 < routing->n_stages && routing->stages[stage->index + 1].is_local) {
+        mark(places, stage, &routing->stages[stage->index + 1].received, PLACE_KEPT);
+    }
+}
+
+static void mark_values(enum place *places, const struct stage *stage, const struct plan *plan)
+{
+    const struct depth_set front = depth_live(&plan->depth, stage->first);
+    const enum place at_border = plan->recompute == RECOMPUTE_BLOCK ? PLACE_KEPT : PLACE_BORDER;
+    for (int64_t part = 1; part < stage->n_reads; part++) {
+        if (stage->segment_first[part] == part) {
+            const struct depth_set live = depth_live(&plan->depth, stage->first + part);
+            mark(places, stage, &live, at_border);
+        }
+    }
+    mark(places, stage, &front, PLACE_KEPT);
+    mark_handed_on(places, stage, &plan->routing);
+    for (int64_t i = 0; plan->recompute == RECOMPUTE_NONE && i < stage->n_values; i++) {
+        places[i] = PLACE_KEPT;
+    }
+}
+
+/** The values that a part leaves in the working set get the rows behind those that are there. */
+static int64_t place_output(struct stage *stage, const struct depth_plan *depth, int64_t part,
+                            const enum place *places, int64_t n_rows)
+{
+    if (stage->first + part == depth->n_sublayers) {
+        return n_rows;
+    }
+    const struct depth_output out = depth_output_of(depth, stage->first + part);
+    const int64_t ids[] = {out.value, out.completes};
+    for (int i = 0; i < 2; i++) {
+        const int64_t index = ids[i] >= 0 ? stage_value_index(stage, ids[i]) : -1;
+        if (index >= 0 && places[index] == PLACE_INNER) {
+            stage->value_rows[index] = -1 - n_rows++;
+        }
+    }
+    return n_rows;
+}
+
+static void number_rows(struct stage *stage, const struct depth_plan *depth,
+                        const enum place *places)
+{
+    int64_t n_border = 0;
+    for (int64_t i = 0; i < stage->n_values; i++) {
+        if (places[i] == PLACE_KEPT) {
+            stage->value_rows[i] = stage->n_kept++;
+        } else if (places[i] == PLACE_BORDER) {
+            stage->value_rows[i] = -1 - n_border++;
+        }
+    }
+    int64_t n_rows = n_border;
+    stage->n_working = n_border;
+    for (int64_t part = 0; part < stage->n_reads; part++) {
+        n_rows = stage->segment_first[part] == part ? n_border : n_rows;
+        n_rows = place_output(stage, depth, part, places, n_rows);
+        stage->n_working = n_rows > stage->n_working ? n_rows : stage->n_working;
+    }
+}
+
+void plan_place_values(struct stage *stage, const struct plan *plan)
+{
+    const size_t n = (size_t)stage->n_values;
+    enum place *places = calloc(n, sizeof *places);
+    stage->value_rows = calloc(n, sizeof *stage->value_rows);
+    assert(places != NULL && stage->value_rows != NULL);
+    cut_segments(stage, plan);
+    mark_values(places, stage, plan);
+    number_rows(stage, &plan->depth, places);
+    free(places);
+}
