@@ -189,6 +189,7 @@ void config_compare(const struct config *a, const struct config *b,
 const char *config_model_kind_name(enum model_kind kind);
 const char *config_schedule_name(enum schedule_kind kind);
 const char *config_task_name(enum task_kind task);
+const char *config_recompute_name(enum recompute_kind recompute);
 
 /** Rule of model.md 1: S = ceil(L/N) sublayers a block is legal if ceil(L/S) = N. Finds the nearest
  * legal values on both sides (0: none on that side). True if n_blocks itself is legal. */

@@ -322,6 +322,11 @@ const char *config_schedule_name(enum schedule_kind kind)
     return word[0] != '?' ? word : config_choice_word(other_schedules, (int)kind);
 }
 
+const char *config_recompute_name(enum recompute_kind recompute)
+{
+    return config_choice_word(recomputes, (int)recompute);
+}
+
 const char *config_task_name(enum task_kind task)
 {
     return config_choice_word(config_task_words, (int)task);

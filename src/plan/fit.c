@@ -50,6 +50,24 @@ static size_t find_most(int *rank, const struct plan *plan)
     return most;
 }
 
+size_t plan_most_bytes_recomputing(const struct plan *plan, enum recompute_kind recompute)
+{
+    struct plan trial = *plan;
+    int64_t *ends = calloc((size_t)plan->n_stages, sizeof *ends);
+    assert(ends != NULL && "a few bytes a stage");
+    for (int i = 0; i < plan->n_stages; i++) {
+        ends[i] = plan->stages[i].end;
+    }
+    trial.recompute = recompute;
+    int rank = 0;
+    const bool is_made = plan_make_stages(&trial, ends, NULL);
+    assert(is_made && "a few bytes a stage");
+    const size_t bytes = find_most(&rank, &trial);
+    plan_drop_stages(&trial);
+    free(ends);
+    return bytes;
+}
+
 static size_t buffer_bytes(const struct buffer *b)
 {
     return b->slot_bytes * (size_t)b->n_slots;
@@ -155,6 +173,14 @@ static bool try_microbatches(struct advice *a, const struct remedy *base)
     return false;
 }
 
+/** Recomputing all, with the microbatch as it is or a smaller one. */
+static bool try_recomputed(struct advice *a, const struct remedy *base)
+{
+    struct remedy r = *base;
+    add_setting(&r, "memory.recompute", "all");
+    return a->plan->purpose == PLAN_TRAIN && (try_remedy(a, &r) || try_microbatches(a, &r));
+}
+
 /** As many ranks as that; what else names a number of stages follows. */
 static struct remedy with_ranks(const struct plan *plan, int n_ranks)
 {
@@ -186,7 +212,7 @@ static bool try_ranks(struct advice *a, bool (*attempt)(struct advice *, const s
     return false;
 }
 
-/** Settings that change no number that the run computes, one at a time; then two together. */
+/** Settings that change no number that the run computes, one at a time; then several together. */
 static void seek_remedies(struct advice *a)
 {
     static const struct {
@@ -217,7 +243,11 @@ static void seek_remedies(struct advice *a)
     any = try_microbatches(a, &none) || any;
     any = try_ranks(a, try_remedy) || any;
     if (!any) {
-        try_ranks(a, try_microbatches);
+        any = try_recomputed(a, &none);
+        any = try_ranks(a, try_microbatches) || any;
+    }
+    if (!any) {
+        try_ranks(a, try_recomputed);
     }
 }
 

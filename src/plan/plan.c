@@ -157,12 +157,25 @@ static void note_stage(struct plan *plan, struct stage *stage)
         rank->n_params > plan->max_rank_params ? rank->n_params : plan->max_rank_params;
 }
 
+/** Logits, and then their gradient, are there from F, where that makes them, or from I until W.
+ * Evaluation has one microbatch at a time. */
+static int count_logit_slots(const struct plan *plan)
+{
+    int rank, chunk;
+    schedule_place(&plan->schedule.spec, plan->n_stages - 1, &rank, &chunk);
+    const enum action_op from = plan_recomputes(plan) ? ACTION_INPUT_GRADIENT : ACTION_FORWARD;
+    const int n =
+        plan->purpose == PLAN_TRAIN ? schedule_count_live(&plan->schedule, rank, chunk, from) : 0;
+    return n > 0 ? n : 1;
+}
+
 bool plan_make_stages(struct plan *plan, const int64_t *ends, struct error *err)
 {
     plan->stages = calloc((size_t)plan->n_stages, sizeof *plan->stages);
     plan->ranks = calloc((size_t)plan->n_ranks, sizeof *plan->ranks);
     assert(plan->stages != NULL && plan->ranks != NULL);
     plan->max_rank_params = 0;
+    plan->n_logit_slots = count_logit_slots(plan);
     if (!routing_init(&plan->routing, &plan->depth, ends, &plan->schedule.spec,
                       plan->config->pipeline.cache, err)) {
         return false;
@@ -206,18 +219,6 @@ static bool partition(struct plan *plan, struct error *err)
     return ok;
 }
 
-/** Logits, and then their gradient, are there from F, where that makes them, or from I until W.
- * Evaluation has one microbatch at a time. */
-static int count_logit_slots(const struct plan *plan)
-{
-    int rank, chunk;
-    schedule_place(&plan->schedule.spec, plan->n_stages - 1, &rank, &chunk);
-    const enum action_op from = plan_recomputes(plan) ? ACTION_INPUT_GRADIENT : ACTION_FORWARD;
-    const int n =
-        plan->purpose == PLAN_TRAIN ? schedule_count_live(&plan->schedule, rank, chunk, from) : 0;
-    return n > 0 ? n : 1;
-}
-
 static bool make_schedules(struct plan *plan, struct error *err)
 {
     const struct pipeline_config *pipeline = &plan->config->pipeline;
@@ -234,7 +235,6 @@ static bool make_schedules(struct plan *plan, struct error *err)
         !schedule_init(&plan->schedule, plan->purpose == PLAN_TRAIN ? &training : &forward, err)) {
         return false;
     }
-    plan->n_logit_slots = count_logit_slots(plan);
     const int a = plan->schedule.channel_depth, b = plan->forward.channel_depth;
     plan->channel_depth = a > b ? a : b;
     return true;

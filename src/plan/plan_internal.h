@@ -63,6 +63,10 @@ bool misfits_contain(const struct misfits *misfits, int rank, const int64_t *fir
                      const int64_t *end);
 void misfits_finish(struct misfits *misfits);
 
+/** Bytes of the rank that needs the most, if the stages recomputed like that; SIZE_MAX if that
+ * cannot be addressed. */
+size_t plan_most_bytes_recomputing(const struct plan *plan, enum recompute_kind recompute);
+
 /** One chunk a rank: the partition whose slowest stage is the fastest possible; of those with the
  * fewest cuts inside blocks; of those the most even. Exact. False if every one has a misfit.
  * misfits may be NULL. */

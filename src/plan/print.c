@@ -1,5 +1,5 @@
 /* The plan for people and for plan.json. */
-#include <attnres/plan.h>
+#include "plan_internal.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -247,6 +247,19 @@ static void put_memory(struct text *t, const struct plan *plan,
     free(table.mib);
 }
 
+/** What the rank with the most would take under each setting, stages as they are. */
+static void put_recompute(struct text *t, const struct plan *plan)
+{
+    text_add(t, "memory.recompute, MiB on the rank with the most:");
+    for (int i = RECOMPUTE_NONE; i <= RECOMPUTE_ALL; i++) {
+        const enum recompute_kind kind = (enum recompute_kind)i;
+        text_add(t, "%s %s %.1f%s", i > 0 ? "," : "", config_recompute_name(kind),
+                 (double)plan_most_bytes_recomputing(plan, kind) / MIB,
+                 kind == plan->recompute ? " (this plan)" : "");
+    }
+    text_add(t, "\n");
+}
+
 size_t plan_print(const struct plan *plan, const struct plan_measured *measured, int width,
                   char *text, size_t capacity)
 {
@@ -258,6 +271,9 @@ size_t plan_print(const struct plan *plan, const struct plan_measured *measured,
         put_schedule(&t, plan, width);
     }
     put_memory(&t, plan, measured, width);
+    if (plan->purpose == PLAN_TRAIN) {
+        put_recompute(&t, plan);
+    }
     return t.length;
 }
 
