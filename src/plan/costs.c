@@ -116,7 +116,8 @@ void plan_costs_count(struct plan_costs *costs, const struct plan *plan)
     costs->cut = calloc((size_t)L + 1, sizeof *costs->cut);
     assert(costs->sublayer != NULL && costs->cut != NULL && "a few bytes a sublayer");
     for (int64_t l = 0; l < L; l++) {
-        costs->sublayer[l] = rint(sublayer_cost(&c, l));
+        /* The forward pass, one of three that cost as much, is run again. */
+        costs->sublayer[l] = rint(sublayer_cost(&c, l) * (1.0 + plan_repeats(plan, l) / PASSES));
         costs->cut[l] = l > 0 ? cut_cost(&c, l) : 0.0;
     }
 }

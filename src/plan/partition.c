@@ -9,21 +9,20 @@
 /** Rounds of search, layout and search again under memory.limit, before it counts as impossible. */
 enum { MOST_ROUNDS = 64 };
 
-/** Sublayers between the borders that guide a partition, for kinds without blocks as well. */
-static int64_t guiding_block_size(const struct config *config)
+int64_t partition_block_size(const struct plan *plan)
 {
-    const int64_t L = 2 * config->model.n_layers;
-    return (L + config->model.n_blocks - 1) / config->model.n_blocks;
+    const int64_t L = plan->depth.n_sublayers, n_blocks = plan->config->model.n_blocks;
+    return (L + n_blocks - 1) / n_blocks;
 }
 
 bool partition_is_border(const struct plan *plan, int64_t l)
 {
-    return l == plan->depth.n_sublayers || l % guiding_block_size(plan->config) == 0;
+    return l == plan->depth.n_sublayers || l % partition_block_size(plan) == 0;
 }
 
 static void cut_at_blocks(int64_t *ends, const struct plan *plan)
 {
-    const int64_t L = plan->depth.n_sublayers, S = guiding_block_size(plan->config);
+    const int64_t L = plan->depth.n_sublayers, S = partition_block_size(plan);
     const int64_t N = (L + S - 1) / S, n_stages = plan->n_stages;
     for (int64_t i = 0; i < n_stages; i++) {
         const int64_t end = n_stages <= N ? (i + 1) * N / n_stages * S : (i + 1) * L / n_stages;

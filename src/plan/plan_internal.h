@@ -31,6 +31,11 @@ size_t plan_most_bytes(const struct plan *plan, int rank, int *at_rank);
  */
 void plan_place_values(struct stage *stage, const struct plan *plan);
 
+/** How many more times than once a training step runs the forward pass of sublayer l of a
+ * microbatch, on average over where cuts may lie: what is in the last block and, under `all`, the
+ * last stage is left to I by F. */
+double plan_repeats(const struct plan *plan, int64_t l);
+
 /** Cut the plan's L sublayers into its stages: ends[i] is the end of stage i. A function of the
  * configuration and the number of ranks alone. Needs all of the plan but stages, ranks and routing.
  */
@@ -40,8 +45,9 @@ bool plan_partition(int64_t *ends, const struct plan *plan, struct error *err);
  * `index`. A cut between two stages of one rank costs nothing. */
 double partition_work(const struct plan *plan, int64_t first, int64_t end);
 double partition_stage_work(const struct plan *plan, int index, int64_t first, int64_t end);
-/** Whether a cut in front of sublayer l lies on a border of model.blocks, which guide the partition
- * of kinds without blocks as well. */
+/** Sublayers of a block of model.blocks, which guide the partition of kinds without blocks as well;
+ * and whether a cut in front of sublayer l lies on a border of those. */
+int64_t partition_block_size(const struct plan *plan);
 bool partition_is_border(const struct plan *plan, int64_t l);
 
 /** What is known not to fit memory.limit: a rank with these chunks, and therefore any rank with as

@@ -124,15 +124,17 @@ static void put_schedule(struct text *t, const struct plan *plan, int width)
     t->length += schedule_print_grid(&plan->schedule, width,
                                      t->bytes != NULL ? t->bytes + at : NULL, t->capacity - at);
     struct schedule_simulation simulation;
-    const double share = 1.0 / plan->n_chunks;
+    const double share = 1.0 / plan->n_chunks, input = 1.0 + plan_repeats(plan, 0);
     const struct schedule_costs costs = {
-        .forward = share, .input_gradient = share, .weight_gradient = share};
+        .forward = share, .input_gradient = input * share, .weight_gradient = share};
     if (schedule_simulate(&simulation, &plan->schedule, &costs, NULL)) {
-        const double ideal = 3.0 * (double)plan->n_microbatches;
-        text_add(
-            t,
-            "makespan   %g (F = I = W = 1 per rank, messages free); bubble %.1f %% of the time\n",
-            simulation.makespan, 100.0 * (1.0 - ideal / simulation.makespan));
+        const double ideal = (2.0 + input) * (double)plan->n_microbatches;
+        char units[64] = "F = I = W = 1";
+        if (input > 1.0) {
+            snprintf(units, sizeof units, "F = W = 1, I = %.3g with recomputing", input);
+        }
+        text_add(t, "makespan   %g (%s per rank, messages free); bubble %.1f %% of the time\n",
+                 simulation.makespan, units, 100.0 * (1.0 - ideal / simulation.makespan));
         schedule_simulation_finish(&simulation);
     }
 }

@@ -7,16 +7,38 @@
 /** Where a value lives. */
 enum place { PLACE_INNER, PLACE_BORDER, PLACE_KEPT };
 
-/** Parts are made again block by block. The head goes with the last block; `standard`, which has
- * no blocks, follows those that guide the partition. */
-static bool starts_segment(const struct plan *plan, const struct stage *stage, int64_t part)
+/** Parts are made again block by block; `standard`, which has no blocks, follows those that guide
+ * the partition. */
+static bool is_segment_border(const struct plan *plan, int64_t l)
 {
-    const int64_t l = stage->first + part, L = plan->depth.n_sublayers;
-    if (part == 0 || plan->recompute == RECOMPUTE_NONE || l == L) {
-        return part == 0;
-    }
     return plan->depth.kind == MODEL_STANDARD ? partition_is_border(plan, l)
                                               : depth_is_border(&plan->depth, l);
+}
+
+/** The head goes with the last block. */
+static bool starts_segment(const struct plan *plan, const struct stage *stage, int64_t part)
+{
+    const int64_t l = stage->first + part;
+    return part == 0 || (plan->recompute != RECOMPUTE_NONE && l < plan->depth.n_sublayers &&
+                         is_segment_border(plan, l));
+}
+
+double plan_repeats(const struct plan *plan, int64_t l)
+{
+    const int64_t L = plan->depth.n_sublayers, n_stages = plan->n_stages;
+    const int64_t size =
+        plan->depth.kind == MODEL_STANDARD ? partition_block_size(plan) : plan->depth.block_size;
+    const int64_t n = (L + size - 1) / size, last = (n - 1) * size;
+    const double twice = n > n_stages ? 1.0 - (double)n_stages / (double)n : 0.0;
+    switch (plan->purpose == PLAN_TRAIN ? plan->recompute : RECOMPUTE_NONE) {
+    case RECOMPUTE_NONE:
+        return 0.0;
+    case RECOMPUTE_BLOCK:
+        return l >= last ? 0.0 : 1.0;
+    case RECOMPUTE_ALL:
+        return twice + (l >= L - L / n_stages ? 0.0 : 1.0);
+    }
+    return 0.0;
 }
 
 static void cut_segments(struct stage *stage, const struct plan *plan)

@@ -1,5 +1,6 @@
 #include <attnres/plan.h>
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -169,12 +170,15 @@ static void recomputing_more_never_takes_more_memory(void **state)
         char schedule[64], chunks[64];
         snprintf(schedule, sizeof schedule, "pipeline.schedule=%s", ORDERS[order][0]);
         snprintf(chunks, sizeof chunks, "pipeline.chunks=%s", ORDERS[order][1]);
-        const char *const overrides[] = {
-            KINDS[i % 4],     schedule,
-            chunks,           "model.layers=16",
-            "model.blocks=8", i / 72 == 0 ? "pipeline.cache=off" : "pipeline.cache=on"};
+        const char *const overrides[] = {KINDS[i % 4],
+                                         schedule,
+                                         chunks,
+                                         "model.layers=16",
+                                         "model.blocks=8",
+                                         "pipeline.partition=blocks",
+                                         i / 72 == 0 ? "pipeline.cache=off" : "pipeline.cache=on"};
         size_t bytes[3];
-        count_bytes(bytes, overrides, 6, n_ranks);
+        count_bytes(bytes, overrides, 7, n_ranks);
         assert_true(bytes[0] > bytes[1]);
         assert_true(n_ranks == 1 || bytes[1] >= bytes[2]);
     }
@@ -188,11 +192,35 @@ static void recomputing_a_stage_of_several_blocks_saves_at_each_step(void **stat
     static const char *const KINDS[] = {"model.kind=standard", "model.kind=full",
                                         "model.kind=block", "model.kind=block_full"};
     for (int k = 0; k < 4; k++) {
-        const char *const overrides[] = {KINDS[k], "model.layers=16", "model.blocks=8"};
+        const char *const overrides[] = {KINDS[k], "model.layers=16", "model.blocks=8",
+                                         "pipeline.partition=blocks"};
         size_t bytes[3];
-        count_bytes(bytes, overrides, 3, 4);
+        count_bytes(bytes, overrides, 4, 4);
         assert_true(bytes[0] > bytes[1] && bytes[1] > bytes[2]);
     }
+}
+
+/* A forward pass is a third of a sublayer's work. Of four blocks on two stages `block` runs three
+ * again; `all` runs the first stage again, and of each stage the upper block a second time. */
+static void what_is_recomputed_counts_as_work(void **state)
+{
+    (void)state;
+    static const char *const SETTINGS[] = {"memory.recompute=none", "memory.recompute=block",
+                                           "memory.recompute=all"};
+    static const double FIRST[] = {1.0, 4.0 / 3.0, 4.5 / 3.0}, LAST[] = {1.0, 1.0, 3.5 / 3.0};
+    struct config *config = calloc(1, sizeof *config);
+    double first = 0.0, last = 0.0;
+    for (int i = 0; i < 3; i++) {
+        const char *const overrides[] = {"model.layers=8", "model.blocks=4", SETTINGS[i]};
+        struct plan plan;
+        make_plan(&plan, config, 2, overrides, 3, NULL);
+        first = i == 0 ? plan.costs.sublayer[0] : first;
+        last = i == 0 ? plan.costs.sublayer[15] : last;
+        assert_true(fabs(plan.costs.sublayer[0] - FIRST[i] * first) <= 1.0);
+        assert_true(fabs(plan.costs.sublayer[15] - LAST[i] * last) <= 1.0);
+        plan_finish(&plan);
+    }
+    free(config);
 }
 
 /** Whether a set's values are kept by a slot of the stage. */
@@ -411,6 +439,7 @@ int main(void)
         cmocka_unit_test(memory_is_what_the_table_says),
         cmocka_unit_test(recomputing_more_never_takes_more_memory),
         cmocka_unit_test(recomputing_a_stage_of_several_blocks_saves_at_each_step),
+        cmocka_unit_test(what_is_recomputed_counts_as_work),
         cmocka_unit_test(a_slot_keeps_what_came_in_and_block_also_the_borders),
         cmocka_unit_test(reports_of_all_ranks_fit_rank_0),
         cmocka_unit_test(sizes_beyond_the_address_space_are_refused),
