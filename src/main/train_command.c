@@ -47,6 +47,16 @@ static void print_result(const struct train_result *r, bool as_json)
     printf("%s\n", json_writer_ok(&w) ? text : "{}");
 }
 
+/** When Slurm ends the job, seconds since 1970; 0 outside of one. Slurm sets the variable
+ * from 23.02 on; slurm/job.sh does so on older ones. */
+static double job_end_s(void)
+{
+    const char *text = getenv("SLURM_JOB_END_TIME");
+    char *end = NULL;
+    const double seconds = text != NULL ? strtod(text, &end) : 0.0;
+    return text != NULL && end != text && *end == '\0' && isfinite(seconds) ? seconds : 0.0;
+}
+
 static bool train(const struct command_line *line, struct transport *transport, struct log *log,
                   struct error *err)
 {
@@ -63,6 +73,7 @@ static bool train(const struct command_line *line, struct transport *transport, 
         .dry_run = command_has(line, "dry-run"),
         .stops_on_signals = true,
         .wants_entropy = true,
+        .job_end_s = job_end_s(),
         .build = {BUILD_VERSION, BUILD_REVISION, BUILD_COMPILER, BUILD_FLAGS},
     };
     struct train_result result;

@@ -134,9 +134,9 @@ static void save_here(struct train *t)
         return;
     }
     t->saved_step = step;
+    t->save_s = clock_monotonic_s() - start_s;
     watch_note_saved(t->watch, step);
-    log_write(t->log, LOG_INFO, "saved checkpoints/step-%08" PRId64 " in %.2f s", step,
-              clock_monotonic_s() - start_s);
+    log_write(t->log, LOG_INFO, "saved checkpoints/step-%08" PRId64 " in %.2f s", step, t->save_s);
     if (!t->is_root) {
         return;
     }
@@ -197,7 +197,9 @@ static void finish_step(struct train *t, const struct train_decision *d, struct 
     const bool is_last = step == config->train.n_steps || d->stop != TRAIN_GOES_ON;
     double val_loss = NAN;
     if (step == config->train.n_steps || is_due(step, config->train.eval_every)) {
+        const double start_s = clock_monotonic_s();
         val_loss = train_evaluate(t);
+        t->evaluate_s = clock_monotonic_s() - start_s;
         t->result->val_loss = val_loss;
     }
     const bool evaluated = isfinite(val_loss);
@@ -210,7 +212,9 @@ static void finish_step(struct train *t, const struct train_decision *d, struct 
         }
         *since = (struct since){clock_monotonic_s(), step, d->bytes_sent, d->wait_s};
     }
-    if (is_last || is_due(step, config->checkpoint.every)) {
+    const bool is_late = step < config->train.n_steps && d->stop != TRAIN_GOES_ON &&
+                         !d->has_time_to_save; /* what stands stays; conclude tells */
+    if ((is_last || is_due(step, config->checkpoint.every)) && !is_late) {
         save(t);
     }
 }
@@ -226,7 +230,9 @@ bool train_loop(struct train *t, struct error *err)
         save(t);
     }
     while (t->state.step < n_steps) {
+        const double step_start_s = clock_monotonic_s();
         const struct train_decision d = train_step(t);
+        t->step_s = clock_monotonic_s() - step_start_s;
         t->result->loss = d.loss;
         t->result->grad_norm = d.grad_norm;
         if (d.not_finite) {

@@ -125,19 +125,6 @@ static double sum_losses(struct session *s, int64_t n_targets)
     return n_targets > 0 ? sum / (double)n_targets : NAN;
 }
 
-static enum train_stop find_stop(const struct train *t, bool signal_arrived)
-{
-    const double max_s = 3600.0 * t->session.config.run.max_hours;
-    if (signal_arrived) {
-        return TRAIN_STOP_SIGNAL;
-    }
-    if (rundir_stop_is_asked(&t->folder)) {
-        return TRAIN_STOP_FILE;
-    }
-    return max_s > 0.0 && clock_monotonic_s() - t->start_s >= max_s ? TRAIN_STOP_TIME
-                                                                    : TRAIN_GOES_ON;
-}
-
 /** Squares of all gradients, added in table order. */
 static double sum_squares(const struct session *s, unsigned char *reports, size_t report_bytes)
 {
@@ -198,7 +185,8 @@ static struct train_decision decide(const struct train *t)
     d.not_finite = (counts && !isfinite(d.loss)) || !isfinite(d.grad_norm);
     d.skips = d.not_finite || !counts;
     d.clip_factor = optim_clip_factor(&s->config.optim, d.grad_norm);
-    d.stop = find_stop(t, signal_arrived);
+    d.stop = train_find_stop(t, signal_arrived);
+    d.has_time_to_save = train_has_time_to_save(t);
     return d;
 }
 

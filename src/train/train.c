@@ -262,6 +262,30 @@ static void say_how_to_stop(struct train *t)
     }
 }
 
+/** What rank 0 says of a run that stopped early. Without a checkpoint it must not be submitted
+ * again as it is: it would not get further. */
+static void tell_early_stop(const struct train *t, struct error *err)
+{
+    const int64_t step = t->state.step, n_steps = t->session.config.train.n_steps;
+    if (t->saved_step == step) {
+        error_set(err, ERROR_EARLY,
+                  "stopped after step %" PRId64 " of %" PRId64 ", saved; continue with --resume",
+                  step, n_steps);
+    } else if (t->saved_step >= 0) {
+        error_set(err, ERROR_EARLY,
+                  "stopped after step %" PRId64 " of %" PRId64
+                  ": the job ends too soon to save; --resume goes on from step %" PRId64
+                  " (a smaller checkpoint.every would lose less)",
+                  step, n_steps, t->saved_step);
+    } else {
+        error_set(
+            err, ERROR_IO,
+            "stopped after step %" PRId64 " of %" PRId64
+            ": the job ends too soon to save, and nothing was saved before: give it more time",
+            step, n_steps);
+    }
+}
+
 /** The ends of a loop that ran: an early stop, or a last checkpoint that could not be saved. All
  * ranks know the kind; rank 0 tells. */
 static bool conclude(struct train *t, struct error *err)
@@ -273,19 +297,16 @@ static bool conclude(struct train *t, struct error *err)
     if (!t->save_failed && !t->result->stopped) {
         return true;
     }
-    err->kind = t->save_failed ? ERROR_IO : ERROR_EARLY;
-    if (!t->is_root) {
-        return false;
+    err->kind = t->save_failed || t->saved_step < 0 ? ERROR_IO : ERROR_EARLY;
+    if (t->is_root && t->save_failed) {
+        error_set(err, ERROR_IO,
+                  "the last checkpoint (step %" PRId64
+                  ") could not be saved in %s; --resume goes on from the one before",
+                  t->state.step, t->run_path);
+    } else if (t->is_root) {
+        tell_early_stop(t, err);
     }
-    if (t->save_failed) {
-        return error_set(err, ERROR_IO,
-                         "the last checkpoint (step %" PRId64
-                         ") could not be saved in %s; --resume goes on from the one before",
-                         t->state.step, t->run_path);
-    }
-    return error_set(err, ERROR_EARLY,
-                     "stopped after step %" PRId64 " of %" PRId64 ", saved; continue with --resume",
-                     t->state.step, t->session.config.train.n_steps);
+    return false;
 }
 
 bool train_run(struct train_result *result, const struct config *config,

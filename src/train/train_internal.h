@@ -18,6 +18,7 @@ enum train_stop {
     TRAIN_STOP_SIGNAL,
     TRAIN_STOP_FILE,
     TRAIN_STOP_TIME,
+    TRAIN_STOP_JOB_END,
     TRAIN_STOP_GUARD
 };
 
@@ -43,6 +44,7 @@ struct train {
     int64_t saved_step; /* of the last checkpoint saved or resumed from; before that, rank 0: of the
                            newest in the folder; -1 */
     bool save_failed;   /* the last attempt */
+    double step_s, evaluate_s, save_s; /* how long each last took, rank 0; 0: not yet */
     struct watch *watch;
     struct watch_straggler straggler; /* rank 0, as the next three */
     double *compute_s;                /* by rank: since the run began */
@@ -57,9 +59,10 @@ struct train_decision {
     int64_t n_targets;
     int32_t skips; /* the update is left out: not finite, or nothing counted */
     int32_t not_finite;
-    int32_t stop;       /* enum train_stop */
-    double wait_s;      /* all ranks, since the run began */
-    int64_t bytes_sent; /* all ranks, since the run began */
+    int32_t stop;             /* enum train_stop */
+    int32_t has_time_to_save; /* before the job's end, should it stop here */
+    double wait_s;            /* all ranks, since the run began */
+    int64_t bytes_sent;       /* all ranks, since the run began */
 };
 
 /** Weights, moments and position: from a checkpoint or fresh. Collective. */
@@ -71,6 +74,11 @@ bool train_open_records(struct train *t, struct error *err);
 
 /** Steps from state.step to the end or a stop. Our code allocates nothing in here. */
 bool train_loop(struct train *t, struct error *err);
+
+/** Rank 0, after a step: whether the run stops here, and why. */
+enum train_stop train_find_stop(const struct train *t, bool signal_arrived);
+/** Rank 0: whether a save would be done before the job's end. */
+bool train_has_time_to_save(const struct train *t);
 
 /** One step up to and including the update. */
 struct train_decision train_step(struct train *t);

@@ -34,6 +34,14 @@ echo 'after run.max_hours'
 run attnres train $small run.dir=hours run.max_hours=1e-9 2>log.txt | tail -n 1
 errors_of log.txt
 
+echo "before the job's end"
+SLURM_JOB_END_TIME=$(($(date +%s) + 7)) run attnres train $endless train.steps=1000000 run.dir=job_end 2>log.txt | tail -n 1
+errors_of log.txt | sed 's/step [0-9]* of/step STEP of/'
+sed 's/, "step.*//' job_end/STATUS
+echo 'a job too short to save anything'
+SLURM_JOB_END_TIME=$(date +%s) run attnres train $endless train.steps=1000000 run.dir=too_short 2>log.txt | tail -n 1
+errors_of log.txt
+
 echo 'STOP with the last step: done'
 mkdir last && touch last/STOP
 run attnres train $small run.dir=last train.steps=1 2>/dev/null | tail -n 1
