@@ -37,7 +37,7 @@ errors_of log.txt
 echo "before the job's end"
 SLURM_JOB_END_TIME=$(($(date +%s) + 7)) run attnres train $endless train.steps=1000000 run.dir=job_end 2>log.txt | tail -n 1
 errors_of log.txt | sed 's/step [0-9]* of/step STEP of/'
-sed 's/, "step.*//' job_end/STATUS
+sed 's/step [0-9]* of/step STEP of/; s/, "step.*//' job_end/STATUS
 echo 'a job too short to save anything'
 SLURM_JOB_END_TIME=$(date +%s) run attnres train $endless train.steps=1000000 run.dir=too_short 2>log.txt | tail -n 1
 errors_of log.txt
