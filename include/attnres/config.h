@@ -37,6 +37,7 @@ enum schedule_kind {
     SCHEDULE_FORWARD_V, /* and on those of zb_v */
 };
 enum partition_kind { PARTITION_AUTO, PARTITION_BLOCKS, PARTITION_LIST };
+enum deflate_kind { DEFLATE_OFF, DEFLATE_ON };
 enum data_kind { DATA_SYNTHETIC, DATA_TEXT, DATA_TOKENS };
 enum task_kind { TASK_STORIES, TASK_PTR, TASK_PHOP, TASK_VARS, TASK_PERM, TASK_KINDS };
 enum loss_kind { LOSS_ALL, LOSS_ANSWER };
@@ -83,6 +84,7 @@ struct pipeline_config {
     int64_t n_chunks, n_replicas;
     int64_t n_group; /* interleaved: 0 = auto */
     bool cache;
+    enum deflate_kind deflate;
     enum schedule_kind schedule;
     enum partition_kind partition;
     int64_t n_partition;                       /* entries of the list, 0 unless PARTITION_LIST */

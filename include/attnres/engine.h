@@ -73,6 +73,7 @@ struct engine {
     struct engine_batch batch;
     struct engine_chunk *chunks;
     struct transport_request *requests; /* of all links */
+    struct wire_codec codec;
     int *n_deposited; /* message cache: deposits that lie in a slot for a value; (slots, values) */
     struct transport_request *pending; /* what ENGINE_WAITING waits for */
     float **tensors, **scales;         /* scratch: tensors of one message */

@@ -198,6 +198,9 @@ enum buffer_id {
     BUFFER_VALUES_OUT,
     BUFFER_GRADIENTS_IN,
     BUFFER_GRADIENTS_OUT,
+    BUFFER_CODEC, /* pipeline.deflate: what coding needs, a frame and a byte plane of it */
+    BUFFER_FRAME,
+    BUFFER_PLANE,
     /* scratch of one action */
     BUFFER_OUTPUT,
     BUFFER_DNORMED,

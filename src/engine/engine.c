@@ -6,9 +6,10 @@
 
 #include <attnres/clock.h>
 #include <attnres/wire.h>
+#include <attnres/zip.h>
 
-static unsigned char *frame_of(const struct engine *engine, const struct engine_link *link,
-                               int64_t message)
+static unsigned char *message_of(const struct engine *engine, const struct engine_link *link,
+                                 int64_t message)
 {
     const int64_t slot = link->first_slot + message % engine->depth;
     return memory_buffer(engine->memory, link->buffer, slot);
@@ -26,6 +27,11 @@ static struct engine_link make_link(const struct engine *engine, const struct st
     const struct stage *neighbour = &engine->plan->stages[other];
     const bool carries_values = sends == (offset > 0);
     const int cut = offset > 0 ? stage->index : other;
+    struct wire_layout layout = carries_values ? plan_values_layout(engine->plan, cut)
+                                               : plan_gradients_layout(engine->plan, cut);
+    if (engine->plan->config->pipeline.deflate == DEFLATE_ON) {
+        layout.codec = &engine->codec;
+    }
     return (struct engine_link){.peer = neighbour->rank,
                                 .peer_stage = other,
                                 .tag_chunk = sends ? neighbour->chunk : stage->chunk,
@@ -33,9 +39,16 @@ static struct engine_link make_link(const struct engine *engine, const struct st
                                 .buffer = buffer,
                                 .first_slot = stage->chunk * engine->depth,
                                 .set = offset > 0 ? &stage->outgoing : &stage->incoming,
-                                .layout = carries_values
-                                              ? plan_values_layout(engine->plan, cut)
-                                              : plan_gradients_layout(engine->plan, cut)};
+                                .layout = layout};
+}
+
+/** Where deflating takes its memory; nothing if the plan has none for it. */
+static struct wire_codec make_codec(const struct memory *memory)
+{
+    void *state = memory_buffer(memory, BUFFER_CODEC, 0);
+    return (struct wire_codec){.zip = state != NULL ? zip_codec_init(state) : NULL,
+                               .frame = memory_buffer(memory, BUFFER_FRAME, 0),
+                               .plane = memory_buffer(memory, BUFFER_PLANE, 0)};
 }
 
 void engine_init(struct engine *engine, const struct plan *plan, const struct model *models,
@@ -45,6 +58,7 @@ void engine_init(struct engine *engine, const struct plan *plan, const struct mo
                               .models = models,
                               .memory = memory,
                               .transport = transport,
+                              .codec = make_codec(memory),
                               .rank = models[0].stage->rank,
                               .depth = plan->channel_depth};
     assert(engine->depth >= 1);
@@ -94,8 +108,8 @@ static void post_receives(struct engine *engine, struct engine_link *link)
 {
     while (link->n_posted < link->n_expected && link->n_posted < link->n_done + engine->depth) {
         transport_post_receive(engine->transport, link->peer, link->channel, link->tag_chunk,
-                               frame_of(engine, link, link->n_posted),
-                               wire_frame_bytes(&link->layout),
+                               message_of(engine, link, link->n_posted),
+                               wire_message_bytes(&link->layout),
                                &link->requests[link->n_posted % engine->depth]);
         link->n_posted++;
     }
@@ -185,8 +199,9 @@ static bool receive(struct engine *engine, struct engine_link *link, const struc
     const struct wire_label label = label_of(engine, link, action, link->peer_stage);
     struct error err = {0};
     list_tensors(engine, link, action);
-    if (!wire_unpack(engine->tensors, engine->scales, frame_of(engine, link, link->n_done), &label,
-                     &link->layout, &err)) {
+    const size_t length = link->requests[link->n_done % engine->depth].length;
+    if (!wire_unpack(engine->tensors, engine->scales, message_of(engine, link, link->n_done),
+                     length, &label, &link->layout, &err)) {
         char message[sizeof err.message + 64];
         snprintf(message, sizeof message, "damaged message from rank %d to rank %d: %s", link->peer,
                  engine->rank, err.message);
@@ -213,20 +228,21 @@ static bool send(struct engine *engine, struct engine_link *link, const struct a
     }
     const double start_s = clock_monotonic_s();
     note_message(engine, JOURNAL_PACK, link);
-    unsigned char *frame = frame_of(engine, link, link->n_posted);
+    unsigned char *message = message_of(engine, link, link->n_posted);
     const struct wire_label label =
         label_of(engine, link, action, engine->models[action->chunk].stage->index);
     list_tensors(engine, link, action);
     if (link->channel == CHANNEL_GRADIENTS) {
         engine_round_gradients(engine, link, action);
     }
-    wire_pack(frame, &label, &link->layout, (const float *const *)engine->tensors,
-              (const float *const *)engine->scales);
-    transport_post_send(engine->transport, link->peer, link->channel, link->tag_chunk, frame,
-                        wire_frame_bytes(&link->layout),
-                        &link->requests[link->n_posted % engine->depth]);
+    const size_t length =
+        wire_pack(message, &label, &link->layout, (const float *const *)engine->tensors,
+                  (const float *const *)engine->scales);
+    transport_post_send_within(engine->transport, link->peer, link->channel, link->tag_chunk,
+                               message, length, wire_message_bytes(&link->layout),
+                               &link->requests[link->n_posted % engine->depth]);
     engine->times.bytes_raw += (int64_t)wire_frame_bytes(&link->layout);
-    engine->times.bytes_sent += (int64_t)wire_frame_bytes(&link->layout);
+    engine->times.bytes_sent += (int64_t)length;
     link->n_posted++;
     engine->times.pack_s += clock_monotonic_s() - start_s;
     journal_end(transport_journal(engine->transport));

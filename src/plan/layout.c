@@ -5,6 +5,7 @@
 
 #include <attnres/kernels.h>
 #include <attnres/wire.h>
+#include <attnres/zip.h>
 
 /** Bytes that headers and the manifest need per tensor, per rank, and beside them. */
 enum {
@@ -47,6 +48,9 @@ static const char *const BUFFER_NAMES[BUFFER_COUNT] = {
     [BUFFER_VALUES_OUT] = "values, sending",
     [BUFFER_GRADIENTS_IN] = "gradients, receiving",
     [BUFFER_GRADIENTS_OUT] = "gradients, sending",
+    [BUFFER_CODEC] = "state of deflating",
+    [BUFFER_FRAME] = "a message, inflated",
+    [BUFFER_PLANE] = "a byte plane of it",
     [BUFFER_OUTPUT] = "a sublayer's output",
     [BUFFER_DNORMED] = "gradient of a normed input",
     [BUFFER_DHIDDEN] = "gradient of a read result",
@@ -103,8 +107,9 @@ struct sizes {
     int64_t n_values, n_kept, n_working, n_reads, n_attention, n_mlp;
     struct span span; /* recomputed together; without recomputation a stage */
     int64_t values_in_bytes, values_out_bytes, gradients_in_bytes, gradients_out_bytes;
-    int64_t most_sources;  /* of one read */
-    int64_t largest_param; /* elements */
+    int64_t frame_bytes, plane_bytes; /* pipeline.deflate, else 0 */
+    int64_t most_sources;             /* of one read */
+    int64_t largest_param;            /* elements */
 };
 
 static int64_t larger(int64_t a, int64_t b)
@@ -112,9 +117,15 @@ static int64_t larger(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-static void note_message(int64_t *largest_bytes, struct wire_layout layout)
+static void note_message(struct sizes *s, int64_t *largest_bytes, struct wire_layout layout)
 {
-    *largest_bytes = larger(*largest_bytes, (int64_t)wire_frame_bytes(&layout));
+    const bool may_deflate = s->plan->config->pipeline.deflate != DEFLATE_OFF;
+    const size_t bytes = may_deflate ? wire_deflated_bytes(&layout) : wire_frame_bytes(&layout);
+    *largest_bytes = larger(*largest_bytes, (int64_t)bytes);
+    if (may_deflate) {
+        s->frame_bytes = larger(s->frame_bytes, (int64_t)wire_frame_bytes(&layout));
+        s->plane_bytes = larger(s->plane_bytes, (int64_t)wire_plane_bytes(&layout));
+    }
 }
 
 static void note_segment(struct span *span, const struct stage *stage, int64_t first, int64_t end)
@@ -145,12 +156,12 @@ static void note_stage(struct sizes *s, const struct stage *stage)
     s->n_attention = larger(s->n_attention, stage->n_attention);
     s->n_mlp = larger(s->n_mlp, stage->n_mlp);
     if (!stage->is_first) {
-        note_message(&s->values_in_bytes, plan_values_layout(s->plan, stage->index - 1));
-        note_message(&s->gradients_out_bytes, plan_gradients_layout(s->plan, stage->index - 1));
+        note_message(s, &s->values_in_bytes, plan_values_layout(s->plan, stage->index - 1));
+        note_message(s, &s->gradients_out_bytes, plan_gradients_layout(s->plan, stage->index - 1));
     }
     if (!stage->is_last) {
-        note_message(&s->values_out_bytes, plan_values_layout(s->plan, stage->index));
-        note_message(&s->gradients_in_bytes, plan_gradients_layout(s->plan, stage->index));
+        note_message(s, &s->values_out_bytes, plan_values_layout(s->plan, stage->index));
+        note_message(s, &s->gradients_in_bytes, plan_gradients_layout(s->plan, stage->index));
     }
     for (int64_t i = 0; i < stage->n_reads; i++) {
         s->most_sources =
@@ -306,11 +317,15 @@ static void place_messages(struct buffer_table *t, const struct sizes *s)
 {
     const int64_t slots = s->n_chunks * s->plan->channel_depth;
     const int64_t gradient_slots = s->trains ? slots : 0;
+    const int64_t codec_bytes = s->frame_bytes > 0 ? (int64_t)zip_codec_bytes() : 0;
     const struct request requests[] = {
         {BUFFER_VALUES_IN, GROUP_MESSAGES, slots, {s->values_in_bytes, 1, 1}, 1},
         {BUFFER_VALUES_OUT, GROUP_MESSAGES, slots, {s->values_out_bytes, 1, 1}, 1},
         {BUFFER_GRADIENTS_IN, GROUP_MESSAGES, gradient_slots, {s->gradients_in_bytes, 1, 1}, 1},
         {BUFFER_GRADIENTS_OUT, GROUP_MESSAGES, gradient_slots, {s->gradients_out_bytes, 1, 1}, 1},
+        {BUFFER_CODEC, GROUP_MESSAGES, 1, {codec_bytes, 1, 1}, 1},
+        {BUFFER_FRAME, GROUP_MESSAGES, 1, {s->frame_bytes, 1, 1}, 1},
+        {BUFFER_PLANE, GROUP_MESSAGES, 1, {s->plane_bytes, 1, 1}, 1},
     };
     place_all(t, requests, sizeof requests / sizeof requests[0]);
 }

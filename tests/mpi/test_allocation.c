@@ -279,9 +279,10 @@ static void tasks_tied_on_two_threads(struct transport *t)
     count(t, OWN);
 }
 
-static void text_of_full_attention_over_depth(struct transport *t)
+static void text_of_full_attention_over_depth_deflated(struct transport *t)
 {
-    static const char *const OWN[N_OWN] = {"data.kind=text", "model.kind=full"};
+    static const char *const OWN[N_OWN] = {"data.kind=text", "model.kind=full",
+                                           "pipeline.deflate=on"};
     count(t, OWN);
 }
 
@@ -290,7 +291,7 @@ int main(int argc, char **argv)
     static const struct ranks_case SUITE[] = {
         {"stories_untied", stories_untied},
         {"tasks_tied_on_two_threads", tasks_tied_on_two_threads},
-        {"text_of_full_attention_over_depth", text_of_full_attention_over_depth},
+        {"text_of_full_attention_over_depth_deflated", text_of_full_attention_over_depth_deflated},
         {NULL, NULL},
     };
     return ranks_run_suite_mpi(argc, argv, SUITE);

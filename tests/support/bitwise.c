@@ -57,7 +57,7 @@ static const struct {
                          {"recompute all", {"memory.recompute=all"}}}},
     [AXIS_THREADS] = {2,
                       {{"1 thread", {"compute.threads=1"}}, {"2 threads", {"compute.threads=2"}}}},
-    [AXIS_RUN] = {2, {{"straight", {0}}, {"resumed", {0}}}},
+    [AXIS_RUN] = {2, {{"straight", {0}}, {"resumed, deflated", {"pipeline.deflate=on"}}}},
 };
 
 /** Chunks of each value of the schedule axis. */

@@ -117,7 +117,7 @@ static const struct {
      "optim.min_lr_ratio: found 1.5, expected a number from 0 to 1"},
     {"model: {kind: blok}\n", "found blok, expected one of standard, full, block, block_full"},
     {"pipeline: {chunks: 65}\n", "pipeline.chunks: found 65"},
-    {"pipeline: {deflate: on}\n", "pipeline.deflate: found on, this version knows only off"},
+    {"pipeline: {deflate: maybe}\n", "pipeline.deflate: found maybe, expected one of off, on"},
     {"pipeline: {schedule: zb_h2}\n", "expected one of gpipe, 1f1b"},
     {"model: {kind: standard}\nrepresentative: {value: bf16}\n",
      "model.kind standard has no representatives"},
