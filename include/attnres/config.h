@@ -37,7 +37,7 @@ enum schedule_kind {
     SCHEDULE_FORWARD_V, /* and on those of zb_v */
 };
 enum partition_kind { PARTITION_AUTO, PARTITION_BLOCKS, PARTITION_LIST };
-enum deflate_kind { DEFLATE_OFF, DEFLATE_ON };
+enum deflate_kind { DEFLATE_OFF, DEFLATE_ON, DEFLATE_AUTO };
 enum data_kind { DATA_SYNTHETIC, DATA_TEXT, DATA_TOKENS };
 enum task_kind { TASK_STORIES, TASK_PTR, TASK_PHOP, TASK_VARS, TASK_PERM, TASK_KINDS };
 enum loss_kind { LOSS_ALL, LOSS_ANSWER };

@@ -85,6 +85,11 @@ void engine_init(struct engine *engine, const struct plan *plan, const struct mo
                  const struct memory *memory, struct transport *transport);
 void engine_finish(struct engine *engine);
 
+/** Whether the messages of one direction across the cut behind a stage are deflated: said before
+ * the first message, the same on both its ranks. Where nothing is said they are if pipeline.deflate
+ * is on. The plan must have memory for it. A cut that the rank has no side of changes nothing. */
+void engine_set_deflation(struct engine *engine, int cut, enum wire_direction direction, bool on);
+
 /** Start a schedule: collective in the sense that every rank begins the same schedules in the same
  * order. */
 void engine_begin(struct engine *engine, const struct schedule *schedule,

@@ -24,6 +24,7 @@ struct session {
     struct log *log;
     const struct kernels *kernels;
     int n_threads;
+    uint64_t host;      /* a hash of its name */
     int64_t base_bytes; /* resident before the arena was taken: libraries and program */
     struct plan plan;
     struct memory memory;

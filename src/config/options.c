@@ -25,7 +25,8 @@ static const struct choice gradient_precisions[] = {
 static const struct choice schedules[] = {
     {"gpipe", SCHEDULE_GPIPE}, {"1f1b", SCHEDULE_1F1B}, {"interleaved", SCHEDULE_INTERLEAVED},
     {"zb_h1", SCHEDULE_ZB_H1}, {"zb_v", SCHEDULE_ZB_V}, {NULL, 0}};
-static const struct choice deflates[] = {{"off", DEFLATE_OFF}, {"on", DEFLATE_ON}, {NULL, 0}};
+static const struct choice deflates[] = {
+    {"off", DEFLATE_OFF}, {"on", DEFLATE_ON}, {"auto", DEFLATE_AUTO}, {NULL, 0}};
 /* Orders that no file chooses, but evaluation. */
 static const struct choice other_schedules[] = {
     {"forward", SCHEDULE_FORWARD}, {"forward_v", SCHEDULE_FORWARD_V}, {NULL, 0}};
@@ -156,7 +157,8 @@ const struct option config_options[] = {
     {"pipeline.deflate", OPTION_CHOICE, AT(pipeline.deflate), "off", 0, 0, deflates, FREE,
      "Whether messages between stages are deflated, without loss: floats shrink by a fifth (f32) "
      "or "
-     "a third (bf16) and cost processor time."},
+     "a third (bf16) and cost processor time. auto: train measures each cut between hosts in each "
+     "direction before the first step, and says what it chose."},
     {"pipeline.costs", OPTION_FIXED, 0, "none", 0, 0, NULL, FREE,
      "File of measured costs for partition auto. This version knows only none."},
 

@@ -103,6 +103,22 @@ void engine_finish(struct engine *engine)
     *engine = (struct engine){0};
 }
 
+void engine_set_deflation(struct engine *engine, int cut, enum wire_direction direction, bool on)
+{
+    assert(engine->codec.zip != NULL && "the plan has memory for it");
+    for (int chunk = 0; chunk < engine->plan->n_chunks; chunk++) {
+        struct engine_chunk *c = &engine->chunks[chunk];
+        const int stage = engine->models[chunk].stage->index;
+        struct engine_link *sends = direction == WIRE_VALUES ? &c->values_out : &c->gradients_in;
+        struct engine_link *other = direction == WIRE_VALUES ? &c->values_in : &c->gradients_out;
+        struct engine_link *link = stage == cut ? sends : stage == cut + 1 ? other : NULL;
+        if (link != NULL) {
+            assert(link->n_posted == 0 && "before the first message");
+            link->layout.codec = on ? &engine->codec : NULL;
+        }
+    }
+}
+
 /** Post receives up to the link's depth, but no more than are expected. */
 static void post_receives(struct engine *engine, struct engine_link *link)
 {

@@ -81,6 +81,7 @@ static bool choose_kernels(struct session *s, struct error *err)
     const int share = own.n_processors / (n_sharing > 0 ? n_sharing : 1);
     const int64_t wanted = s->config.compute.n_threads;
     s->n_threads = wanted > 0 ? (int)wanted : (share > 1 ? share : 1);
+    s->host = own.host;
     s->kernels = kernels_select(level);
     kernels_set_threads(s->n_threads);
     return true;

@@ -225,8 +225,12 @@ static bool set_up(struct train *t, const struct config *config, struct error *e
         return false;
     }
     set_last_resort(t);
-    return collective_agree(t->transport, make_rank_times(t, err), err) &&
-           train_start_state(t, err) && train_open_records(t, err);
+    if (!collective_agree(t->transport, make_rank_times(t, err), err) ||
+        !train_start_state(t, err)) {
+        return false;
+    }
+    deflation_choose(&t->session.engine, t->session.host, t->log);
+    return train_open_records(t, err);
 }
 
 /** What the folder says when the run ends in whatever way. */

@@ -4,6 +4,7 @@
 
 #include <attnres/checkpoint.h>
 #include <attnres/data.h>
+#include <attnres/deflation.h>
 #include <attnres/evaluate.h>
 #include <attnres/metrics.h>
 #include <attnres/rundir.h>
