@@ -20,7 +20,7 @@
 struct deflation {
     int cut; /* behind this stage */
     enum wire_direction direction;
-    double plain_s, deflated_s; /* of a message, from packing to unpacked: medians */
+    double plain_s, deflated_s; /* of a message, from packing to unpacked: the quickest */
     double pack_s, unpack_s;    /* the parts of deflated_s that keep a processor busy */
     int64_t frame_bytes, message_bytes;
     bool deflates;
