@@ -58,10 +58,9 @@ size_t wire_plane_bytes(const struct wire_layout *layout);
 /** What a message takes at most, as the layout has it. */
 size_t wire_message_bytes(const struct wire_layout *layout);
 
-/** Encode tensors into a message. Returns its length. message: wire_message_bytes, 64-byte aligned;
- * padding is zeroed. scales: one pointer to (rows) per encoded tensor for WIRE_INT8 (value =
- * integer
- * * scale), else ignored. */
+/** Encode tensors into a message, its padding zeroed. Returns its length. message:
+ * wire_message_bytes, 64-byte aligned. scales: one pointer to (rows) per encoded tensor for
+ * WIRE_INT8, where value = integer x scale, else ignored. */
 size_t wire_pack(unsigned char *message, const struct wire_label *label,
                  const struct wire_layout *layout, const float *const *tensors,
                  const float *const *scales);
