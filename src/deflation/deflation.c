@@ -17,7 +17,7 @@ enum {
 /** Of the plain message's time; less is within what measuring scatters. */
 static const double LEAST_SAVING = 0.05;
 
-static const float SCALE = 4.0F / 127; /* int8: four deviations fill the range */
+static const float SCALE = 3.0F / 127; /* int8: the largest of a token is about three deviations */
 
 /** One direction across one cut, and whose business it is. */
 struct link {
