@@ -91,18 +91,26 @@ int schedule_gradient_slot(const struct schedule *schedule, int rank, int chunk,
  * the end of their W. They come and go in ascending order. */
 int schedule_count_live(const struct schedule *schedule, int rank, int chunk, enum action_op from);
 
-/** What one microbatch takes on one stage, in any unit. */
+/** What one microbatch takes on one stage, and what its messages take. The rank that packs a
+ * message or unpacks it computes nothing meanwhile; a message occupies its sender's link for
+ * `transit`. */
 struct schedule_stage_costs {
     double forward, input_gradient, weight_gradient;
+    double pack_values, values_transit, unpack_values;          /* values it sends; receives */
+    double pack_gradients, gradients_transit, unpack_gradients; /* gradients it sends; receives */
 };
 
-/** Durations of one microbatch on one stage, any unit, per chunk share already divided; `send` is
- * the time a message takes. */
+/** Durations of one microbatch, any unit: on every stage alike, per chunk share already divided, or
+ * stage by stage; `send` is the time from a message's leaving until it is there. */
 struct schedule_costs {
     double forward, input_gradient, weight_gradient, send;
     bool send_after_weights; /* gradient leaves at the end of B instead of the end of I */
-    const struct schedule_stage_costs *stages; /* in place of the first three, by stage; or NULL */
+    const struct schedule_stage_costs *stages; /* borrowed, one per stage; NULL: all alike, and
+                                                  messages occupy nothing */
 };
+
+/** How long its rank is at an action. */
+double schedule_duration(const struct schedule_stage_costs *costs, enum action_op op);
 
 struct schedule_simulation {
     double makespan;

@@ -78,11 +78,13 @@ struct simulated_link {
 struct simulation {
     const struct schedule *schedule;
     struct schedule_costs costs;
-    int channel_depth; /* messages that a link holds; 0: any number */
+    struct schedule_stage_costs alike; /* of every stage, where the costs do not tell them apart */
+    int channel_depth;                 /* messages that a link holds; 0: any number */
     int n_stages;
-    int64_t *next; /* per rank: index of its next action */
-    double *clock; /* per rank */
-    double *busy;  /* per rank */
+    int64_t *next;     /* per rank: index of its next action */
+    double *clock;     /* per rank */
+    double *busy;      /* per rank: computing */
+    double *link_free; /* per rank: when what it sent so far has left */
     int *live, *peak_live;
     double *start;                             /* per action */
     unsigned char *done;                       /* per stage and microbatch: a bit per op */

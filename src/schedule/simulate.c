@@ -62,34 +62,41 @@ static bool is_blocked(const struct simulation *s, const struct moment *m)
     return s->channel_depth > 0 && link->n_sent - link->n_received >= s->channel_depth;
 }
 
-static struct schedule_stage_costs costs_of(const struct simulation *s, int stage)
+static const struct schedule_stage_costs *costs_of(const struct simulation *s, int stage)
 {
-    return s->costs.stages != NULL
-               ? s->costs.stages[stage]
-               : (struct schedule_stage_costs){.forward = s->costs.forward,
-                                               .input_gradient = s->costs.input_gradient,
-                                               .weight_gradient = s->costs.weight_gradient};
+    return s->costs.stages != NULL ? &s->costs.stages[stage] : &s->alike;
 }
 
-static double compute_time(const struct simulation *s, int stage, enum action_op op)
+double schedule_duration(const struct schedule_stage_costs *costs, enum action_op op)
 {
-    const struct schedule_stage_costs costs = costs_of(s, stage);
     switch (op) {
+    case ACTION_RECEIVE_VALUES:
+        return costs->unpack_values;
     case ACTION_FORWARD:
-        return costs.forward;
+        return costs->forward;
+    case ACTION_SEND_VALUES:
+        return costs->pack_values;
+    case ACTION_RECEIVE_GRADIENTS:
+        return costs->unpack_gradients;
     case ACTION_INPUT_GRADIENT:
-        return costs.input_gradient;
+        return costs->input_gradient;
+    case ACTION_SEND_GRADIENTS:
+        return costs->pack_gradients;
     case ACTION_WEIGHT_GRADIENT:
-        return costs.weight_gradient;
-    default:
-        return 0;
+        return costs->weight_gradient;
     }
+    return 0.0;
+}
+
+static double duration_of(const struct simulation *s, const struct moment *m)
+{
+    return schedule_duration(costs_of(s, m->stage), m->action->op);
 }
 
 static void compute(struct simulation *s, const struct moment *m)
 {
     const enum action_op op = m->action->op;
-    const double time = compute_time(s, m->stage, op);
+    const double time = duration_of(s, m);
     s->start[m->index] = s->clock[m->rank];
     s->clock[m->rank] += time;
     s->busy[m->rank] += time;
@@ -115,7 +122,19 @@ static double hold_back(const struct simulation *s, const struct moment *m)
     const bool is_pair = next->op == ACTION_WEIGHT_GRADIENT &&
                          next->microbatch == m->action->microbatch &&
                          next->chunk == m->action->chunk;
-    return is_pair ? costs_of(s, m->stage).weight_gradient : 0;
+    return is_pair ? costs_of(s, m->stage)->weight_gradient : 0;
+}
+
+/* Messages of a rank leave one after another, in the order of its program. */
+static double arrival_of(struct simulation *s, const struct moment *m, double sent)
+{
+    const struct schedule_stage_costs *costs = costs_of(s, m->stage);
+    const double transit =
+        m->action->op == ACTION_SEND_VALUES ? costs->values_transit : costs->gradients_transit;
+    double *link_free = &s->link_free[m->rank];
+    const double start = sent > *link_free ? sent : *link_free;
+    *link_free = start + transit;
+    return *link_free + s->costs.send;
 }
 
 static enum step post(struct simulation *s, const struct moment *m)
@@ -128,9 +147,10 @@ static enum step post(struct simulation *s, const struct moment *m)
         *clock = free_since > *clock ? free_since : *clock;
     }
     s->start[m->index] = *clock;
+    *clock += duration_of(s, m);
     link->microbatch[k] = m->action->microbatch;
     link->sent[k] = *clock + hold_back(s, m);
-    link->arrival[k] = link->sent[k] + s->costs.send;
+    link->arrival[k] = arrival_of(s, m, link->sent[k]);
     link->n_sent++;
     wake(s, find_peer(s, m));
     return STEP_DONE;
@@ -147,6 +167,7 @@ static enum step receive(struct simulation *s, const struct moment *m)
     }
     *clock = link->arrival[k] > *clock ? link->arrival[k] : *clock;
     s->start[m->index] = *clock;
+    *clock += duration_of(s, m);
     link->received[k] = *clock;
     link->n_received++;
     wake(s, find_peer(s, m));
@@ -230,6 +251,7 @@ static bool allocate(struct simulation *s)
     s->gradient_slot_owner = calloc(n_gradient_slots + 1, sizeof *s->gradient_slot_owner);
     s->clock = calloc(P, sizeof *s->clock);
     s->busy = calloc(P, sizeof *s->busy);
+    s->link_free = calloc(P, sizeof *s->link_free);
     s->live = calloc(P, sizeof *s->live);
     s->peak_live = calloc(P, sizeof *s->peak_live);
     s->start = calloc((size_t)schedule->first_action[P] + 1, sizeof *s->start);
@@ -242,9 +264,10 @@ static bool allocate(struct simulation *s)
     s->next = calloc(P, sizeof *s->next);
     return s->first_slot != NULL && s->first_gradient_slot != NULL && s->slot_owner != NULL &&
            s->gradient_slot_owner != NULL && s->clock != NULL && s->busy != NULL &&
-           s->live != NULL && s->peak_live != NULL && s->start != NULL && s->done != NULL &&
-           s->links != NULL && s->message_microbatches != NULL && s->message_times != NULL &&
-           s->runnable != NULL && s->is_runnable != NULL && s->next != NULL;
+           s->link_free != NULL && s->live != NULL && s->peak_live != NULL && s->start != NULL &&
+           s->done != NULL && s->links != NULL && s->message_microbatches != NULL &&
+           s->message_times != NULL && s->runnable != NULL && s->is_runnable != NULL &&
+           s->next != NULL;
 }
 
 static void place_links(struct simulation *s)
@@ -265,6 +288,9 @@ bool simulation_run(struct simulation *s, const struct schedule *schedule,
 {
     *s = (struct simulation){.schedule = schedule,
                              .costs = *costs,
+                             .alike = {.forward = costs->forward,
+                                       .input_gradient = costs->input_gradient,
+                                       .weight_gradient = costs->weight_gradient},
                              .channel_depth = channel_depth,
                              .n_stages = schedule_count_stages(&schedule->spec),
                              .failed_rank = -1};
@@ -296,6 +322,7 @@ void simulation_finish(struct simulation *s)
     free(s->next);
     free(s->clock);
     free(s->busy);
+    free(s->link_free);
     free(s->live);
     free(s->peak_live);
     free(s->start);

@@ -333,6 +333,38 @@ static void message_time_lengthens_the_fill(void **state)
     assert_true(makespan(SCHEDULE_1F1B, 2, 1, &costs) == 1 + 0.5 + 1 + 1 + 0.5 + 2);
 }
 
+static void message_takes_time_of_its_ranks_and_its_way(void **state)
+{
+    (void)state;
+    static const struct schedule_stage_costs stage = {.forward = 1,
+                                                      .input_gradient = 1,
+                                                      .weight_gradient = 1,
+                                                      .pack_values = 0.25,
+                                                      .values_transit = 0.5,
+                                                      .unpack_values = 0.0625,
+                                                      .pack_gradients = 0.125,
+                                                      .gradients_transit = 2,
+                                                      .unpack_gradients = 0.03125};
+    const struct schedule_stage_costs stages[] = {stage, stage};
+    const struct schedule_costs costs = {.send = 8, .stages = stages};
+    const double there = 0.25 + 0.5 + 8 + 0.0625, back = 0.125 + 2 + 8 + 0.03125;
+    assert_true(makespan(SCHEDULE_1F1B, 2, 1, &costs) == 1 + there + 1 + 1 + back + 2);
+}
+
+static void messages_of_a_rank_leave_one_after_another(void **state)
+{
+    (void)state;
+    static const struct schedule_stage_costs stage = {.forward = 1,
+                                                      .input_gradient = 1,
+                                                      .weight_gradient = 1,
+                                                      .values_transit = 4,
+                                                      .gradients_transit = 4};
+    const struct schedule_stage_costs stages[] = {stage, stage};
+    const struct schedule_costs costs = {.stages = stages};
+    /* Values arrive at 5 and at 9. I0 ends at 11: gradients arrive at 15 and at 19. */
+    assert_true(makespan(SCHEDULE_GPIPE, 2, 2, &costs) == 19 + 2);
+}
+
 static void grid_shows_a_cell_per_unit_of_time(void **state)
 {
     (void)state;
@@ -352,8 +384,13 @@ static void a_slow_stage_sets_the_pace(void **state)
 {
     (void)state;
     enum { P = 3, M = 8 };
-    static const struct schedule_stage_costs even[P] = {{1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
-                                             slow[P] = {{1, 1, 1}, {2, 3, 4}, {1, 1, 1}};
+    static const struct schedule_stage_costs
+        even[P] = {{.forward = 1, .input_gradient = 1, .weight_gradient = 1},
+                   {.forward = 1, .input_gradient = 1, .weight_gradient = 1},
+                   {.forward = 1, .input_gradient = 1, .weight_gradient = 1}},
+        slow[P] = {{.forward = 1, .input_gradient = 1, .weight_gradient = 1},
+                   {.forward = 2, .input_gradient = 3, .weight_gradient = 4},
+                   {.forward = 1, .input_gradient = 1, .weight_gradient = 1}};
     assert_true(makespan(SCHEDULE_1F1B, P, M, &(struct schedule_costs){.stages = even}) ==
                 makespan(SCHEDULE_1F1B, P, M, &UNIT));
     /* Filled by the first forward, drained by the first stage's last I and W. */
@@ -398,6 +435,8 @@ int main(void)
         cmocka_unit_test(more_messages_than_the_channel_holds_are_a_deadlock),
         cmocka_unit_test(every_small_grid_simulates_at_its_channel_depth),
         cmocka_unit_test(message_time_lengthens_the_fill),
+        cmocka_unit_test(message_takes_time_of_its_ranks_and_its_way),
+        cmocka_unit_test(messages_of_a_rank_leave_one_after_another),
         cmocka_unit_test(grid_shows_a_cell_per_unit_of_time),
         cmocka_unit_test(a_slow_stage_sets_the_pace),
         cmocka_unit_test(illegal_specs_are_refused),

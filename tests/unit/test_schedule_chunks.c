@@ -321,7 +321,7 @@ static void illegal_specs_name_the_rule_and_the_nearest_legal_value(void **state
 
 static void expect_failure(const struct schedule *schedule, const char *reason)
 {
-    const struct schedule_costs costs = {1, 1, 1, 0, false, NULL};
+    const struct schedule_costs costs = {.forward = 1, .input_gradient = 1, .weight_gradient = 1};
     struct schedule_simulation simulation;
     struct error err = {0};
     assert_false(schedule_simulate(&simulation, schedule, &costs, &err));

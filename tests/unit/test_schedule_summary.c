@@ -56,7 +56,7 @@ static bool compare(const struct schedule_spec *spec, const struct schedule_cost
 static void rule_equals_the_simulator_up_to_16_ranks_and_64_microbatches(void **state)
 {
     (void)state;
-    const struct schedule_costs unit = {1, 1, 1, 0, false, NULL};
+    const struct schedule_costs unit = {.forward = 1, .input_gradient = 1, .weight_gradient = 1};
     int n_ruled = 0;
     for (int k = 0; k < N_TRAINING_KINDS; k++) {
         for (int P = 1; P <= 16; P++) {
@@ -74,10 +74,11 @@ static void rule_equals_the_simulator_up_to_16_ranks_and_64_microbatches(void **
 static void rule_holds_where_messages_take_time(void **state)
 {
     (void)state;
-    static const struct schedule_costs costs[] = {{1, 1, 1, 0, true, NULL},
-                                                  {1, 1.3, 0.8, 0.2, false, NULL},
-                                                  {1, 1, 1, 2, false, NULL},
-                                                  {1, 2, 0.5, 0.05, false, NULL}};
+    static const struct schedule_costs costs[] = {
+        {.forward = 1, .input_gradient = 1, .weight_gradient = 1, .send_after_weights = true},
+        {.forward = 1, .input_gradient = 1.3, .weight_gradient = 0.8, .send = 0.2},
+        {.forward = 1, .input_gradient = 1, .weight_gradient = 1, .send = 2},
+        {.forward = 1, .input_gradient = 2, .weight_gradient = 0.5, .send = 0.05}};
     for (size_t i = 0; i < sizeof costs / sizeof costs[0]; i++) {
         for (int k = 0; k < N_KINDS; k++) {
             for (int P = 2; P <= 5; P++) {
@@ -91,7 +92,7 @@ static void rule_holds_where_messages_take_time(void **state)
 static void groups_other_than_the_ranks_are_the_period(void **state)
 {
     (void)state;
-    const struct schedule_costs unit = {1, 1, 1, 0, false, NULL};
+    const struct schedule_costs unit = {.forward = 1, .input_gradient = 1, .weight_gradient = 1};
     for (int M = 20; M <= 60; M++) {
         const struct schedule_spec spec = {SCHEDULE_INTERLEAVED, 3, 2, 5, M};
         if (M % 5 == 0 || M % 5 >= 3) {
@@ -103,7 +104,7 @@ static void groups_other_than_the_ranks_are_the_period(void **state)
 static void long_schedules_are_summarised_without_building_them(void **state)
 {
     (void)state;
-    const struct schedule_costs unit = {1, 1, 1, 0, false, NULL};
+    const struct schedule_costs unit = {.forward = 1, .input_gradient = 1, .weight_gradient = 1};
     const struct schedule_spec spec = {SCHEDULE_1F1B, 64, 1, 0, 1000000000};
     struct schedule schedule;
     struct error err = {0};
@@ -118,7 +119,7 @@ static void long_schedules_are_summarised_without_building_them(void **state)
 static void illegal_specs_are_refused(void **state)
 {
     (void)state;
-    const struct schedule_costs unit = {1, 1, 1, 0, false, NULL};
+    const struct schedule_costs unit = {.forward = 1, .input_gradient = 1, .weight_gradient = 1};
     const struct schedule_spec spec = {SCHEDULE_INTERLEAVED, 4, 2, 0, 1000000001};
     struct schedule_summary summary;
     struct error err = {0};
