@@ -89,6 +89,7 @@ struct pipeline_config {
     enum partition_kind partition;
     int64_t n_partition;                       /* entries of the list, 0 unless PARTITION_LIST */
     int32_t partition_list[CONFIG_MAX_STAGES]; /* sublayers of each stage */
+    char costs[CONFIG_PATH_BYTES];             /* "none", or a file of measured costs */
 };
 
 struct optim_config {

@@ -20,9 +20,11 @@
 
 #include <attnres/arena.h>
 #include <attnres/config.h>
+#include <attnres/costs.h>
 #include <attnres/depth.h>
 #include <attnres/error.h>
 #include <attnres/grid.h>
+#include <attnres/json.h>
 #include <attnres/params.h>
 #include <attnres/routing.h>
 #include <attnres/schedule.h>
@@ -72,7 +74,7 @@ struct plan_owner {
 };
 
 /** What the parts of one microbatch's work cost, forwards and backwards, in one unit: counted, the
- * time of a FLOP. Plain data, by which `partition: auto` cuts. */
+ * time of a FLOP; measured, a picosecond. Plain data, by which `partition: auto` cuts. */
 struct plan_costs {
     double embedding, head; /* head: the last read, the final norm, the logits and their loss */
     double *sublayer;       /* L: a read, its norm and what it feeds */
@@ -88,6 +90,7 @@ struct plan {
     struct depth_plan depth;
     struct params params;
     struct routing routing; /* what each hop carries */
+    struct costs measured;  /* pipeline.costs; zeroed or without parts: costs are counted */
     struct plan_costs costs;
     int n_ranks, n_chunks, n_stages; /* of one pipeline; n_stages = n_ranks * n_chunks */
     struct stage *stages;
@@ -108,12 +111,29 @@ struct plan {
  * partition is not possible. */
 bool plan_init(struct plan *plan, const struct config *config, int n_ranks,
                enum plan_purpose purpose, struct error *err);
+/** The same by measured costs (NULL: counted), which are copied: `partition: auto` cuts by them. */
+bool plan_init_measured(struct plan *plan, const struct config *config, const struct costs *costs,
+                        int n_ranks, enum plan_purpose purpose, struct error *err);
 void plan_finish(struct plan *plan);
+
+/** Seconds of a part: sublayer l with its read; -1 the embedding; L the head. */
+struct plan_part {
+    struct costs_passes passes; /* of one microbatch */
+    double update;              /* of one step, all of it on one rank */
+};
+/** As measured, or else counted by the rates, of which FLOPs and memory bandwidth must be known. */
+struct plan_part plan_part_costs(const struct plan *plan, const struct costs *costs, int64_t l);
+/** Seconds that a step's update takes a rank: it clears the gradients of all parameters that it
+ * holds, and updates those that it owns. */
+double plan_update_cost(const struct costs *costs, double n_held, double n_owned);
 
 /** What crosses the cut behind a stage per microbatch: values forwards, their gradients backwards
  * (model.md 5). */
 struct wire_layout plan_values_layout(const struct plan *plan, int stage);
 struct wire_layout plan_gradients_layout(const struct plan *plan, int stage);
+/** A message of these values, the completed ones in this precision. */
+struct wire_layout plan_message_layout(const struct plan *plan, const struct depth_set *set,
+                                       enum precision precision);
 
 /** The stage that a rank of the pipeline carries out as this chunk. */
 const struct stage *plan_stage(const struct plan *plan, int rank, int chunk);
@@ -294,7 +314,8 @@ struct plan_measured {
  * snprintf. */
 size_t plan_print(const struct plan *plan, const struct plan_measured *measured, int width,
                   char *text, size_t capacity);
-/** For plan.json. */
+/** For plan.json; and its members, into an open object. */
 size_t plan_print_json(const struct plan *plan, char *text, size_t capacity);
+void plan_write_json(struct json_writer *w, const struct plan *plan);
 
 #endif

@@ -38,6 +38,9 @@ struct session {
 bool session_share_config(struct config *config, struct transport *transport, bool ok,
                           struct error *err);
 
+/** Kernel level and threads only. Collective over all ranks. */
+bool session_begin(struct session *s, const struct config *config, struct transport *transport,
+                   struct log *log, struct error *err);
 /** Plan only: kernel level, threads and plan; no memory is taken yet. Collective over all ranks. */
 bool session_plan(struct session *s, const struct config *config, struct transport *transport,
                   struct log *log, enum plan_purpose purpose, struct error *err);

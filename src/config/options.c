@@ -146,8 +146,9 @@ const struct option config_options[] = {
     {"pipeline.group", OPTION_AUTO_INT, AT(pipeline.n_group), "auto", 1, 1048576, NULL, FREE,
      "Microbatches that go through a chunk in turn under interleaved. auto: as many as stages."},
     {"pipeline.partition", OPTION_PARTITION, AT(pipeline), "auto", 1, 8192, NULL, FREE,
-     "Sublayers of each stage. auto: the slowest rank as fast as possible, by counted FLOPs and "
-     "bytes with embedding, head and what crosses the cuts, within memory.limit; blocks: whole "
+     "Sublayers of each stage. auto: the slowest rank as fast as possible, by pipeline.costs or "
+     "counted FLOPs and bytes with embedding, head and what crosses the cuts, within memory.limit; "
+     "blocks: whole "
      "blocks, as equal as possible; a list such as [3, 5]: one entry per stage, summing to "
      "twice model.layers."},
     {"pipeline.cache", OPTION_BOOL, AT(pipeline.cache), "off", 0, 0, NULL, FREE,
@@ -159,8 +160,10 @@ const struct option config_options[] = {
      "or "
      "a third (bf16) and cost processor time. auto: train measures each cut between hosts in each "
      "direction before the first step, and says what it chose."},
-    {"pipeline.costs", OPTION_FIXED, 0, "none", 0, 0, NULL, FREE,
-     "File of measured costs for partition auto. This version knows only none."},
+    {"pipeline.costs", OPTION_TEXT, AT(pipeline.costs), "none", 0, 0, NULL, FREE,
+     "File of measured costs, by which partition auto cuts and attnres plan predicts; attnres plan "
+     "--calibrate writes it. Of several ranks the first reads it. none: FLOPs and bytes are "
+     "counted."},
 
     {"optim.kind", OPTION_CHOICE, AT(optim.kind), "adamw", 0, 0, optims, REFUSE,
      "The optimizer. This version knows only adamw."},

@@ -68,7 +68,8 @@ static bool read_config(struct config *config, const struct checkpoint *c,
 {
     enum { MOST = 256 };
     static const char *const FREED[] = {"pipeline.stages=auto", "pipeline.replicas=1",
-                                        "pipeline.partition=auto", "memory.limit=auto"};
+                                        "pipeline.partition=auto", "pipeline.costs=none",
+                                        "memory.limit=auto"};
     enum { N_FREED = sizeof FREED / sizeof FREED[0] };
     const char *overrides[MOST];
     int n = 0;

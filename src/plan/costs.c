@@ -1,106 +1,175 @@
-/* Counted costs: FLOPs and bytes of each part of a microbatch's work, from the model's shape. */
+/* What each part of a microbatch's work costs: measured, or counted from the model's shape. */
 #include "plan_internal.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
-/** What a byte is worth in FLOPs, on the machines that this is for: a rank computes about 8 FLOPs
- * while memory gives it a byte, and about 64 while a byte of a message is packed, checked, sent
- * over 100 Gbit/s (32 cores a rank) or through shared memory (one core a rank), and unpacked. They
- * need not be exact: they weigh parts against each other that differ by more. */
-static const double FLOPS_PER_MEMORY_BYTE = 8.0, FLOPS_PER_MESSAGE_BYTE = 64.0;
+/** Counted in FLOPs. What a byte is worth, on the machines that this is for: a rank computes about
+ * 8 FLOPs while memory gives it a byte, and about 64 while a byte of a message is packed, checked,
+ * sent over 100 Gbit/s (32 cores a rank) or through shared memory (one core a rank), and unpacked.
+ * They need not be exact: they weigh parts against each other that differ by more. */
+static const struct costs COUNTED = {
+    .flops_per_s = 1.0, .memory_bytes_per_s = 1.0 / 8.0, .pack_s = 64.0, .unpack_s = 64.0};
 
-/** Forward, input gradient and weight gradient cost as much. */
-static const double PASSES = 3.0;
+/** Measured in picoseconds: whole numbers up to days. */
+static const double PER_SECOND = 1e12;
 
-/** How often memory is touched, in bytes per f32. */
-enum {
-    BYTES_PER_ACTIVATION = 20, /* written, read by the next and by W; gradient written and read */
-    BYTES_PER_SOURCE = 16,     /* read by F and I; its gradient read and written */
-    BYTES_PER_WEIGHT = 16,     /* read by F and I; its gradient read and written by W */
-    BYTES_PER_UPDATE = 36      /* per step: the norm, AdamW on four arrays, clearing */
+/** How often memory is touched, in bytes per f32, forwards, by I and by W. */
+struct traffic {
+    double forward, input_gradient, weight_gradient;
 };
+static const struct traffic
+    ACTIVATION = {8, 8, 4}, /* written, read by the next and by W; gradient written and read */
+    SOURCE = {4, 12, 0},    /* read by F and I; its gradient read and written */
+    WEIGHT = {4, 4, 8};     /* read by F and I; its gradient read and written by W */
+
+/** And by a step's update, per parameter: clearing its gradient; the norm, and AdamW on four
+ * arrays.
+ */
+static const double CLEAR_BYTES = 4, UPDATE_BYTES = 32;
 
 struct counter {
     const struct plan *plan;
+    const struct costs *costs;
     double n_tokens, C;
 };
 
-static double weigh(double flops, double bytes)
+/** Add work of so many FLOPs in each pass, on so many f32. */
+static void add_work(struct costs_passes *passes, const struct counter *c,
+                     const struct costs_passes *flops, const struct traffic *traffic, double n)
 {
-    return flops + FLOPS_PER_MEMORY_BYTE * bytes;
+    const double flop_s = 1.0 / c->costs->flops_per_s, byte_s = 1.0 / c->costs->memory_bytes_per_s;
+    passes->forward += flop_s * flops->forward + byte_s * traffic->forward * n;
+    passes->input_gradient += flop_s * flops->input_gradient + byte_s * traffic->input_gradient * n;
+    passes->weight_gradient +=
+        flop_s * flops->weight_gradient + byte_s * traffic->weight_gradient * n;
 }
 
 /** A product with a weight of so many elements. */
-static double product_cost(const struct counter *c, double n_weights)
+static void add_product(struct costs_passes *passes, const struct counter *c, double n_weights)
 {
-    return weigh(PASSES * 2.0 * n_weights * c->n_tokens, BYTES_PER_WEIGHT * n_weights);
+    const double flops = 2.0 * n_weights * c->n_tokens;
+    add_work(passes, c, &(struct costs_passes){flops, flops, flops}, &WEIGHT, n_weights);
 }
 
-static double update_cost(const struct counter *c, double n_weights)
+static void add_activation(struct costs_passes *passes, const struct counter *c, double per_token)
 {
-    return weigh(0.0, BYTES_PER_UPDATE * n_weights / (double)c->plan->n_microbatches);
+    add_work(passes, c, &(struct costs_passes){0}, &ACTIVATION, per_token * c->n_tokens);
 }
 
-static double activation_cost(const struct counter *c, double per_token)
-{
-    return weigh(0.0, BYTES_PER_ACTIVATION * per_token * c->n_tokens);
-}
-
-/** The matrices of a sublayer and the updates of all its rows. */
-static double param_cost(const struct counter *c, int64_t l)
+/** The matrices of a sublayer. */
+static void add_products(struct costs_passes *passes, const struct counter *c, int64_t l)
 {
     const struct params *params = &c->plan->params;
-    double cost = 0.0;
     for (int64_t i = params_first(params, l); i < params_first(params, l + 1); i++) {
         const struct param *p = &params->rows[i];
-        cost += update_cost(c, (double)p->count);
         if (p->rows > 0 && p->role != PARAM_EMBEDDING) {
-            cost += product_cost(c, (double)p->count);
+            add_product(passes, c, (double)p->count);
         }
     }
-    return cost;
 }
 
 /** The read in front of sublayer l and the norm behind it. A read of one source is no work. */
-static double read_cost(const struct counter *c, int64_t l)
+static void add_read(struct costs_passes *passes, const struct counter *c, int64_t l)
 {
     const int64_t n_sources = stage_read_sources(c->plan, l);
     const double pairs = n_sources > 1 ? (double)n_sources * c->n_tokens * c->C : 0.0;
-    return weigh(PASSES * 4.0 * pairs, BYTES_PER_SOURCE * pairs) + activation_cost(c, 2.0 * c->C);
+    const struct costs_passes flops = {.forward = 4.0 * pairs, .input_gradient = 8.0 * pairs};
+    add_work(passes, c, &flops, &SOURCE, pairs);
+    add_activation(passes, c, 2.0 * c->C);
 }
 
-static double sublayer_cost(const struct counter *c, int64_t l)
+static void add_attention(struct costs_passes *passes, const struct counter *c)
 {
     const struct model_config *model = &c->plan->config->model;
     const double KV = c->C / (double)model->n_heads * (double)model->n_kv_heads;
-    const double C = c->C, T = (double)model->seq_len, F = (double)model->ff;
-    const double shared = param_cost(c, l) + read_cost(c, l);
-    if (l % 2 == 0) {
-        const double causal_half = 2.0 * T * C * c->n_tokens;
-        return shared + PASSES * causal_half + activation_cost(c, 3.0 * C + 2.0 * KV);
-    }
-    return shared + activation_cost(c, 3.0 * F + C);
+    const double causal_half = 2.0 * (double)model->seq_len * c->C * c->n_tokens;
+    const struct costs_passes flops = {.forward = causal_half, .input_gradient = 2.0 * causal_half};
+    add_work(passes, c, &flops, &ACTIVATION, 0.0);
+    add_activation(passes, c, 3.0 * c->C + 2.0 * KV);
 }
 
-static double head_cost(const struct counter *c)
+static struct costs_passes count_passes(const struct counter *c, int64_t l)
 {
     const struct model_config *model = &c->plan->config->model;
-    const int64_t L = c->plan->depth.n_sublayers;
-    const double V = (double)model->vocab;
-    const double tied = model->tied ? product_cost(c, V * c->C) : 0.0;
-    return param_cost(c, L) + read_cost(c, L) + activation_cost(c, V) + tied;
+    const double V = (double)model->vocab, F = (double)model->ff;
+    struct costs_passes passes = {0};
+    add_products(&passes, c, l);
+    if (l < 0) {
+        add_activation(&passes, c, c->C);
+        return passes;
+    }
+    add_read(&passes, c, l);
+    if (l == c->plan->depth.n_sublayers) {
+        add_activation(&passes, c, V);
+        if (model->tied) {
+            add_product(&passes, c, V * c->C);
+        }
+    } else if (l % 2 == 0) {
+        add_attention(&passes, c);
+    } else {
+        add_activation(&passes, c, 3.0 * F + c->C);
+    }
+    return passes;
 }
 
-/** Both directions of the message that crosses a cut in front of sublayer l, without cache. Inside
- * a block it carries the open tensors too. */
-static double cut_cost(const struct counter *c, int64_t l)
+static struct costs_passes measured_passes(const struct counter *c, int64_t l)
 {
-    const struct depth_set live = depth_live(&c->plan->depth, l);
-    const struct wire_layout values = plan_layout_values(c->plan, &live);
-    const struct wire_layout gradients = plan_layout_gradients(c->plan, &live, l);
-    return FLOPS_PER_MESSAGE_BYTE *
+    const struct costs *costs = c->costs;
+    if (l < 0) {
+        return costs->embedding;
+    }
+    struct costs_passes passes = l % 2 == 0 ? costs->attention : costs->mlp;
+    passes = l == c->plan->depth.n_sublayers ? costs->head : passes;
+    const int64_t n_sources = stage_read_sources(c->plan, l);
+    const double n = n_sources > 1 ? (double)n_sources : 0.0;
+    passes.forward += n * costs->read_source.forward;
+    passes.input_gradient += n * costs->read_source.input_gradient;
+    passes.weight_gradient += n * costs->read_source.weight_gradient;
+    return passes;
+}
+
+double plan_update_cost(const struct costs *costs, double n_held, double n_owned)
+{
+    const double bytes = CLEAR_BYTES * n_held + UPDATE_BYTES * n_owned;
+    return costs_has_parts(costs) ? costs->update_s * bytes / (CLEAR_BYTES + UPDATE_BYTES)
+                                  : bytes / costs->memory_bytes_per_s;
+}
+
+struct plan_part plan_part_costs(const struct plan *plan, const struct costs *costs, int64_t l)
+{
+    const struct counter c = {plan, costs, (double)plan->microbatch_tokens,
+                              (double)plan->config->model.dim};
+    double n_elements = 0.0;
+    for (int64_t i = params_first(&plan->params, l); i < params_first(&plan->params, l + 1); i++) {
+        n_elements += (double)plan->params.rows[i].count;
+    }
+    struct costs_passes passes =
+        costs_has_parts(costs) ? measured_passes(&c, l) : count_passes(&c, l);
+    if (l >= 0 && l < plan->depth.n_sublayers) { /* what I runs again */
+        passes.input_gradient += plan_repeats(plan, l) * passes.forward;
+    }
+    return (struct plan_part){.passes = passes,
+                              .update = plan_update_cost(costs, n_elements, n_elements)};
+}
+
+/** A part's share of a microbatch's time. */
+static double part_total(const struct plan *plan, const struct costs *costs, int64_t l)
+{
+    const struct plan_part part = plan_part_costs(plan, costs, l);
+    return part.passes.forward + part.passes.input_gradient + part.passes.weight_gradient +
+           part.update / (double)plan->n_microbatches;
+}
+
+/** Both directions of the message that crosses a cut in front of sublayer l, without cache: on
+ * each side one is packed and one unpacked. Inside a block it carries the open tensors too. */
+static double cut_cost(const struct plan *plan, const struct costs *costs, int64_t l)
+{
+    const struct depth_set live = depth_live(&plan->depth, l);
+    const struct wire_layout values = plan_layout_values(plan, &live);
+    const struct wire_layout gradients = plan_layout_gradients(plan, &live, l);
+    return 0.5 * (costs->pack_s + costs->unpack_s) *
            (double)(wire_frame_bytes(&values) + wire_frame_bytes(&gradients));
 }
 
@@ -108,17 +177,17 @@ static double cut_cost(const struct counter *c, int64_t l)
 void plan_costs_count(struct plan_costs *costs, const struct plan *plan)
 {
     const int64_t L = plan->depth.n_sublayers;
-    const struct counter c = {plan, (double)plan->microbatch_tokens,
-                              (double)plan->config->model.dim};
-    *costs = (struct plan_costs){.embedding = rint(param_cost(&c, -1) + activation_cost(&c, c.C)),
-                                 .head = rint(head_cost(&c))};
+    const bool is_measured = costs_has_parts(&plan->measured);
+    const struct costs *from = is_measured ? &plan->measured : &COUNTED;
+    const double unit = is_measured ? PER_SECOND : 1.0;
+    *costs = (struct plan_costs){.embedding = rint(unit * part_total(plan, from, -1)),
+                                 .head = rint(unit * part_total(plan, from, L))};
     costs->sublayer = calloc((size_t)L, sizeof *costs->sublayer);
     costs->cut = calloc((size_t)L + 1, sizeof *costs->cut);
     assert(costs->sublayer != NULL && costs->cut != NULL && "a few bytes a sublayer");
     for (int64_t l = 0; l < L; l++) {
-        /* The forward pass, one of three that cost as much, is run again. */
-        costs->sublayer[l] = rint(sublayer_cost(&c, l) * (1.0 + plan_repeats(plan, l) / PASSES));
-        costs->cut[l] = l > 0 ? cut_cost(&c, l) : 0.0;
+        costs->sublayer[l] = rint(unit * part_total(plan, from, l));
+        costs->cut[l] = l > 0 ? rint(unit * cut_cost(plan, from, l)) : 0.0;
     }
 }
 

@@ -144,7 +144,9 @@ static bool try_remedy(struct advice *a, const struct remedy *r)
     struct plan plan;
     if (!config_parse(a->config, "configuration", a->yaml, strlen(a->yaml), r->n_settings,
                       overrides, NULL) ||
-        is_same(a, r) || !plan_init(&plan, a->config, r->n_ranks, a->plan->purpose, NULL)) {
+        is_same(a, r) ||
+        !plan_init_measured(&plan, a->config, &a->plan->measured, r->n_ranks, a->plan->purpose,
+                            NULL)) {
         return false;
     }
     int rank = 0;

@@ -69,10 +69,12 @@ const struct stage *plan_stage(const struct plan *plan, int rank, int chunk)
     return &plan->stages[schedule_stage(&plan->schedule.spec, rank, chunk)];
 }
 
-static struct wire_layout message_layout(const struct plan *plan, const struct depth_set *set,
-                                         enum wire_encoding encoding)
+struct wire_layout plan_message_layout(const struct plan *plan, const struct depth_set *set,
+                                       enum precision precision)
 {
-    return (struct wire_layout){.encoding = encoding,
+    static const enum wire_encoding OF[] = {
+        [PRECISION_F32] = WIRE_F32, [PRECISION_BF16] = WIRE_BF16, [PRECISION_INT8] = WIRE_INT8};
+    return (struct wire_layout){.encoding = OF[precision],
                                 .n_encoded = set->n_completed,
                                 .n_plain = set->n_open,
                                 .rows = plan->microbatch_tokens,
@@ -81,17 +83,15 @@ static struct wire_layout message_layout(const struct plan *plan, const struct d
 
 struct wire_layout plan_layout_values(const struct plan *plan, const struct depth_set *set)
 {
-    static const enum wire_encoding OF[] = {
-        [PRECISION_F32] = WIRE_F32, [PRECISION_BF16] = WIRE_BF16, [PRECISION_INT8] = WIRE_INT8};
-    return message_layout(plan, set, OF[plan->config->representative.value]);
+    return plan_message_layout(plan, set, plan->config->representative.value);
 }
 
 struct wire_layout plan_layout_gradients(const struct plan *plan, const struct depth_set *set,
                                          int64_t cut)
 {
-    const bool rounded = plan->config->representative.gradient == PRECISION_BF16 &&
-                         depth_is_border(&plan->depth, cut);
-    return message_layout(plan, set, rounded ? WIRE_BF16 : WIRE_F32);
+    const bool is_border = depth_is_border(&plan->depth, cut);
+    return plan_message_layout(plan, set,
+                               is_border ? plan->config->representative.gradient : PRECISION_F32);
 }
 
 struct wire_layout plan_values_layout(const struct plan *plan, int stage)
@@ -240,8 +240,8 @@ static bool make_schedules(struct plan *plan, struct error *err)
     return true;
 }
 
-bool plan_init(struct plan *plan, const struct config *config, int n_ranks,
-               enum plan_purpose purpose, struct error *err)
+bool plan_init_measured(struct plan *plan, const struct config *config, const struct costs *costs,
+                        int n_ranks, enum plan_purpose purpose, struct error *err)
 {
     *plan =
         (struct plan){.config = config,
@@ -251,6 +251,7 @@ bool plan_init(struct plan *plan, const struct config *config, int n_ranks,
                       .n_microbatches = config->batch.n_sequences / config->batch.microbatch /
                                         config->pipeline.n_replicas,
                       .microbatch_tokens = config->batch.microbatch * config->model.seq_len};
+    plan->measured = costs != NULL ? *costs : (struct costs){0};
     if (!grid_init(&plan->grid, n_ranks, config->pipeline.n_replicas, config->pipeline.n_stages,
                    err)) {
         return false;
@@ -264,6 +265,12 @@ bool plan_init(struct plan *plan, const struct config *config, int n_ranks,
         return false;
     }
     return true;
+}
+
+bool plan_init(struct plan *plan, const struct config *config, int n_ranks,
+               enum plan_purpose purpose, struct error *err)
+{
+    return plan_init_measured(plan, config, NULL, n_ranks, purpose, err);
 }
 
 void plan_finish(struct plan *plan)

@@ -91,8 +91,9 @@ static void put_balance(struct text *t, const struct plan *plan)
         most = work > most ? work : most;
     }
     if (plan->n_ranks > 1) {
-        text_add(t, "slowest    rank %d, %.3f times the mean work of a rank (counted)\n", slowest,
-                 most * plan->n_ranks / total_work(plan));
+        text_add(t, "slowest    rank %d, %.3f times the mean work of a rank (%s)\n", slowest,
+                 most * plan->n_ranks / total_work(plan),
+                 costs_has_parts(&plan->measured) ? "measured" : "counted");
     }
 }
 
@@ -117,25 +118,37 @@ static void put_partition(struct text *t, const struct plan *plan)
     }
 }
 
+/** Of the schedule with F = I = W = 1 on each rank, I longer by what it runs again, and messages
+ * free; 0 without memory for it. */
+static double unit_makespan(const struct plan *plan)
+{
+    const double share = 1.0 / plan->n_chunks, input = 1.0 + plan_repeats(plan, 0);
+    const struct schedule_costs costs = {
+        .forward = share, .input_gradient = input * share, .weight_gradient = share};
+    struct schedule_simulation simulation;
+    if (!schedule_simulate(&simulation, &plan->schedule, &costs, NULL)) {
+        return 0.0;
+    }
+    const double makespan = simulation.makespan;
+    schedule_simulation_finish(&simulation);
+    return makespan;
+}
+
 static void put_schedule(struct text *t, const struct plan *plan, int width)
 {
     text_add(t, "\nschedule   %s\n", config_schedule_name(plan->config->pipeline.schedule));
     const size_t at = t->length < t->capacity ? t->length : t->capacity;
     t->length += schedule_print_grid(&plan->schedule, width,
                                      t->bytes != NULL ? t->bytes + at : NULL, t->capacity - at);
-    struct schedule_simulation simulation;
-    const double share = 1.0 / plan->n_chunks, input = 1.0 + plan_repeats(plan, 0);
-    const struct schedule_costs costs = {
-        .forward = share, .input_gradient = input * share, .weight_gradient = share};
-    if (schedule_simulate(&simulation, &plan->schedule, &costs, NULL)) {
+    const double makespan = unit_makespan(plan), input = 1.0 + plan_repeats(plan, 0);
+    if (makespan > 0.0) {
         const double ideal = (2.0 + input) * (double)plan->n_microbatches;
         char units[64] = "F = I = W = 1";
         if (input > 1.0) {
             snprintf(units, sizeof units, "F = W = 1, I = %.3g with recomputing", input);
         }
         text_add(t, "makespan   %g (%s per rank, messages free); bubble %.1f %% of the time\n",
-                 simulation.makespan, units, 100.0 * (1.0 - ideal / simulation.makespan));
-        schedule_simulation_finish(&simulation);
+                 makespan, units, 100.0 * (1.0 - ideal / makespan));
     }
 }
 
@@ -304,31 +317,40 @@ static void write_rank(struct json_writer *w, const struct plan *plan, int rank)
     json_end_object(w);
 }
 
+void plan_write_json(struct json_writer *w, const struct plan *plan)
+{
+    json_text(w, "kind", config_model_kind_name(plan->config->model.kind));
+    json_text(w, "schedule", config_schedule_name(plan->config->pipeline.schedule));
+    json_int(w, "n_sublayers", plan->depth.n_sublayers);
+    json_int(w, "n_blocks", plan->depth.n_blocks);
+    json_int(w, "block_size", plan->depth.block_size);
+    json_int(w, "n_parameters", plan->params.n_parameters);
+    json_int(w, "n_replicas", plan->grid.n_replicas);
+    json_int(w, "n_microbatches", plan->n_microbatches);
+    json_number(w, "makespan", unit_makespan(plan));
+    json_number(w, "flops_per_token", plan_flops_per_token(plan));
+    if (costs_has_parts(&plan->measured)) {
+        json_text(w, "costs", plan->config->pipeline.costs);
+    }
+    const double total = total_work(plan);
+    json_begin_array(w, "stages");
+    for (int i = 0; i < plan->n_stages; i++) {
+        write_stage(w, plan, total, i);
+    }
+    json_end_array(w);
+    json_begin_array(w, "ranks");
+    for (int i = 0; i < grid_size(&plan->grid); i++) {
+        write_rank(w, plan, i);
+    }
+    json_end_array(w);
+}
+
 size_t plan_print_json(const struct plan *plan, char *text, size_t capacity)
 {
     struct json_writer w;
     json_writer_init(&w, text, capacity);
     json_begin_object(&w, NULL);
-    json_text(&w, "kind", config_model_kind_name(plan->config->model.kind));
-    json_text(&w, "schedule", config_schedule_name(plan->config->pipeline.schedule));
-    json_int(&w, "n_sublayers", plan->depth.n_sublayers);
-    json_int(&w, "n_blocks", plan->depth.n_blocks);
-    json_int(&w, "block_size", plan->depth.block_size);
-    json_int(&w, "n_parameters", plan->params.n_parameters);
-    json_int(&w, "n_replicas", plan->grid.n_replicas);
-    json_int(&w, "n_microbatches", plan->n_microbatches);
-    json_number(&w, "flops_per_token", plan_flops_per_token(plan));
-    const double total = total_work(plan);
-    json_begin_array(&w, "stages");
-    for (int i = 0; i < plan->n_stages; i++) {
-        write_stage(&w, plan, total, i);
-    }
-    json_end_array(&w);
-    json_begin_array(&w, "ranks");
-    for (int i = 0; i < grid_size(&plan->grid); i++) {
-        write_rank(&w, plan, i);
-    }
-    json_end_array(&w);
+    plan_write_json(&w, plan);
     json_end_object(&w);
     return json_writer_ok(&w) ? w.length : 0;
 }

@@ -9,6 +9,7 @@
 
 #include <attnres/checkpoint.h>
 #include <attnres/collective.h>
+#include <attnres/costs.h>
 #include <attnres/rng.h>
 
 bool session_share_config(struct config *config, struct transport *transport, bool ok,
@@ -118,14 +119,41 @@ static void warm_up_libraries(void)
     free(x);
 }
 
+/** Measured costs as rank 0 reads them, the same for all. Zeroed where there are none. */
+static bool share_costs(struct costs *costs, const struct session *s, struct error *err)
+{
+    const char *path = s->config.pipeline.costs;
+    *costs = (struct costs){0};
+    if (strcmp(path, "none") == 0) {
+        return true;
+    }
+    const bool ok = transport_rank(s->transport) != 0 || costs_read(costs, path, &s->config, err);
+    if (!collective_agree(s->transport, ok, err)) {
+        return false;
+    }
+    transport_broadcast(s->transport, 0, costs, sizeof *costs);
+    return true;
+}
+
+bool session_begin(struct session *s, const struct config *config, struct transport *transport,
+                   struct log *log, struct error *err)
+{
+    *s = (struct session){.config = *config, .transport = transport, .log = log};
+    return choose_kernels(s, err);
+}
+
 bool session_plan(struct session *s, const struct config *config, struct transport *transport,
                   struct log *log, enum plan_purpose purpose, struct error *err)
 {
-    *s = (struct session){.config = *config, .transport = transport, .log = log};
-    if (!choose_kernels(s, err)) {
+    if (!session_begin(s, config, transport, log, err)) {
         return false;
     }
-    const bool ok = plan_init(&s->plan, &s->config, transport_size(transport), purpose, err);
+    struct costs costs;
+    if (!share_costs(&costs, s, err)) {
+        return false;
+    }
+    const bool ok =
+        plan_init_measured(&s->plan, &s->config, &costs, transport_size(transport), purpose, err);
     if (!collective_agree(transport, ok, err)) {
         return false;
     }

@@ -33,3 +33,26 @@ check_remedies 8 memory.limit=12e6 batch.sequences=16 batch.microbatch=4 pipelin
 run attnres train $configs/quickstart.yaml memory.limit=15e6 batch.microbatch=2 2>refused.txt
 grep -c 'what would fit' refused.txt
 ls
+
+echo 'predicted times: measured, then by rates'
+run attnres plan $small compute.threads=1 --calibrate=costs.json
+ranks 2 attnres plan $small --calibrate=two.json >/dev/null && grep -o '^ *"[a-z_]*"' two.json
+run attnres plan $small --ranks=2 pipeline.costs=two.json --svg=step.svg >plan.txt
+grep -E '^(slowest|predicted|compute|bubble|messages|update|F forward)' plan.txt | without_numbers
+grep -c '<rect' step.svg | sed 's/[0-9][0-9].*/many/'
+run attnres plan $small --ranks=2 pipeline.costs=two.json --link-bandwidth=1e6 --json | python3 -c '
+import json, sys
+plan = json.loads(sys.stdin.read().split("\n")[1])
+parts = plan["predicted"]
+print("two ranks over 8 Mbit/s wait for messages:", parts["messages_s"] > parts["compute_s"])
+print(plan["costs"], len(plan["traffic"]), "encodings with and without cache")'
+ranks 2 attnres train $small pipeline.costs=two.json run.dir=run >train.txt 2>&1
+echo "train: exit code $?"
+python3 -c 'import json; print("plan.json names", json.load(open("run/plan.json"))["costs"])'
+run attnres plan $small --ranks=2 pipeline.costs=two.json --flops=1e9
+run attnres plan $small model.dim=64 pipeline.costs=two.json
+run attnres plan $small pipeline.costs=absent.json
+sed 's/mlp_s/mpl_s/' two.json >typo.json
+run attnres plan $small pipeline.costs=typo.json
+run attnres train $small pipeline.costs=typo.json run.dir=none
+run attnres plan $small --svg=none.svg >/dev/null
