@@ -13,6 +13,7 @@
 #include <attnres/config.h>
 #include <attnres/error.h>
 #include <attnres/log.h>
+#include <attnres/summary.h>
 #include <attnres/transport.h>
 
 /** How this binary was made; for run.json. */
@@ -40,6 +41,7 @@ struct train_result {
     double time_s;
     int64_t n_tokens;
     uint64_t weights_hash;
+    struct summary summary; /* rank 0; of 0 steps if none was made */
     char run_path[1024];
     bool stopped; /* before the last step, with a checkpoint saved */
 };

@@ -12,7 +12,7 @@
 
 static void print_result(const struct train_result *r, bool as_json)
 {
-    char text[4096];
+    char text[4096 + SUMMARY_TEXT_BYTES];
     if (!as_json) {
         printf("steps         %" PRId64 " (%" PRId64 " tokens, %.1f s)\n", r->step, r->n_tokens,
                r->time_s);
@@ -42,6 +42,9 @@ static void print_result(const struct train_result *r, bool as_json)
     json_number(&w, "val_loss", r->val_loss);
     json_number(&w, "order1_entropy", r->order1_entropy);
     json_text(&w, "weights_hash", hash);
+    if (r->summary.n_steps > 0) {
+        summary_write_json(&w, "summary", &r->summary);
+    }
     json_text(&w, "run", r->run_path);
     json_end_object(&w);
     printf("%s\n", json_writer_ok(&w) ? text : "{}");

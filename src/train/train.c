@@ -12,9 +12,6 @@
 #include <attnres/clock.h>
 #include <attnres/collective.h>
 
-/** Bytes of text looked at for the order-1 entropy. */
-enum { ENTROPY_BYTES = 1 << 20 };
-
 /** Times the longest limit of the watch. */
 static const double LAST_RESORT = 2.0;
 
@@ -266,53 +263,6 @@ static void say_how_to_stop(struct train *t)
     }
 }
 
-/** What rank 0 says of a run that stopped early. Without a checkpoint it must not be submitted
- * again as it is: it would not get further. */
-static void tell_early_stop(const struct train *t, struct error *err)
-{
-    const int64_t step = t->state.step, n_steps = t->session.config.train.n_steps;
-    if (t->saved_step == step) {
-        error_set(err, ERROR_EARLY,
-                  "stopped after step %" PRId64 " of %" PRId64 ", saved; continue with --resume",
-                  step, n_steps);
-    } else if (t->saved_step >= 0) {
-        error_set(err, ERROR_EARLY,
-                  "stopped after step %" PRId64 " of %" PRId64
-                  ": the job ends too soon to save; --resume goes on from step %" PRId64
-                  " (a smaller checkpoint.every would lose less)",
-                  step, n_steps, t->saved_step);
-    } else {
-        error_set(
-            err, ERROR_IO,
-            "stopped after step %" PRId64 " of %" PRId64
-            ": the job ends too soon to save, and nothing was saved before: give it more time",
-            step, n_steps);
-    }
-}
-
-/** The ends of a loop that ran: an early stop, or a last checkpoint that could not be saved. All
- * ranks know the kind; rank 0 tells. */
-static bool conclude(struct train *t, struct error *err)
-{
-    t->result->weights_hash = session_hash_weights(&t->session);
-    if (t->options->wants_entropy && t->is_root && t->counts_bytes) {
-        t->result->order1_entropy = data_order1_entropy(t->train_data, ENTROPY_BYTES);
-    }
-    if (!t->save_failed && !t->result->stopped) {
-        return true;
-    }
-    err->kind = t->save_failed || t->saved_step < 0 ? ERROR_IO : ERROR_EARLY;
-    if (t->is_root && t->save_failed) {
-        error_set(err, ERROR_IO,
-                  "the last checkpoint (step %" PRId64
-                  ") could not be saved in %s; --resume goes on from the one before",
-                  t->state.step, t->run_path);
-    } else if (t->is_root) {
-        tell_early_stop(t, err);
-    }
-    return false;
-}
-
 bool train_run(struct train_result *result, const struct config *config,
                const struct train_options *options, struct transport *transport, struct log *log,
                struct error *err)
@@ -335,9 +285,12 @@ bool train_run(struct train_result *result, const struct config *config,
     bool ok = set_up(t, config, err);
     if (ok && !options->dry_run) {
         say_how_to_stop(t);
+        const double start_s = clock_monotonic_s();
         ok = train_loop(t, err);
+        t->loop_s = clock_monotonic_s() - start_s;
         journal_set_phase(transport_journal(t->transport), JOURNAL_ENDING);
-        ok = ok && conclude(t, err);
+        train_summarize(t);
+        ok = ok && train_conclude(t, err);
     }
     result->step = t->state.step;
     result->n_tokens = t->state.tokens;

@@ -40,6 +40,7 @@ struct train {
     struct checkpoint_state state;
     double start_s;       /* of this process, for time_s and max_hours */
     double time_before_s; /* spent by earlier processes of the run */
+    double loop_s;        /* the loop over steps, once it has ended */
     int64_t first_step;   /* steps done when this process began */
     bool resumed;         /* the state came from a checkpoint */
     int64_t saved_step; /* of the last checkpoint saved or resumed from; before that, rank 0: of the
@@ -94,6 +95,14 @@ double train_evaluate(struct train *t);
 
 /** Bytes of data that this rank holds on the heap. */
 int64_t train_data_bytes(const struct train *t);
+
+/** Tell, in the log and in summary.json, what the run's time, messages and memory went to. Failing
+ * to is no failure of the run. Collective. */
+void train_summarize(struct train *t);
+
+/** The end of a loop that ran: an early stop, or a last checkpoint that could not be saved. All
+ * ranks know the kind; rank 0 tells. Collective. */
+bool train_conclude(struct train *t, struct error *err);
 
 /** Print the plan on standard output, with what every rank holds beside it. Collective. */
 void train_print_plan(struct train *t);
