@@ -139,6 +139,10 @@ struct compute_config {
     int64_t n_threads; /* 0 = auto: the affinity mask */
 };
 
+struct trace_config {
+    int64_t first, n_steps; /* n_steps 0 = off */
+};
+
 struct config {
     struct run_config run;
     struct model_config model;
@@ -152,6 +156,7 @@ struct config {
     struct memory_config memory;
     struct guard_config guard;
     struct compute_config compute;
+    struct trace_config trace;
 };
 
 /** Defaults, then the file at path (NULL: none), then n overrides "key=value" (the last one of a

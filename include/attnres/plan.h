@@ -242,6 +242,7 @@ enum buffer_id {
     BUFFER_REPORTS, /* rank 0: of all ranks */
     BUFFER_TEXT,    /* headers, the manifest, lines */
     BUFFER_FILE,    /* reading files back */
+    BUFFER_TRACE,   /* events on their way to a file */
     BUFFER_COUNT
 };
 

@@ -55,6 +55,7 @@ const struct section config_sections[] = {
     {"memory", "What may be used of it."},
     {"guard", "What to do about steps whose numbers are not finite."},
     {"compute", "Precision and threads of the kernels."},
+    {"trace", "Which steps are recorded event by event."},
 };
 const size_t config_n_sections = sizeof config_sections / sizeof config_sections[0];
 
@@ -260,6 +261,12 @@ const struct option config_options[] = {
     {"compute.threads", OPTION_AUTO_INT, AT(compute.n_threads), "auto", 1, 4096, NULL, FREE,
      "Threads of a rank; no effect on the numbers. auto: the cores the rank is bound to, and no "
      "more than its control group's quota, shared evenly with ranks bound to the same."},
+
+    {"trace.first", OPTION_INT, AT(trace.first), "10", 1, 1e9, NULL, FREE,
+     "First step that is traced, counted from 1."},
+    {"trace.steps", OPTION_INT, AT(trace.n_steps), "0", 0, 1e9, NULL, FREE,
+     "Steps that are traced. At the end of the run they are merged into trace/trace.json in its "
+     "folder, for ui.perfetto.dev or chrome://tracing, and trace/step.svg shows one. 0: none."},
 };
 const size_t config_n_options = sizeof config_options / sizeof config_options[0];
 _Static_assert(sizeof config_options / sizeof config_options[0] <= CONFIG_OPTIONS_MAX,

@@ -262,6 +262,18 @@ static void answers_are_synthetic(struct reading *reading)
     }
 }
 
+static void traced_steps_are_trained(struct reading *reading)
+{
+    const struct trace_config *trace = &reading->config.trace;
+    const long long n_steps = (long long)reading->config.train.n_steps;
+    if (trace->n_steps > 0 && trace->first > n_steps) {
+        config_problem(reading,
+                       "trace.first: %lld is behind the last step, train.steps %lld (legal: 1 to "
+                       "%lld)",
+                       (long long)trace->first, n_steps, n_steps);
+    }
+}
+
 static const struct rule {
     void (*check)(struct reading *reading);
     const char *keys[4]; /* ends with NULL; the first one given is where a problem stands */
@@ -284,6 +296,7 @@ static const struct rule {
     {vocab_holds_bytes, {"model.vocab", "data.kind"}},
     {tasks_are_synthetic, {"data.tasks", "data.kind"}},
     {answers_are_synthetic, {"data.loss", "data.kind"}},
+    {traced_steps_are_trained, {"trace.first", "trace.steps", "train.steps"}},
 };
 
 static const struct option *option_of(const char *key)

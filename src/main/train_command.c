@@ -105,13 +105,17 @@ const struct command train_command = {
     .name = "train",
     .usage = "[CONFIG] [key=value ...] [--resume[=DIR]] [--dry-run]",
     .summary = "train a model, one pipeline stage per MPI rank",
-    .details = "  mpirun -n 2 attnres train configs/quickstart.yaml\n"
-               "  mpirun -n 4 attnres train configs/text.yaml data.train=books/ model.blocks=4\n\n"
-               "The run's folder is run.dir (default runs/<CONFIG's name>). To stop and save: "
-               "touch STOP in it, or\n"
-               "send USR1 to mpirun; the exit code is then 75, and --resume goes on, on any number "
-               "of ranks. USR2 has every\n"
-               "rank write its last events into that folder; so does a stall (run.stall_s).",
+    .details =
+        "  mpirun -n 2 attnres train configs/quickstart.yaml\n"
+        "  mpirun -n 4 attnres train configs/text.yaml data.train=books/ model.blocks=4\n\n"
+        "The run's folder is run.dir (default runs/<CONFIG's name>). To stop and save: "
+        "touch STOP in it, or\n"
+        "send USR1 to mpirun; the exit code is then 75, and --resume goes on, on any number "
+        "of ranks. USR2 has every\n"
+        "rank write its last events into that folder; so does a stall (run.stall_s). A run "
+        "ends with a table of where\n"
+        "its time went (summary.json); trace.steps records some steps event by event (trace/ "
+        "in the run's folder).",
     .flags = {{"resume", FLAG_OPTIONAL, "DIR",
                "go on from the newest good checkpoint of the run's folder, or of DIR"},
               {"dry-run", FLAG_SWITCH, NULL, "print partition, schedule and memory, and end"},

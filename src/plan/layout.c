@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include <attnres/kernels.h>
+#include <attnres/trace.h>
 #include <attnres/wire.h>
 #include <attnres/zip.h>
 
@@ -69,6 +70,7 @@ static const char *const BUFFER_NAMES[BUFFER_COUNT] = {
     [BUFFER_REPORTS] = "all ranks' reports",
     [BUFFER_TEXT] = "file headers",
     [BUFFER_FILE] = "file read-back",
+    [BUFFER_TRACE] = "events of the trace",
 };
 
 const char *plan_group_name(enum buffer_group group)
@@ -368,6 +370,8 @@ static void place_step(struct buffer_table *t, const struct sizes *s)
     const int64_t text =
         TEXT_BYTES + TEXT_BYTES_PER_ROW * n_rows + (s->is_root ? TEXT_BYTES_PER_RANK * n_ranks : 0);
     const int64_t chunk_sums = (int64_t)kernels_chunk_count(s->largest_param);
+    const bool traces = s->trains && plan->config->trace.n_steps > 0;
+    const size_t event_bytes = sizeof(struct journal_event);
     const struct request requests[] = {
         {BUFFER_TOKENS, GROUP_BATCH, 1, {n_sequences, T, 1}, 4},
         {BUFFER_TARGETS, GROUP_BATCH, 1, {n_sequences, T, 1}, 4},
@@ -377,6 +381,7 @@ static void place_step(struct buffer_table *t, const struct sizes *s)
         {BUFFER_REPORTS, GROUP_REPORTS, s->is_root, {report, n_ranks, 1}, 1},
         {BUFFER_TEXT, GROUP_REPORTS, 1, {text, 1, 1}, 1},
         {BUFFER_FILE, GROUP_REPORTS, 1, {FILE_BYTES, 1, 1}, 1},
+        {BUFFER_TRACE, GROUP_REPORTS, traces, {TRACE_TAPE_EVENTS, 1, 1}, event_bytes},
     };
     place_all(t, requests, sizeof requests / sizeof requests[0]);
 }

@@ -230,6 +230,7 @@ bool train_loop(struct train *t, struct error *err)
         save(t);
     }
     while (t->state.step < n_steps) {
+        train_trace_step(t);
         const double step_start_s = clock_monotonic_s();
         const struct train_decision d = train_step(t);
         t->step_s = clock_monotonic_s() - step_start_s;

@@ -227,7 +227,7 @@ static bool set_up(struct train *t, const struct config *config, struct error *e
         return false;
     }
     deflation_choose(&t->session.engine, t->session.host, t->log);
-    return train_open_records(t, err);
+    return train_open_records(t, err) && train_start_trace(t, err);
 }
 
 /** What the folder says when the run ends in whatever way. */
@@ -290,6 +290,7 @@ bool train_run(struct train_result *result, const struct config *config,
         t->loop_s = clock_monotonic_s() - start_s;
         journal_set_phase(transport_journal(t->transport), JOURNAL_ENDING);
         train_summarize(t);
+        train_finish_trace(t);
         ok = ok && train_conclude(t, err);
     }
     result->step = t->state.step;

@@ -9,6 +9,7 @@
 #include <attnres/metrics.h>
 #include <attnres/rundir.h>
 #include <attnres/session.h>
+#include <attnres/trace.h>
 #include <attnres/train.h>
 #include <attnres/watch.h>
 
@@ -48,6 +49,7 @@ struct train {
     bool save_failed;   /* the last attempt */
     double step_s, evaluate_s, save_s; /* how long each last took, rank 0; 0: not yet */
     struct watch *watch;
+    struct trace trace;               /* if trace.steps is not 0 */
     struct watch_straggler straggler; /* rank 0, as the next three */
     double *compute_s;                /* by rank: since the run began */
     double *step_compute_s;           /* by rank: in this step */
@@ -95,6 +97,12 @@ double train_evaluate(struct train *t);
 
 /** Bytes of data that this rank holds on the heap. */
 int64_t train_data_bytes(const struct train *t);
+
+/** Prepare to trace the steps that the configuration names, if any. Collective. */
+bool train_start_trace(struct train *t, struct error *err);
+void train_trace_step(struct train *t);
+/** Merge and draw what was traced. Failing to is no failure of the run. Collective. */
+void train_finish_trace(struct train *t);
 
 /** Tell, in the log and in summary.json, what the run's time, messages and memory went to. Failing
  * to is no failure of the run. Collective. */

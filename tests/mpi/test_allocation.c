@@ -279,6 +279,14 @@ static void tasks_tied_on_two_threads(struct transport *t)
     count(t, OWN);
 }
 
+/* A tape of 4,096 events is full several times. */
+static void traced(struct transport *t)
+{
+    static const char *const OWN[N_OWN] = {"data.task=stories", "model.tied=false", "trace.first=2",
+                                           "trace.steps=205"};
+    count(t, OWN);
+}
+
 static void text_of_full_attention_over_depth_deflated(struct transport *t)
 {
     static const char *const OWN[N_OWN] = {"data.kind=text", "model.kind=full",
@@ -290,6 +298,7 @@ int main(int argc, char **argv)
 {
     static const struct ranks_case SUITE[] = {
         {"stories_untied", stories_untied},
+        {"traced", traced},
         {"tasks_tied_on_two_threads", tasks_tied_on_two_threads},
         {"text_of_full_attention_over_depth_deflated", text_of_full_attention_over_depth_deflated},
         {NULL, NULL},

@@ -1,0 +1,14 @@
+# Widths follow from numbers, and what is worth a note from the machine.
+table_of() {
+    without_numbers <"$1" | sed -n '/ms a step/,/warnings/p' | sed -E 's/(rank|on) [0-9]+/\1 R/g'
+}
+
+run ranks 2 attnres train $small trace.first=2 trace.steps=2 >result.txt 2>run.log
+table_of run.log
+grep '^trace: ' run.log | without_numbers | sed -E 's/[0-9]+ events/E events/'
+run ls run run/trace
+run attnres train $small run.dir=plain --json >plain.json 2>plain.log
+grep -o '"summary": {"ranks": 1, "steps": 4' plain.json
+run ls plain
+run attnres train $small run.dir=late trace.steps=1 trace.first=5 2>late.log
+errors_of late.log
