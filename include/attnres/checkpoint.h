@@ -1,13 +1,13 @@
 /** Checkpoints: a run's whole state as of a step, in a folder that is complete or absent.
  *
- *      checkpoints/step-00000500/   model-00001.safetensors ...   one per rank: its tensors, whole
+ *      checkpoints/step-00000500/   model-00001.safetensors ...   one per rank: what it owns, whole
  *                                   optim-00001.safetensors ...   <name>.exp_avg, <name>.exp_avg_sq
  *                                   manifest.json                 everything else, and per tensor a
  * CRC-32
  *
  *  Written in checkpoints/.step-00000500.partial/: files flushed, manifest last, folder flushed,
  * renamed, parent flushed. The manifest's last line is the CRC-32 of everything before it. A load
- * takes sizes from the configuration, never from a file, and works onto any number of stages.
+ * takes sizes from the configuration, never from a file, and works onto any grid.
  * Saving allocates nothing. */
 #ifndef ATTNRES_CHECKPOINT_H
 #define ATTNRES_CHECKPOINT_H
@@ -72,9 +72,9 @@ bool checkpoint_step_path(char *out, const char *run_path, int64_t step, struct 
 bool checkpoint_open(struct checkpoint *c, const char *step_path, struct error *err);
 void checkpoint_close(struct checkpoint *c);
 
-/** Load the weights of the rank's stages, with the optimiser's moments if asked (they must be in
- * the plan), checking every tensor. ERROR_CONFIG if the model is not the one that was saved. The
- * caller agrees with the other ranks. */
+/** Load the weights of the rank's stages, with the optimiser's moments of what it owns if asked
+ * (they must be in the plan), checking every tensor. ERROR_CONFIG if the model is not the one that
+ * was saved. The caller agrees with the other ranks. */
 bool checkpoint_load(const struct checkpoint *c, const struct model *models, bool with_moments,
                      struct error *err);
 

@@ -58,8 +58,9 @@ void data_read(const struct data *d, struct data_position *position, int64_t n, 
 /** Whether a position (out of a checkpoint) can be read from; data_read asserts it. */
 bool data_position_is_valid(const struct data *d, const struct data_position *position);
 
-/** Advance a position by n windows without reading (cheap for files; synthetic generates). */
-void data_skip(const struct data *d, struct data_position *position, int64_t n);
+/** Advance a position by n windows without reading (cheap for files; synthetic generates). Returns
+ * how many targets count in them. */
+int64_t data_skip(const struct data *d, struct data_position *position, int64_t n);
 
 /** The index-th window in file order, including each file's last shorter one when `tail`. Rows
  * beyond its end are token 0 and target -1. Returns the number of counted targets; 0 when there is

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <attnres/collective.h>
 #include <attnres/model.h>
 #include <attnres/plan.h>
 #include <attnres/transport.h>
@@ -51,8 +52,8 @@ struct engine_batch {
 };
 
 /** What a rank's time went to; sums since engine_init. No moment counts twice, so what is left of
- * a loop's time went to something else. The engine itself adds to the first line, whoever runs a
- * loop around it to the others. */
+ * a loop's time went to something else. The engine itself adds to the first line and to
+ * reduce_s, whoever runs a loop around it to the others. */
 struct engine_times {
     double forward_s, recompute_s, input_gradient_s, weight_gradient_s, wait_s, pack_s;
     double read_s, reduce_s, optimizer_s; /* batches; gradients of several ranks; norm and update */
@@ -78,6 +79,10 @@ struct engine {
     struct transport_request *pending; /* what ENGINE_WAITING waits for */
     float **tensors, **scales;         /* scratch: tensors of one message */
     struct engine_times times;
+    /* With replicas; else NULL: */
+    struct collective_exchange *exchange;
+    struct collective_tensor *gradients, *weights; /* of the rank, in the order of finishing */
+    struct transport_request **awaited;            /* scratch */
 };
 
 /** Borrow everything. models: the rank's stages by chunk. */
@@ -103,7 +108,17 @@ enum engine_state engine_advance(struct engine *engine);
 void engine_run(struct engine *engine, const struct schedule *schedule,
                 const struct engine_batch *batch);
 
-/** Wait until everything sent has left its buffer. */
+/** Wait until everything sent to neighbours has left its buffer. */
 void engine_drain(struct engine *engine);
+
+/** Replicas add up their gradients while a training schedule runs: a row's sum begins when its last
+ * contribution is in. Behind the schedule, and once a tied embedding has the head's gradient, wait
+ * until the rows that this rank owns hold the sums of all replicas. Nothing with one replica. */
+void engine_sum_gradients(struct engine *engine);
+/** After the update of what each rank owns: give all replicas the new weights. */
+void engine_hand_out_weights(struct engine *engine);
+/** Get on with a sum or a hand-out without waiting; whether anything was done. For who steps
+ * several ranks in turn. */
+bool engine_advance_exchange(struct engine *engine);
 
 #endif

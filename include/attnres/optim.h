@@ -11,10 +11,10 @@
 #include <attnres/kernels.h>
 #include <attnres/plan.h>
 
-/** One rank's tensors; everything is borrowed. */
+/** One rank's tensors; everything is borrowed. Only those that its replica owns are looked at. */
 struct optim {
     const struct plan *plan;
-    int rank;
+    int rank; /* of the pipeline */
     const struct memory *memory;
     const struct kernels *kernels;
 };
@@ -22,14 +22,15 @@ struct optim {
 /** Learning rate of the update with index s (counted from 0), design.md "Training semantics". */
 double optim_lr(const struct optim_config *config, int64_t n_steps, int64_t s);
 
-/** Squares of the rank's gradients, one f64 per parameter row, its stages in order. */
+/** Squares of the gradients that the rank owns, one f64 per parameter row, its stages in order;
+ * what stands at other rows stays. */
 void optim_squares(const struct optim *optim, double *squares);
 
 /** Factor on every gradient for a global norm, as PyTorch clips: min(1, clip / (norm + 1e-6)); 1 if
  * clip is 0. */
 double optim_clip_factor(const struct optim_config *config, double norm);
 
-/** One AdamW update of every row of the rank. n_updates counts this one (the first is 1). */
+/** One AdamW update of every row that the rank owns. n_updates counts this one (the first is 1). */
 void optim_update(const struct optim *optim, const struct optim_config *config, double lr,
                   double clip_factor, int64_t n_updates);
 

@@ -176,6 +176,16 @@ void plan_advise(const struct plan *plan, const struct plan_limit *limit, char *
 /** Hash of who does what in which order and in how much memory. */
 uint64_t plan_hash(const struct plan *plan);
 
+enum { PLAN_MOST_FINISHED = 5 };
+/** Rows of the parameter table whose gradients are whole after a part of I or W of the last
+ * microbatch; returns how many. With a tied head the embedding is among none: the head's gradient
+ * comes to it afterwards. */
+int plan_finished(const struct plan *plan, const struct stage *stage, int part, enum action_op op,
+                  const struct param *finished[PLAN_MOST_FINISHED]);
+/** All rows of a rank of the pipeline (plan_rank.n_params) in the order in which its schedule
+ * finishes them. */
+void plan_list_finished(const struct plan *plan, int rank, int64_t *rows);
+
 /** FLOPs of one training step's matrix products and reads as design.md counts them, per token. */
 double plan_flops_per_token(const struct plan *plan);
 
@@ -221,6 +231,9 @@ enum buffer_id {
     BUFFER_CODEC, /* pipeline.deflate: what coding needs, a frame and a byte plane of it */
     BUFFER_FRAME,
     BUFFER_PLANE,
+    BUFFER_REPLICA_IN, /* gradients, then weights; only with replicas, as the next two */
+    BUFFER_REPLICA_OUT,
+    BUFFER_REPLICA_SUM, /* the sum so far of a piece, and what is added to it next */
     /* scratch of one action */
     BUFFER_OUTPUT,
     BUFFER_DNORMED,
@@ -235,7 +248,6 @@ enum buffer_id {
     /* the step's batch */
     BUFFER_TOKENS,
     BUFFER_TARGETS,
-    BUFFER_MICROBATCH_LOSS,
     /* update, reports, files */
     BUFFER_CHUNK_SUMS,
     BUFFER_REPORT,
@@ -283,7 +295,8 @@ struct buffer_table {
 void plan_lay_out(struct buffer_table *table, const struct plan *plan, int rank);
 const char *plan_group_name(enum buffer_group group);
 
-/** Fixed bytes in front of a rank's report, before one f64 per parameter row of the rank. */
+/** Fixed bytes in front of a rank's report. Behind them stands one f64 per microbatch, then one per
+ * parameter row of the rank. */
 enum { PLAN_REPORT_HEAD_BYTES = 128 };
 
 /** The memory behind a table. */

@@ -27,6 +27,7 @@ struct session {
     uint64_t host;      /* a hash of its name */
     int64_t base_bytes; /* resident before the arena was taken: libraries and program */
     struct plan plan;
+    uint64_t *hosts; /* by rank: hash of the host it is on */
     struct memory memory;
     struct model *models; /* of the rank's stages, by chunk */
     const struct plan_rank *own;
@@ -63,7 +64,7 @@ void session_finish(struct session *s);
 int64_t session_resident_bytes(void);
 
 /** Hash of all weights in table order, the same for every number of stages. Collective over all
- * ranks. */
+ * ranks; ends the job if a replica holds other weights than replica 0. */
 uint64_t session_hash_weights(struct session *s);
 
 #endif

@@ -18,7 +18,7 @@
 #include <attnres/journal.h>
 
 enum {
-    TRANSPORT_MAX_REQUESTS = 1024, /* posted at a time on one rank */
+    TRANSPORT_MAX_REQUESTS = 4096, /* posted at a time on one rank */
     TRANSPORT_MAX_CHUNKS = 4096,
 };
 
@@ -29,6 +29,7 @@ enum transport_channel {
     CHANNEL_COLLECTIVE,
     CHANNEL_TIED_HEAD,
     CHANNEL_CHECKPOINT,
+    CHANNEL_REPLICAS,
     TRANSPORT_CHANNELS
 };
 
@@ -82,6 +83,9 @@ void transport_post_receive(struct transport *t, int peer, enum transport_channe
 /** Whether the request is done; if so it becomes none. Drives progress of all requests. */
 bool transport_test(struct transport *t, struct transport_request *request);
 void transport_wait(struct transport *t, struct transport_request *request);
+/** Wait until at least one of those of the n requests that are posted is done, at least one of
+ * which must be. The first such one stands for the wait in the journal and in messages. */
+void transport_wait_any(struct transport *t, struct transport_request *const *requests, int n);
 
 /** Send or receive a message whole, of exactly this length, with a checksum behind it; a message
  * that arrives damaged aborts the job, naming both ranks. Both sides must use these. */

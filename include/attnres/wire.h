@@ -20,7 +20,8 @@
 
 enum { WIRE_HEADER_BYTES = 64 };
 
-enum wire_direction { WIRE_VALUES = 1, WIRE_GRADIENTS = 2 };
+/** Between stages; between replicas (collective). */
+enum wire_direction { WIRE_VALUES = 1, WIRE_GRADIENTS = 2, WIRE_SUMS = 3, WIRE_WEIGHTS = 4 };
 
 /** What identifies a message; equal on both sides. */
 struct wire_label {

@@ -271,9 +271,11 @@ static bool load_tensor(struct open_file *f, const struct checkpoint *c, const c
 static bool load_stage(struct open_file *f, const struct checkpoint *c, const struct model *model,
                        bool with_moments, struct error *err)
 {
-    const enum tensor_kind end = with_moments ? TENSOR_KINDS : TENSOR_EXP_AVG;
     for (int64_t i = model->stage->first_param; i < model->stage->end_param; i++) {
         const struct param *param = &model->plan->params.rows[i];
+        const bool takes_moments =
+            with_moments && plan_owns(model->plan, model->memory->replica, param);
+        const enum tensor_kind end = takes_moments ? TENSOR_KINDS : TENSOR_EXP_AVG;
         for (enum tensor_kind kind = 0; kind < end; kind++) {
             char name[TENSOR_NAME_BYTES];
             checkpoint_tensor_name(name, param, kind);

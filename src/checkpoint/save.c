@@ -30,7 +30,7 @@ static struct save begin_save(const struct model *models, struct transport *tran
                      .memory = memory,
                      .transport = transport,
                      .params = &models[0].plan->params,
-                     .rank = models[0].stage->rank,
+                     .rank = transport_rank(transport),
                      .text = memory_buffer(memory, BUFFER_TEXT, 0),
                      .text_bytes = memory_slot_bytes(memory, BUFFER_TEXT),
                      .record = memory_buffer(memory, BUFFER_REPORT, 0)};
@@ -38,8 +38,8 @@ static struct save begin_save(const struct model *models, struct transport *tran
     return s;
 }
 
-/** A tensor among the rank's, stage by stage and row by row: what files and records are ordered by.
- */
+/** A tensor among those that the rank owns, stage by stage and row by row: what files and records
+ * are ordered by. */
 struct tensor {
     const struct model *model;
     const struct param *param;
@@ -64,8 +64,9 @@ static bool next_tensor(const struct save *s, enum file_kind file, struct tensor
             t->model++;
             t->row = t->model->stage->first_param;
         }
-    } while (checkpoint_tensor_file(t->kind) != file);
-    t->param = &s->params->rows[t->row];
+        t->param = &s->params->rows[t->row];
+    } while (checkpoint_tensor_file(t->kind) != file ||
+             !plan_owns(s->plan, s->memory->replica, t->param));
     return true;
 }
 
@@ -159,14 +160,15 @@ static const struct save_record *record_of(const struct save *s, int rank)
 
 static void write_tensors(struct json_writer *w, const struct save *s, const struct stage *stage)
 {
-    const struct save_record *record = record_of(s, stage->rank);
-    const uint32_t *crcs = (const uint32_t *)(record + 1) + stage->param_base * TENSOR_KINDS;
     for (int64_t i = stage->first_param; i < stage->end_param; i++) {
+        const int owner = grid_rank(&s->plan->grid, s->plan->owners[i].replica, stage->rank);
+        const struct save_record *record = record_of(s, owner);
+        const uint32_t *crcs = (const uint32_t *)(record + 1) + stage->param_base * TENSOR_KINDS;
         for (enum tensor_kind kind = 0; kind < TENSOR_KINDS; kind++) {
             const enum file_kind file = checkpoint_tensor_file(kind);
             char name[TENSOR_NAME_BYTES], file_name[FILE_NAME_BYTES], crc[16];
             checkpoint_tensor_name(name, &s->params->rows[i], kind);
-            checkpoint_file_name(file_name, file, stage->rank);
+            checkpoint_file_name(file_name, file, owner);
             snprintf(crc, sizeof crc, "%08" PRIx32,
                      crcs[(i - stage->first_param) * TENSOR_KINDS + kind]);
             json_begin_object(w, name);
@@ -209,7 +211,7 @@ static bool write_manifest(struct save *s, const char *folder, const struct chec
     json_text(&w, "kernels", s->models[0].kernels->level);
     json_text(&w, "blas_core", kernels_blas_core());
     json_begin_object(&w, "files");
-    for (int rank = 0; rank < s->plan->n_ranks; rank++) {
+    for (int rank = 0; rank < grid_size(&s->plan->grid); rank++) {
         for (enum file_kind file = 0; file < FILE_KINDS; file++) {
             char name[FILE_NAME_BYTES];
             checkpoint_file_name(name, file, rank);

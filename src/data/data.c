@@ -173,18 +173,20 @@ void data_read(const struct data *d, struct data_position *position, int64_t n, 
     }
 }
 
-void data_skip(const struct data *d, struct data_position *position, int64_t n)
+int64_t data_skip(const struct data *d, struct data_position *position, int64_t n)
 {
     if (!d->synthetic) {
         assert(d->n_windows > 0);
         position->minor += n;
         position->major += position->minor / d->n_windows;
         position->minor %= d->n_windows;
-        return;
+        return n * d->seq_len;
     }
+    int64_t n_targets = 0;
     for (int64_t i = 0; i < n; i++) {
-        stream_skip(d, position);
+        n_targets += stream_skip(d, position);
     }
+    return n_targets;
 }
 
 static int64_t count_targets(const int32_t *targets, int64_t n)

@@ -49,7 +49,7 @@ struct data {
 bool stream_position_is_valid(const struct data *d, const struct data_position *position);
 void stream_read(const struct data *d, struct data_position *position, int32_t *tokens,
                  int32_t *targets);
-void stream_skip(const struct data *d, struct data_position *position);
+int64_t stream_skip(const struct data *d, struct data_position *position);
 void stream_make_item(const struct data *d, int64_t index, struct data_item *item);
 
 /* windows.c: windows of files. */

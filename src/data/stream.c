@@ -73,14 +73,28 @@ void stream_read(const struct data *d, struct data_position *position, int32_t *
     position->minor = at;
 }
 
-void stream_skip(const struct data *d, struct data_position *position)
+/** Bytes of an item in [from, end) that count as targets. */
+static int64_t count_targets(const struct data *d, const struct data_item *item, int64_t from,
+                             int64_t end)
+{
+    int64_t n = 0;
+    for (int64_t at = from; at < end && at < item_length(item); at++) {
+        n += counts(d, item, at);
+    }
+    return n;
+}
+
+int64_t stream_skip(const struct data *d, struct data_position *position)
 {
     struct data_item item;
     stream_make_item(d, position->major, &item);
     int64_t at = position->minor + d->seq_len;
+    int64_t n_targets = count_targets(d, &item, position->minor + 1, at + 1);
     while (at >= item_length(&item)) {
         at -= item_length(&item);
         stream_make_item(d, ++position->major, &item);
+        n_targets += count_targets(d, &item, 0, at + 1);
     }
     position->minor = at;
+    return n_targets;
 }

@@ -32,7 +32,8 @@ static struct engine_link make_link(const struct engine *engine, const struct st
     if (engine->plan->config->pipeline.deflate == DEFLATE_ON) {
         layout.codec = &engine->codec;
     }
-    return (struct engine_link){.peer = neighbour->rank,
+    const struct grid *grid = &engine->plan->grid;
+    return (struct engine_link){.peer = grid_rank(grid, engine->memory->replica, neighbour->rank),
                                 .peer_stage = other,
                                 .tag_chunk = sends ? neighbour->chunk : stage->chunk,
                                 .channel = carries_values ? CHANNEL_VALUES : CHANNEL_GRADIENTS,
@@ -91,10 +92,12 @@ void engine_init(struct engine *engine, const struct plan *plan, const struct mo
             links[i]->requests = &engine->requests[(chunk * 4 + i) * engine->depth];
         }
     }
+    engine_join_replicas(engine);
 }
 
 void engine_finish(struct engine *engine)
 {
+    engine_leave_replicas(engine);
     free(engine->chunks);
     free(engine->requests);
     free(engine->n_deposited);
@@ -149,6 +152,9 @@ void engine_begin(struct engine *engine, const struct schedule *schedule,
     for (int chunk = 0; chunk < engine->plan->n_chunks; chunk++) {
         post_receives(engine, &engine->chunks[chunk].values_in);
         post_receives(engine, &engine->chunks[chunk].gradients_in);
+    }
+    if (schedule == &engine->plan->schedule) {
+        engine_begin_sums(engine);
     }
 }
 
@@ -220,7 +226,7 @@ static bool receive(struct engine *engine, struct engine_link *link, const struc
                      length, &label, &link->layout, &err)) {
         char message[sizeof err.message + 64];
         snprintf(message, sizeof message, "damaged message from rank %d to rank %d: %s", link->peer,
-                 engine->rank, err.message);
+                 transport_rank(engine->transport), err.message);
         transport_abort(engine->transport, ERROR_LAUNCH, message);
     }
     link->n_done++;
@@ -284,6 +290,7 @@ static struct model_work work_of(const struct engine *engine, const struct actio
  * kernels. */
 static void drive_messages(struct engine *engine)
 {
+    engine_drive_exchange(engine);
     for (int chunk = 0; chunk < engine->plan->n_chunks; chunk++) {
         struct engine_chunk *c = &engine->chunks[chunk];
         struct engine_link *links[] = {&c->values_out, &c->gradients_out, &c->values_in,
@@ -299,10 +306,16 @@ static void drive_messages(struct engine *engine)
     }
 }
 
+/** Time since a start, without what went to the exchange between replicas. */
+static double computed_s(const struct engine *engine, double start_s, double reduce_s)
+{
+    return clock_monotonic_s() - start_s - (engine->times.reduce_s - reduce_s);
+}
+
 static void forward(struct engine *engine, const struct action *action)
 {
     const struct model *model = &engine->models[action->chunk];
-    const double start_s = clock_monotonic_s();
+    const double start_s = clock_monotonic_s(), reduce_s = engine->times.reduce_s;
     note_work(engine, JOURNAL_FORWARD, action);
     const struct model_work work = work_of(engine, action);
     engine_take_values(engine, action);
@@ -311,7 +324,7 @@ static void forward(struct engine *engine, const struct action *action)
         model_forward_part(model, &work, part);
         drive_messages(engine);
     }
-    engine->times.forward_s += clock_monotonic_s() - start_s;
+    engine->times.forward_s += computed_s(engine, start_s, reduce_s);
     journal_end(transport_journal(engine->transport));
 }
 
@@ -334,7 +347,7 @@ static double recompute(struct engine *engine, const struct model *model,
 static void input_gradient(struct engine *engine, const struct action *action)
 {
     const struct model *model = &engine->models[action->chunk];
-    const double start_s = clock_monotonic_s();
+    const double start_s = clock_monotonic_s(), reduce_s = engine->times.reduce_s;
     note_work(engine, JOURNAL_INPUT_GRADIENT, action);
     const struct model_work work = work_of(engine, action);
     model_input_gradient_begin(model, &work);
@@ -343,25 +356,27 @@ static void input_gradient(struct engine *engine, const struct action *action)
     for (int part = model_part_count(model) - 1; part >= 0; part--) {
         recompute_s += recompute(engine, model, &work, part);
         model_input_gradient_part(model, &work, part);
+        engine_release(engine, action, part);
         drive_messages(engine);
     }
     engine_deposit_gradients(engine, action);
     engine->times.recompute_s += recompute_s;
-    engine->times.input_gradient_s += clock_monotonic_s() - start_s - recompute_s;
+    engine->times.input_gradient_s += computed_s(engine, start_s, reduce_s) - recompute_s;
     journal_end(transport_journal(engine->transport));
 }
 
 static void weight_gradient(struct engine *engine, const struct action *action)
 {
     const struct model *model = &engine->models[action->chunk];
-    const double start_s = clock_monotonic_s();
+    const double start_s = clock_monotonic_s(), reduce_s = engine->times.reduce_s;
     note_work(engine, JOURNAL_WEIGHT_GRADIENT, action);
     const struct model_work work = work_of(engine, action);
     for (int part = model_part_count(model) - 1; part >= 0; part--) {
         model_weight_gradient_part(model, &work, part);
+        engine_release(engine, action, part);
         drive_messages(engine);
     }
-    engine->times.weight_gradient_s += clock_monotonic_s() - start_s;
+    engine->times.weight_gradient_s += computed_s(engine, start_s, reduce_s);
     journal_end(transport_journal(engine->transport));
 }
 
@@ -404,13 +419,6 @@ enum engine_state engine_advance(struct engine *engine)
     return ENGINE_WORKED;
 }
 
-static void wait_for(struct engine *engine, struct transport_request *request)
-{
-    const double start_s = clock_monotonic_s();
-    transport_wait(engine->transport, request);
-    engine->times.wait_s += clock_monotonic_s() - start_s;
-}
-
 void engine_run(struct engine *engine, const struct schedule *schedule,
                 const struct engine_batch *batch)
 {
@@ -418,7 +426,7 @@ void engine_run(struct engine *engine, const struct schedule *schedule,
     for (enum engine_state state = ENGINE_WORKED; state != ENGINE_DONE;
          state = engine_advance(engine)) {
         if (state == ENGINE_WAITING) {
-            wait_for(engine, engine->pending);
+            engine_wait(engine, engine->pending);
         }
     }
     journal_set_microbatch(transport_journal(engine->transport), -1);
@@ -428,8 +436,8 @@ void engine_drain(struct engine *engine)
 {
     for (int chunk = 0; chunk < engine->plan->n_chunks; chunk++) {
         for (int slot = 0; slot < engine->depth; slot++) {
-            wait_for(engine, &engine->chunks[chunk].values_out.requests[slot]);
-            wait_for(engine, &engine->chunks[chunk].gradients_out.requests[slot]);
+            engine_wait(engine, &engine->chunks[chunk].values_out.requests[slot]);
+            engine_wait(engine, &engine->chunks[chunk].gradients_out.requests[slot]);
         }
     }
 }

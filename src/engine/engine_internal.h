@@ -25,4 +25,14 @@ int64_t engine_deposit_cells(const struct engine *engine);
 /** Whether every deposit was collected. */
 bool engine_deposits_are_empty(const struct engine *engine);
 
+/** Replicas (replicas.c): set up and end; begin the sums of a training schedule; tell that a part
+ * of an action is done; get on between kernels. Nothing with one replica. */
+void engine_join_replicas(struct engine *engine);
+void engine_leave_replicas(struct engine *engine);
+void engine_begin_sums(struct engine *engine);
+void engine_release(struct engine *engine, const struct action *action, int part);
+void engine_drive_exchange(struct engine *engine);
+/** Wait for a request, getting on with the exchange meanwhile. */
+void engine_wait(struct engine *engine, struct transport_request *request);
+
 #endif

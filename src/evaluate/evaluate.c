@@ -17,29 +17,86 @@ static double run_microbatch(struct engine *engine, bool wants_best)
     return loss;
 }
 
-struct evaluate_loss evaluate_windows(struct engine *engine, const struct data *data,
-                                      int64_t n_windows, bool tail)
+/** Replicas take microbatches in turn: of so many, the i-th of a round is replica i's. */
+struct turn {
+    const struct engine *engine;
+    int replica, n_replicas;
+    bool reads; /* has an end of the pipeline, where tokens and targets are needed */
+};
+
+static struct turn make_turn(const struct engine *engine)
 {
     const struct plan_rank *own = &engine->plan->ranks[engine->rank];
+    return (struct turn){.engine = engine,
+                         .replica = engine->memory->replica,
+                         .n_replicas = engine->plan->grid.n_replicas,
+                         .reads = own->has_first || own->has_last};
+}
+
+/** What a microbatch came to. */
+struct outcome {
+    double sum; /* nats, or what guessing would get right */
+    int64_t n;  /* counted targets, or right answers */
+};
+
+/** The last rank of replica 0 adds up the outcomes of a round, in the order of its microbatches;
+ * the other replicas' last ranks send it theirs. */
+static void add_round(const struct turn *turn, struct outcome *total, const struct outcome *own)
+{
+    const struct plan *plan = turn->engine->plan;
+    const int last = plan_last_rank(plan);
+    if (turn->engine->rank != last) {
+        return;
+    }
+    if (turn->replica > 0) {
+        transport_send(turn->engine->transport, last, CHANNEL_COLLECTIVE, own, sizeof *own);
+        return;
+    }
+    for (int replica = 0; replica < turn->n_replicas; replica++) {
+        struct outcome outcome = *own;
+        if (replica > 0) {
+            transport_receive(turn->engine->transport, grid_rank(&plan->grid, replica, last),
+                              CHANNEL_COLLECTIVE, &outcome, sizeof outcome);
+        }
+        total->sum += outcome.sum;
+        total->n += outcome.n;
+    }
+}
+
+/** Read windows [first, first + B) in order; beyond the last one nothing counts. Returns the
+ * counted targets. */
+static int64_t read_windows(const struct engine *engine, const struct data *data, int64_t first,
+                            int64_t n_windows, bool tail)
+{
     const int64_t T = engine->plan->config->model.seq_len,
                   B = engine->plan->config->batch.microbatch;
     int32_t *tokens = memory_buffer(engine->memory, BUFFER_TOKENS, 0);
     int32_t *targets = memory_buffer(engine->memory, BUFFER_TARGETS, 0);
-    struct {
-        double sum;
-        int64_t n;
-    } total = {0};
-    for (int64_t first = 0; first < n_windows; first += B) {
-        for (int64_t b = 0; b < B && (own->has_first || own->has_last); b++) {
-            if (first + b < n_windows) {
-                total.n +=
-                    data_read_in_order(data, first + b, tail, tokens + b * T, targets + b * T);
-            } else {
-                memset(tokens + b * T, 0, (size_t)T * sizeof *tokens);
-                memset(targets + b * T, 0xff, (size_t)T * sizeof *targets); /* -1: not counted */
-            }
+    int64_t n = 0;
+    for (int64_t b = 0; b < B; b++) {
+        if (first + b < n_windows) {
+            n += data_read_in_order(data, first + b, tail, tokens + b * T, targets + b * T);
+        } else {
+            memset(tokens + b * T, 0, (size_t)T * sizeof *tokens);
+            memset(targets + b * T, 0xff, (size_t)T * sizeof *targets); /* -1: not counted */
         }
-        total.sum += run_microbatch(engine, false);
+    }
+    return n;
+}
+
+struct evaluate_loss evaluate_windows(struct engine *engine, const struct data *data,
+                                      int64_t n_windows, bool tail)
+{
+    const struct turn turn = make_turn(engine);
+    const int64_t B = engine->plan->config->batch.microbatch;
+    struct outcome total = {0};
+    for (int64_t round = 0; round < n_windows; round += turn.n_replicas * B) {
+        struct outcome own = {0};
+        if (turn.reads) {
+            own.n = read_windows(engine, data, round + turn.replica * B, n_windows, tail);
+        }
+        own.sum = run_microbatch(engine, false);
+        add_round(&turn, &total, &own);
     }
     engine_drain(engine);
     transport_broadcast(engine->transport, plan_last_rank(engine->plan), &total, sizeof total);
@@ -73,31 +130,33 @@ static bool is_right(const int32_t *best, const int32_t *targets, int64_t T)
 struct evaluate_hops evaluate_task(struct engine *engine, enum task_kind task, uint64_t seed,
                                    int hops, int64_t n_items)
 {
-    const struct plan_rank *own = &engine->plan->ranks[engine->rank];
+    const struct turn turn = make_turn(engine);
     const int64_t T = engine->plan->config->model.seq_len,
                   B = engine->plan->config->batch.microbatch;
     int32_t *tokens = memory_buffer(engine->memory, BUFFER_TOKENS, 0);
     int32_t *targets = memory_buffer(engine->memory, BUFFER_TARGETS, 0);
     const int32_t *best = memory_buffer(engine->memory, BUFFER_BEST, 0);
-    struct evaluate_hops result = {.hops = hops};
+    struct outcome total = {0};
     struct data_item item;
-    for (int64_t first = 0; first < n_items; first += B) {
-        const int64_t n_rows = n_items - first < B ? n_items - first : B;
-        for (int64_t b = 0; b < B && (own->has_first || own->has_last); b++) {
-            const int64_t index =
-                first + (b < n_rows ? b : 0); /* rows beyond the last item repeat one, uncounted */
-            data_make_item(&item, task, seed, (uint64_t)index, hops);
+    for (int64_t round = 0; round < n_items; round += turn.n_replicas * B) {
+        const int64_t first = round + turn.replica * B;
+        struct outcome own = {0};
+        for (int64_t b = 0; b < B && turn.reads; b++) {
+            const bool is_item = first + b < n_items; /* other rows repeat one, uncounted */
+            data_make_item(&item, task, seed, (uint64_t)(is_item ? first + b : 0), hops);
             place_item(tokens + b * T, targets + b * T, T, &item);
-            result.chance += b < n_rows ? 1.0 / item.n_options : 0.0;
+            own.sum += is_item ? 1.0 / item.n_options : 0.0;
         }
         run_microbatch(engine, true);
-        for (int64_t b = 0; b < n_rows && own->has_last; b++) {
-            result.n_right += is_right(best + b * T, targets + b * T, T);
+        for (int64_t b = 0; b < B && first + b < n_items && best != NULL; b++) {
+            own.n += is_right(best + b * T, targets + b * T, T);
         }
-        result.n_items += n_rows;
+        add_round(&turn, &total, &own);
     }
     engine_drain(engine);
-    transport_broadcast(engine->transport, plan_last_rank(engine->plan), &result, sizeof result);
-    result.chance = result.n_items > 0 ? result.chance / (double)result.n_items : 0.0;
-    return result;
+    transport_broadcast(engine->transport, plan_last_rank(engine->plan), &total, sizeof total);
+    return (struct evaluate_hops){.hops = hops,
+                                  .n_items = n_items,
+                                  .n_right = total.n,
+                                  .chance = n_items > 0 ? total.sum / (double)n_items : 0.0};
 }

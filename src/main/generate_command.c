@@ -78,7 +78,8 @@ static bool generate(const struct command_line *line, struct session *s, struct 
 
 static bool run(const struct command_line *line, struct error *err)
 {
-    static const char *const ONE_SEQUENCE[] = {"batch.microbatch=1", "batch.sequences=1", NULL};
+    static const char *const ONE_SEQUENCE[] = {"batch.microbatch=1", "batch.sequences=1",
+                                               "pipeline.replicas=1", NULL};
     struct log log;
     struct transport *transport = run_start_ranks(line, &log, err);
     if (transport == NULL) {

@@ -53,6 +53,9 @@ void optim_squares(const struct optim *optim, double *squares)
         const struct stage *stage = plan_stage(optim->plan, optim->rank, chunk);
         for (int64_t i = stage->first_param; i < stage->end_param; i++) {
             const struct param *param = &optim->plan->params.rows[i];
+            if (!plan_owns(optim->plan, optim->memory->replica, param)) {
+                continue;
+            }
             const float *gradient = tensor(optim, stage, param, BUFFER_GRADIENTS);
             squares[stage->param_base + i - stage->first_param] =
                 optim->kernels->sum_squares(gradient, chunks, param->count);
@@ -85,6 +88,9 @@ void optim_update(const struct optim *optim, const struct optim_config *config, 
         const struct stage *stage = plan_stage(optim->plan, optim->rank, chunk);
         for (int64_t i = stage->first_param; i < stage->end_param; i++) {
             const struct param *param = &optim->plan->params.rows[i];
+            if (!plan_owns(optim->plan, optim->memory->replica, param)) {
+                continue;
+            }
             step.weight_decay = param->decays ? (float)config->weight_decay : 0.0F;
             optim->kernels->adamw(tensor(optim, stage, param, BUFFER_WEIGHTS),
                                   tensor(optim, stage, param, BUFFER_EXP_AVG),

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 
+#include <attnres/collective.h>
 #include <attnres/kernels.h>
 #include <attnres/trace.h>
 #include <attnres/wire.h>
@@ -52,6 +53,9 @@ static const char *const BUFFER_NAMES[BUFFER_COUNT] = {
     [BUFFER_CODEC] = "state of deflating",
     [BUFFER_FRAME] = "a message, inflated",
     [BUFFER_PLANE] = "a byte plane of it",
+    [BUFFER_REPLICA_IN] = "replicas, receiving",
+    [BUFFER_REPLICA_OUT] = "replicas, sending",
+    [BUFFER_REPLICA_SUM] = "replicas, a sum",
     [BUFFER_OUTPUT] = "a sublayer's output",
     [BUFFER_DNORMED] = "gradient of a normed input",
     [BUFFER_DHIDDEN] = "gradient of a read result",
@@ -64,7 +68,6 @@ static const char *const BUFFER_NAMES[BUFFER_COUNT] = {
     [BUFFER_ROPE] = "rotary table",
     [BUFFER_TOKENS] = "tokens of the step",
     [BUFFER_TARGETS] = "targets of the step",
-    [BUFFER_MICROBATCH_LOSS] = "loss per microbatch",
     [BUFFER_CHUNK_SUMS] = "partial sums of norms",
     [BUFFER_REPORT] = "this rank's report",
     [BUFFER_REPORTS] = "all ranks' reports",
@@ -315,6 +318,25 @@ static void place_activation_gradients(struct buffer_table *t, const struct size
     place_all(t, requests, sizeof requests / sizeof requests[0]);
 }
 
+/** What replicas exchange goes in pieces: large enough that much moves between two kernels, small
+ * enough that all those under way stay within a bound. */
+static void place_replicas(struct buffer_table *t, const struct sizes *s)
+{
+    enum { MOST = 1 << 20, MOST_TOGETHER = 1 << 24, LEAST = 1 << 10, MOST_PEERS_TWICE = 512 };
+    const int64_t n_peers = s->trains ? s->plan->grid.n_replicas - 1 : 0;
+    const int64_t slots = n_peers * (n_peers < MOST_PEERS_TWICE ? 2 : 1);
+    const int64_t share = slots > 0 ? larger(MOST_TOGETHER / slots / LEAST * LEAST, LEAST) : LEAST;
+    const int64_t bound = share < MOST ? share : MOST,
+                  chunk = s->largest_param < bound ? s->largest_param : bound;
+    const int64_t frame = pad(collective_frame_bytes(chunk));
+    const struct request requests[] = {
+        {BUFFER_REPLICA_IN, GROUP_MESSAGES, slots, {frame, 1, 1}, 1},
+        {BUFFER_REPLICA_OUT, GROUP_MESSAGES, slots, {frame, 1, 1}, 1},
+        {BUFFER_REPLICA_SUM, GROUP_MESSAGES, n_peers > 0, {chunk, 2, 1}, 4},
+    };
+    place_all(t, requests, sizeof requests / sizeof requests[0]);
+}
+
 static void place_messages(struct buffer_table *t, const struct sizes *s)
 {
     const int64_t slots = s->n_chunks * s->plan->channel_depth;
@@ -365,7 +387,8 @@ static void place_step(struct buffer_table *t, const struct sizes *s)
     const int64_t n_sequences = s->trains ? M * batch->microbatch : batch->microbatch;
     /* Padded, since rank 0 keeps the reports of all ranks one behind another. */
     const int64_t report =
-        pad(PLAN_REPORT_HEAD_BYTES + REPORT_BYTES_PER_ROW * (size_t)plan->max_rank_params);
+        pad(PLAN_REPORT_HEAD_BYTES + REPORT_BYTES_PER_ROW * (size_t)plan->max_rank_params +
+            (s->trains ? sizeof(double) * (size_t)M : 0));
     const int64_t n_rows = s->is_root ? plan->params.n_rows : plan->max_rank_params;
     const int64_t text =
         TEXT_BYTES + TEXT_BYTES_PER_ROW * n_rows + (s->is_root ? TEXT_BYTES_PER_RANK * n_ranks : 0);
@@ -375,7 +398,6 @@ static void place_step(struct buffer_table *t, const struct sizes *s)
     const struct request requests[] = {
         {BUFFER_TOKENS, GROUP_BATCH, 1, {n_sequences, T, 1}, 4},
         {BUFFER_TARGETS, GROUP_BATCH, 1, {n_sequences, T, 1}, 4},
-        {BUFFER_MICROBATCH_LOSS, GROUP_BATCH, s->rank->has_last, {M, 1, 1}, 8},
         {BUFFER_CHUNK_SUMS, GROUP_REPORTS, s->trains, {chunk_sums, 1, 1}, 8},
         {BUFFER_REPORT, GROUP_REPORTS, 1, {report, 1, 1}, 1},
         {BUFFER_REPORTS, GROUP_REPORTS, s->is_root, {report, n_ranks, 1}, 1},
@@ -394,6 +416,7 @@ void plan_lay_out(struct buffer_table *table, const struct plan *plan, int rank)
     place_activations(table, &s);
     place_activation_gradients(table, &s);
     place_messages(table, &s);
+    place_replicas(table, &s);
     place_scratch(table, &s);
     place_step(table, &s);
     for (int i = 0; i < BUFFER_COUNT; i++) {

@@ -78,6 +78,11 @@ static bool choose_kernels(struct session *s, struct error *err)
         level = places[i].level < level ? places[i].level : level;
         n_sharing += places[i].host == own.host && places[i].processors == own.processors;
     }
+    s->hosts = calloc((size_t)n, sizeof *s->hosts);
+    assert(s->hosts != NULL && "a few bytes a rank");
+    for (int i = 0; i < n; i++) {
+        s->hosts[i] = places[i].host;
+    }
     free(places);
     const int share = own.n_processors / (n_sharing > 0 ? n_sharing : 1);
     const int64_t wanted = s->config.compute.n_threads;
@@ -214,15 +219,50 @@ void session_finish(struct session *s)
     for (int chunk = 0; s->models != NULL && chunk < s->plan.n_chunks; chunk++) {
         model_finish(&s->models[chunk]);
     }
+    free(s->hosts);
+    s->hosts = NULL;
     free(s->models);
     s->models = NULL;
     memory_finish(&s->memory);
     plan_finish(&s->plan);
 }
 
+/** Root: the hash of a replica's weights from its ranks' reports. */
+static uint64_t combine_hashes(const struct session *s, int replica)
+{
+    const unsigned char *records = memory_buffer(&s->memory, BUFFER_REPORTS, 0);
+    uint64_t hash = 0;
+    for (int i = 0; i < s->plan.n_stages; i++) {
+        const struct stage *stage = &s->plan.stages[i];
+        const int rank = grid_rank(&s->plan.grid, replica, stage->rank);
+        const void *record = records + (size_t)rank * memory_slot_bytes(&s->memory, BUFFER_REPORT);
+        const uint64_t *of_rank = record;
+        for (int64_t row = 0; row < stage->end_param - stage->first_param; row++) {
+            hash = checkpoint_hash_combine(hash, of_rank[stage->param_base + row]);
+        }
+    }
+    return hash;
+}
+
+/** Root: replicas that no longer agree train nothing. */
+static uint64_t compare_replicas(struct session *s)
+{
+    const uint64_t hash = combine_hashes(s, 0);
+    for (int replica = 1; replica < s->plan.grid.n_replicas; replica++) {
+        const uint64_t other = combine_hashes(s, replica);
+        if (other != hash) {
+            char message[128];
+            snprintf(message, sizeof message,
+                     "replica %d has weights %016" PRIx64 ", replica 0 has %016" PRIx64, replica,
+                     other, hash);
+            transport_abort(s->transport, ERROR_INTERNAL, message);
+        }
+    }
+    return hash;
+}
+
 uint64_t session_hash_weights(struct session *s)
 {
-    const size_t record_bytes = memory_slot_bytes(&s->memory, BUFFER_REPORT);
     const struct param *rows = s->plan.params.rows;
     uint64_t *hashes = memory_buffer(&s->memory, BUFFER_REPORT, 0);
     for (int chunk = 0; chunk < s->plan.n_chunks; chunk++) {
@@ -232,18 +272,10 @@ uint64_t session_hash_weights(struct session *s)
                 checkpoint_hash_tensor(model_weight(&s->models[chunk], &rows[i]), rows[i].count);
         }
     }
-    const unsigned char *records = memory_buffer(&s->memory, BUFFER_REPORTS, 0);
-    collective_gather(s->transport, collective_all(s->transport), 0, hashes, record_bytes,
+    collective_gather(s->transport, collective_all(s->transport), 0, hashes,
+                      memory_slot_bytes(&s->memory, BUFFER_REPORT),
                       memory_buffer(&s->memory, BUFFER_REPORTS, 0));
-    uint64_t hash = 0;
-    for (int i = 0; records != NULL && i < s->plan.n_stages; i++) {
-        const struct stage *stage = &s->plan.stages[i];
-        const uint64_t *of_rank =
-            (const uint64_t *)(const void *)(records + (size_t)stage->rank * record_bytes);
-        for (int64_t row = 0; row < stage->end_param - stage->first_param; row++) {
-            hash = checkpoint_hash_combine(hash, of_rank[stage->param_base + row]);
-        }
-    }
+    uint64_t hash = transport_rank(s->transport) == 0 ? compare_replicas(s) : 0;
     transport_broadcast(s->transport, 0, &hash, sizeof hash);
     return hash;
 }

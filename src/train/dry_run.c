@@ -31,7 +31,8 @@ void train_print_plan(struct train *t)
 {
     const struct plan_measured own = {.library_bytes = t->session.base_bytes,
                                       .data_bytes = train_data_bytes(t)};
-    struct plan_measured *measured = calloc((size_t)t->session.plan.n_ranks, sizeof *measured);
+    struct plan_measured *measured =
+        calloc((size_t)grid_size(&t->session.plan.grid), sizeof *measured);
     assert(measured != NULL && "a few bytes a rank");
     collective_gather(t->transport, collective_all(t->transport), 0, &own, sizeof own, measured);
     if (t->is_root) {

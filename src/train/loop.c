@@ -51,7 +51,7 @@ static struct metrics_line make_line(const struct train *t, const struct train_d
         .step_s = elapsed_s / n_steps,
         .tokens_per_s = step_tokens * n_steps / elapsed_s,
         .wire_bytes = (double)(d->bytes_sent - since->bytes_sent) / n_steps,
-        .bubble = (d->wait_s - since->wait_s) / (elapsed_s * t->session.plan.n_ranks),
+        .bubble = (d->wait_s - since->wait_s) / (elapsed_s * grid_size(&t->session.plan.grid)),
         .val_loss = val_loss,
         .bits_per_byte = t->counts_bytes ? val_loss / LN2 : NAN,
         .skipped = d->skips != 0,

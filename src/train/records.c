@@ -9,11 +9,12 @@
 
 #include <attnres/collective.h>
 
-/** Room for a text about the run's stages. */
+/** Room for a text about the run's stages and ranks. */
 static size_t text_bytes(const struct train *t)
 {
-    enum { FIXED = 1 << 16, PER_STAGE = 1 << 10 };
-    return FIXED + (size_t)t->session.plan.n_stages * PER_STAGE;
+    enum { FIXED = 1 << 16, PER_STAGE = 1 << 10, PER_RANK = 1 << 8 };
+    const struct plan *plan = &t->session.plan;
+    return FIXED + (size_t)plan->n_stages * PER_STAGE + (size_t)grid_size(&plan->grid) * PER_RANK;
 }
 
 enum { HOST_BYTES = 64 };
@@ -35,7 +36,7 @@ static size_t write_run_json(const struct train *t, const char *hosts, char *tex
     json_int(&w, "threads", t->session.n_threads);
     json_int(&w, "first_step", t->first_step);
     json_begin_array(&w, "hosts");
-    for (int i = 0; i < t->session.plan.n_ranks; i++) {
+    for (int i = 0; i < grid_size(&t->session.plan.grid); i++) {
         json_text(&w, NULL, hosts + (size_t)i * HOST_BYTES);
     }
     json_end_array(&w);
@@ -67,7 +68,7 @@ bool train_open_records(struct train *t, struct error *err)
 {
     char host[HOST_BYTES] = "", metrics_path[FILE_PATH_BYTES], parent[FILE_PATH_BYTES];
     gethostname(host, sizeof host - 1);
-    char *hosts = calloc((size_t)t->session.plan.n_ranks, HOST_BYTES);
+    char *hosts = calloc((size_t)grid_size(&t->session.plan.grid), HOST_BYTES);
     assert(hosts != NULL);
     collective_gather(t->transport, collective_all(t->transport), 0, host, HOST_BYTES, hosts);
     bool ok = true;

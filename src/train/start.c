@@ -152,9 +152,12 @@ static bool start_weights(struct train *t, struct error *err)
 static void clear_moments(struct train *t)
 {
     const struct memory *memory = &t->session.memory;
-    memset(memory_buffer(memory, BUFFER_EXP_AVG, 0), 0, memory_slot_bytes(memory, BUFFER_EXP_AVG));
-    memset(memory_buffer(memory, BUFFER_EXP_AVG_SQ, 0), 0,
-           memory_slot_bytes(memory, BUFFER_EXP_AVG_SQ));
+    for (enum buffer_id id = BUFFER_EXP_AVG; id <= BUFFER_EXP_AVG_SQ; id++) {
+        void *moments = memory_buffer(memory, id, 0);
+        if (moments != NULL) { /* a replica may own nothing */
+            memset(moments, 0, memory_slot_bytes(memory, id));
+        }
+    }
 }
 
 /** Checkpoints behind the step that the run goes on from stay until the next one is saved. */

@@ -9,11 +9,9 @@
 #include <attnres/collective.h>
 #include <attnres/optim.h>
 
-/** Head of what a rank reports after a step; the squares of its gradients follow, one f64 per
- * parameter row. */
+/** Head of what a rank reports after a step; the losses of its microbatches and the squares of the
+ * gradients that it owns follow. */
 struct report {
-    double loss;
-    int64_t n_targets;
     double wait_s, compute_s;
     int64_t bytes_sent;
     int32_t signal_arrived;
@@ -26,26 +24,44 @@ static struct optim optim_of(const struct session *s)
     return (struct optim){&s->plan, s->engine.rank, &s->memory, s->kernels};
 }
 
-static double *squares_of(void *report)
+/** Losses: the last stage's nats by microbatch. */
+static double *losses_of(void *report)
 {
     return (double *)(void *)((unsigned char *)report + PLAN_REPORT_HEAD_BYTES);
 }
 
-/** Read the step's sequences on the ends of the pipeline. Returns the counted targets (on the last
- * stage). */
+static double *squares_of(const struct session *s, void *report)
+{
+    return losses_of(report) + s->plan.n_microbatches;
+}
+
+static int64_t count_targets(const int32_t *targets, int64_t n)
+{
+    int64_t n_targets = 0;
+    for (int64_t i = 0; i < n; i++) {
+        n_targets += targets[i] >= 0;
+    }
+    return n_targets;
+}
+
+/** Read the step's sequences on the ends of the pipeline: microbatch k of replica r is the (kR +
+ * r)-th of the step. Returns the counted targets of all replicas. */
 static int64_t read_batch(struct train *t)
 {
-    const struct config *config = &t->session.config;
-    if (t->train_data == NULL) {
-        return 0;
-    }
-    int32_t *tokens = memory_buffer(&t->session.memory, BUFFER_TOKENS, 0);
-    int32_t *targets = memory_buffer(&t->session.memory, BUFFER_TARGETS, 0);
-    const int64_t n_sequences = config->batch.n_sequences;
-    data_read(t->train_data, &t->state.position, n_sequences, tokens, targets);
+    const struct session *s = &t->session;
+    const int64_t B = s->config.batch.microbatch, n = B * s->config.model.seq_len;
+    int32_t *tokens = memory_buffer(&s->memory, BUFFER_TOKENS, 0);
+    int32_t *targets = memory_buffer(&s->memory, BUFFER_TARGETS, 0);
     int64_t n_targets = 0;
-    for (int64_t i = 0; i < n_sequences * config->model.seq_len; i++) {
-        n_targets += targets[i] >= 0;
+    for (int64_t k = 0; k < s->plan.n_microbatches && t->train_data != NULL; k++) {
+        for (int replica = 0; replica < s->plan.grid.n_replicas; replica++) {
+            if (replica == s->memory.replica) {
+                data_read(t->train_data, &t->state.position, B, tokens + k * n, targets + k * n);
+                n_targets += count_targets(targets + k * n, n);
+            } else {
+                n_targets += data_skip(t->train_data, &t->state.position, B);
+            }
+        }
     }
     return n_targets;
 }
@@ -67,16 +83,21 @@ static void add_wait(struct session *s, double start_s)
     s->engine.times.wait_s += clock_monotonic_s() - start_s;
 }
 
+/** Between two ranks of one pipeline. */
 static void exchange(struct session *s, int from, int to, float *values, int64_t count)
 {
+    const struct grid *grid = &s->plan.grid;
+    const int replica = s->memory.replica;
     const size_t bytes = (size_t)count * sizeof *values;
     const double start_s = clock_monotonic_s();
     if (s->engine.rank == from) {
-        transport_send(s->transport, to, CHANNEL_TIED_HEAD, values, bytes);
+        transport_send(s->transport, grid_rank(grid, replica, to), CHANNEL_TIED_HEAD, values,
+                       bytes);
         s->engine.times.bytes_raw += (int64_t)bytes;
         s->engine.times.bytes_sent += (int64_t)bytes;
     } else if (s->engine.rank == to) {
-        transport_receive(s->transport, from, CHANNEL_TIED_HEAD, values, bytes);
+        transport_receive(s->transport, grid_rank(grid, replica, from), CHANNEL_TIED_HEAD, values,
+                          bytes);
     }
     add_wait(s, start_s);
 }
@@ -114,26 +135,34 @@ static void share_head_weight(struct session *s)
     exchange(s, 0, last, weight, embedding->count);
 }
 
-/** The last stage's loss, in microbatch order. */
-static double sum_losses(struct session *s, int64_t n_targets)
+static void *report_of(const struct session *s, int rank)
 {
-    const double *losses = memory_buffer(&s->memory, BUFFER_MICROBATCH_LOSS, 0);
+    unsigned char *reports = memory_buffer(&s->memory, BUFFER_REPORTS, 0);
+    return reports + (size_t)rank * memory_slot_bytes(&s->memory, BUFFER_REPORT);
+}
+
+/** The step's loss: the microbatches of all replicas, in the order of their sequences. */
+static double sum_losses(const struct session *s, int64_t n_targets)
+{
     double sum = 0.0;
-    for (int64_t i = 0; losses != NULL && i < s->plan.n_microbatches; i++) {
-        sum += losses[i];
+    for (int64_t k = 0; k < s->plan.n_microbatches; k++) {
+        for (int replica = 0; replica < s->plan.grid.n_replicas; replica++) {
+            const int rank = grid_rank(&s->plan.grid, replica, plan_last_rank(&s->plan));
+            sum += losses_of(report_of(s, rank))[k];
+        }
     }
     return n_targets > 0 ? sum / (double)n_targets : NAN;
 }
 
-/** Squares of all gradients, added in table order. */
-static double sum_squares(const struct session *s, unsigned char *reports, size_t report_bytes)
+/** Squares of all gradients, each from its owner, added in table order. */
+static double sum_squares(const struct session *s)
 {
     double sum = 0.0;
     for (int i = 0; i < s->plan.n_stages; i++) {
         const struct stage *stage = &s->plan.stages[i];
-        const double *squares = squares_of(reports + (size_t)stage->rank * report_bytes);
-        for (int64_t row = 0; row < stage->end_param - stage->first_param; row++) {
-            sum += squares[stage->param_base + row];
+        for (int64_t row = stage->first_param; row < stage->end_param; row++) {
+            const int owner = grid_rank(&s->plan.grid, s->plan.owners[row].replica, stage->rank);
+            sum += squares_of(s, report_of(s, owner))[stage->param_base + row - stage->first_param];
         }
     }
     return sum;
@@ -143,15 +172,13 @@ static double sum_squares(const struct session *s, unsigned char *reports, size_
 static void look_for_straggler(struct train *t)
 {
     const struct session *s = &t->session;
-    const unsigned char *reports = memory_buffer(&s->memory, BUFFER_REPORTS, 0);
-    const size_t report_bytes = memory_slot_bytes(&s->memory, BUFFER_REPORT);
-    for (int rank = 0; rank < s->plan.n_ranks; rank++) {
-        const void *bytes = reports + (size_t)rank * report_bytes;
-        const struct report *report = bytes;
+    const int n_ranks = grid_size(&s->plan.grid);
+    for (int rank = 0; rank < n_ranks; rank++) {
+        const struct report *report = report_of(s, rank);
         t->step_compute_s[rank] = report->compute_s - t->compute_s[rank];
         t->compute_s[rank] = report->compute_s;
     }
-    if (watch_find_straggler(&t->straggler, t->step_compute_s, s->plan.n_ranks, t->sorted_s)) {
+    if (watch_find_straggler(&t->straggler, t->step_compute_s, n_ranks, t->sorted_s)) {
         log_write(t->log, LOG_WARNING,
                   "rank %d has computed the longest for %" PRId64
                   " steps: %.3f s in the last, %.2f times the median; its processor is slow or "
@@ -162,25 +189,19 @@ static void look_for_straggler(struct train *t)
 }
 
 /** Rank 0: what all reports come to. */
-static struct train_decision decide(const struct train *t)
+static struct train_decision decide(const struct train *t, int64_t n_targets)
 {
     const struct session *s = &t->session;
-    unsigned char *reports = memory_buffer(&s->memory, BUFFER_REPORTS, 0);
-    const size_t report_bytes = memory_slot_bytes(&s->memory, BUFFER_REPORT);
-    struct train_decision d = {0};
+    struct train_decision d = {.n_targets = n_targets};
     bool signal_arrived = false;
-    for (int rank = 0; rank < s->plan.n_ranks; rank++) {
-        const void *bytes = reports + (size_t)rank * report_bytes;
-        const struct report *report = bytes;
+    for (int rank = 0; rank < grid_size(&s->plan.grid); rank++) {
+        const struct report *report = report_of(s, rank);
         d.wait_s += report->wait_s;
         d.bytes_sent += report->bytes_sent;
         signal_arrived = signal_arrived || report->signal_arrived != 0;
-        if (rank == plan_last_rank(&s->plan)) {
-            d.loss = report->loss;
-            d.n_targets = report->n_targets;
-        }
     }
-    d.grad_norm = sqrt(sum_squares(s, reports, report_bytes));
+    d.loss = sum_losses(s, n_targets);
+    d.grad_norm = sqrt(sum_squares(s));
     const bool counts = d.n_targets > 0; /* without targets there is no loss to look at */
     d.not_finite = (counts && !isfinite(d.loss)) || !isfinite(d.grad_norm);
     d.skips = d.not_finite || !counts;
@@ -222,21 +243,19 @@ static struct train_decision report_and_decide(struct train *t, int64_t n_target
     void *own = memory_buffer(&s->memory, BUFFER_REPORT, 0);
     struct report *report = own;
     *report =
-        (struct report){.loss = sum_losses(s, n_targets),
-                        .n_targets = n_targets,
-                        .wait_s = times->wait_s,
+        (struct report){.wait_s = times->wait_s,
                         .compute_s = times->forward_s + times->recompute_s +
                                      times->input_gradient_s + times->weight_gradient_s,
                         .bytes_sent = times->bytes_sent,
                         .signal_arrived = t->options->stops_on_signals && train_signal_arrived()};
-    take_squares(s, squares_of(own));
+    take_squares(s, squares_of(s, own));
     const double start_s = clock_monotonic_s();
     collective_gather(t->transport, collective_all(t->transport), 0, own,
                       memory_slot_bytes(&s->memory, BUFFER_REPORT),
                       memory_buffer(&s->memory, BUFFER_REPORTS, 0));
     struct train_decision decision = {0};
     if (t->is_root) {
-        decision = decide(t);
+        decision = decide(t, n_targets);
         look_for_straggler(t);
     }
     transport_broadcast(t->transport, 0, &decision, sizeof decision);
@@ -260,14 +279,16 @@ struct train_decision train_step(struct train *t)
         .targets = memory_buffer(&s->memory, BUFFER_TARGETS, 0),
         /* Without counted targets every gradient is zero, whatever the scale. */
         .loss_scale = n_targets > 0 ? (float)(1.0 / (double)n_targets) : 1.0F,
-        .losses = memory_buffer(&s->memory, BUFFER_MICROBATCH_LOSS, 0),
+        .losses = losses_of(memory_buffer(&s->memory, BUFFER_REPORT, 0)),
     };
     engine_run(&s->engine, &s->plan.schedule, &batch);
     engine_drain(&s->engine);
     join_head_gradient(s);
+    engine_sum_gradients(&s->engine);
     const struct train_decision decision = report_and_decide(t, n_targets);
     if (!decision.skips) {
         update(t, decision.clip_factor);
+        engine_hand_out_weights(&s->engine);
         share_head_weight(s);
     }
     t->state.step++;

@@ -15,6 +15,29 @@
 /** Times the longest limit of the watch. */
 static const double LAST_RESORT = 2.0;
 
+static void log_replicas(struct train *t)
+{
+    const struct grid *grid = &t->session.plan.grid;
+    if (grid->n_replicas == 1) {
+        return;
+    }
+    log_write(
+        t->log, LOG_INFO,
+        "%d replicas of %d rank%s: a run's numbers depend on the number of replicas, on nothing "
+        "else of the grid",
+        grid->n_replicas, grid->n_places, grid->n_places == 1 ? "" : "s");
+    const int n_split = grid_count_split(grid, t->session.hosts);
+    if (n_split > 0) {
+        log_write(t->log, LOG_WARNING,
+                  "%d of %d pipelines have ranks on several hosts, where neighbours exchange "
+                  "messages for every microbatch: fill one host after another (mpirun --map-by "
+                  "slot, srun --distribution=block)",
+                  n_split, grid->n_replicas);
+    } else if (grid->n_places > 1) {
+        log_write(t->log, LOG_INFO, "each pipeline's ranks are on one host");
+    }
+}
+
 /** What is known before the memory is taken: the plan, and what the libraries hold already. */
 static void log_plan(struct train *t)
 {
@@ -34,6 +57,7 @@ static void log_plan(struct train *t)
               config_schedule_name(t->session.config.pipeline.schedule), t->session.kernels->level,
               kernels_blas_core(), (double)table.total_bytes / 1048576.0,
               (double)t->session.base_bytes / 1048576.0);
+    log_replicas(t);
     if (t->session.config.pipeline.cache) {
         log_write(
             t->log, LOG_INFO,
@@ -115,7 +139,7 @@ static void set_last_resort(struct train *t)
 /** Rank 0 compares how long the ranks compute. */
 static bool make_rank_times(struct train *t, struct error *err)
 {
-    const size_t n = (size_t)t->session.plan.n_ranks;
+    const size_t n = (size_t)grid_size(&t->session.plan.grid);
     if (!t->is_root) {
         return true;
     }
@@ -131,7 +155,9 @@ static bool make_rank_times(struct train *t, struct error *err)
 static bool open_data(struct train *t, struct error *err)
 {
     const struct config *config = &t->session.config;
-    const struct plan_rank *own = &t->session.plan.ranks[transport_rank(t->transport)];
+    const struct plan *plan = &t->session.plan;
+    const struct plan_rank *own =
+        &plan->ranks[grid_place(&plan->grid, transport_rank(t->transport))];
     if (!own->has_first && !own->has_last) {
         return true;
     }
@@ -202,9 +228,6 @@ static bool set_up(struct train *t, const struct config *config, struct error *e
 {
     if (!session_plan(&t->session, config, t->transport, t->log, PLAN_TRAIN, err)) {
         return false;
-    }
-    if (config->pipeline.n_replicas > 1 && !t->options->dry_run) {
-        return error_set(err, ERROR_CONFIG, "pipeline.replicas: this version trains only 1");
     }
     log_plan(t);
     if (t->options->dry_run) {

@@ -62,7 +62,7 @@ const char *transport_channel_name(enum transport_channel channel)
     static const char *const names[TRANSPORT_CHANNELS] = {
         [CHANNEL_VALUES] = "values",         [CHANNEL_GRADIENTS] = "gradients",
         [CHANNEL_COLLECTIVE] = "collective", [CHANNEL_TIED_HEAD] = "tied head",
-        [CHANNEL_CHECKPOINT] = "checkpoint",
+        [CHANNEL_CHECKPOINT] = "checkpoint", [CHANNEL_REPLICAS] = "replicas",
     };
     assert(channel >= 0 && channel < TRANSPORT_CHANNELS);
     return names[channel];
@@ -174,6 +174,42 @@ void transport_wait(struct transport *t, struct transport_request *request)
     }
     journal_end(t->journal);
     release(t, request);
+}
+
+/** Whether one of the posted requests is done. */
+static bool test_any(struct transport *t, struct transport_request *const *requests, int n)
+{
+    bool any = false;
+    for (int i = 0; i < n && !any; i++) {
+        any = requests[i]->index != 0 && transport_test(t, requests[i]);
+    }
+    return any;
+}
+
+void transport_wait_any(struct transport *t, struct transport_request *const *requests, int n)
+{
+    int first = 0;
+    while (first < n && requests[first]->index == 0) {
+        first++;
+    }
+    assert(first < n && "something is posted");
+    if (test_any(t, requests, n)) {
+        return;
+    }
+    const int slot = requests[first]->index - 1;
+    const double start_s = clock_monotonic_s();
+    note_wait(t, slot);
+    while (!test_any(t, requests, n)) {
+        if (t->operations->await(t, slot)) {
+            release(t, requests[first]);
+            break;
+        }
+        const double waited_s = clock_monotonic_s() - start_s;
+        if (t->deadline_s > 0 && waited_s > t->deadline_s) {
+            abort_late(t, slot, waited_s);
+        }
+    }
+    journal_end(t->journal);
 }
 
 void transport_abort(struct transport *t, int exit_code, const char *message)
