@@ -138,7 +138,7 @@ const struct option config_options[] = {
     {"pipeline.replicas", OPTION_INT, AT(pipeline.n_replicas), "1", 1, CONFIG_MAX_REPLICAS, NULL,
      FREE,
      "Pipelines that share the sequences of a step, each on ranks of its own: stages x replicas "
-     "ranks in all. With more than 1 a run repeats bit for bit on the same grid only."},
+     "ranks in all. Numbers depend on how many there are, on nothing else of the grid."},
     {"pipeline.schedule", OPTION_CHOICE, AT(pipeline.schedule), "1f1b", 0, 0, schedules, FREE,
      "Order of forwards and backwards. gpipe: all forwards first; 1f1b: as soon as the "
      "pipeline is full, one backward after each forward, which holds less memory; interleaved: "

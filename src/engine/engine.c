@@ -336,12 +336,12 @@ static double recompute(struct engine *engine, const struct model *model,
     if (first > part) {
         return 0.0;
     }
-    const double start_s = clock_monotonic_s();
+    const double start_s = clock_monotonic_s(), reduce_s = engine->times.reduce_s;
     for (int again = first; again <= part; again++) {
         model_recompute_part(model, work, again, part);
         drive_messages(engine);
     }
-    return clock_monotonic_s() - start_s;
+    return computed_s(engine, start_s, reduce_s);
 }
 
 static void input_gradient(struct engine *engine, const struct action *action)

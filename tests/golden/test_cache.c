@@ -3,24 +3,21 @@
  * within their tolerances. */
 #include <assert.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <attnres/checkpoint.h>
 #include <attnres/file.h>
-#include <attnres/train.h>
 
 #include "../support/bitwise.h"
-#include "../support/safetensors.h"
+#include "../support/local_train.h"
 
 /* Sums of source gradients group differently: a few roundings of f32, or of bf16 where gradients
  * are. */
 static const double GRADIENT_F32 = 1e-6, GRADIENT_BF16 = 1e-2, LOSS_F32 = 1e-4, LOSS_BF16 = 1e-2;
 
-enum { MAX_RANKS = 4, LONG_STEPS = 100, MAX_OVERRIDES = 32 };
+enum { LONG_STEPS = 100, MAX_OVERRIDES = 32 };
 
 /** One comparison: overrides beside the common ones. */
 struct row {
@@ -48,50 +45,11 @@ static const struct row ROWS[] = {
     {2, "interleaved", "2", "standard", "f32", false},
 };
 
-struct job {
-    struct transport *transport;
-    const struct config *config;
-    struct train_result result;
-    bool ok;
-};
-
-static void *run_job(void *user)
-{
-    struct job *job = user;
-    struct error err = {0};
-    struct log log;
-    log_init(&log, transport_rank(job->transport));
-    log.quiet = true;
-    const struct train_options options = {.build = {"test", "test", "test", "test"}};
-    job->ok = train_run(&job->result, job->config, &options, job->transport, &log, &err);
-    if (err.message[0] != '\0') {
-        printf("%s\n", err.message);
-    }
-    log_finish(&log);
-    return NULL;
-}
-
-/** Train on a local world. Returns the weights' hash; 0 if it failed. */
+/** Returns the weights' hash; 0 if it failed. */
 static uint64_t train(const struct config *config, int n_ranks)
 {
-    struct transport_world *world = transport_world_create(n_ranks);
-    struct job jobs[MAX_RANKS];
-    pthread_t threads[MAX_RANKS];
-    assert(world != NULL);
-    for (int rank = 0; rank < n_ranks; rank++) {
-        jobs[rank] = (struct job){.transport = transport_world_rank(world, rank), .config = config};
-        const int failure = pthread_create(&threads[rank], NULL, run_job, &jobs[rank]);
-        assert(failure == 0);
-        (void)failure;
-    }
-    bool ok = true;
-    for (int rank = 0; rank < n_ranks; rank++) {
-        pthread_join(threads[rank], NULL);
-        ok = ok && jobs[rank].ok;
-    }
-    ok = ok && transport_world_aborted(world) == NULL;
-    transport_world_destroy(world);
-    return ok ? jobs[0].result.weights_hash : 0;
+    struct train_result result;
+    return local_train(&result, config, n_ranks, NULL) ? result.weights_hash : 0;
 }
 
 /** init: NULL, or the run whose weights a short row starts from. */
@@ -125,43 +83,6 @@ static void load_config(struct config *config, const struct row *row, const char
         printf("%s\n", err.message);
         exit(1);
     }
-}
-
-/** Largest relative error over all tensors of the first moments, which after one step are a
- * multiple of the gradients. */
-static double compare_gradients(const char *a_dir, const char *b_dir, const struct plan *plan)
-{
-    double worst = 0.0;
-    int n_compared = 0;
-    for (int rank = 0; rank < plan->n_ranks; rank++) {
-        char name[64], a_path[FILE_PATH_BYTES], b_path[FILE_PATH_BYTES];
-        struct safetensors a, b;
-        struct error err = {0};
-        snprintf(name, sizeof name, "checkpoints/step-00000001/optim-%05d.safetensors", rank + 1);
-        file_join(a_path, a_dir, name, NULL);
-        file_join(b_path, b_dir, name, NULL);
-        if (!safetensors_open(&a, a_path, &err) || !safetensors_open(&b, b_path, &err)) {
-            printf("%s\n", err.message);
-            return INFINITY;
-        }
-        for (int64_t i = 0; i < plan->params.n_rows; i++) {
-            char tensor[PARAM_NAME_BYTES + 16];
-            int64_t count = 0, other = 0;
-            snprintf(tensor, sizeof tensor, "%s.exp_avg", plan->params.rows[i].name);
-            const float *x = safetensors_find(&a, tensor, &count),
-                        *y = safetensors_find(&b, tensor, &other);
-            double difference = 0.0, norm = 0.0;
-            for (int64_t k = 0; x != NULL && k < count; k++) {
-                difference += ((double)x[k] - (double)y[k]) * ((double)x[k] - (double)y[k]);
-                norm += (double)y[k] * (double)y[k];
-            }
-            worst = norm > 0.0 ? fmax(worst, sqrt(difference / norm)) : worst;
-            n_compared += x != NULL;
-        }
-        safetensors_close(&a);
-        safetensors_close(&b);
-    }
-    return n_compared == plan->params.n_rows ? worst : INFINITY;
 }
 
 static double loss_of(const char *line)
@@ -216,18 +137,14 @@ static bool run_row(const struct row *row, const char *folder)
         load_config(config, row, CACHE[i], recompute, dirs[i], row->is_long ? NULL : dirs[3]);
         hashes[i] = train(config, row->n_ranks);
     }
-    struct plan plan;
-    struct error err = {0};
-    bool ok = hashes[0] != 0 && hashes[1] != 0 &&
-              plan_init(&plan, config, row->n_ranks, PLAN_TRAIN, &err);
+    bool ok = hashes[0] != 0 && hashes[1] != 0;
     double gradient = 0.0, loss = 0.0;
     if (ok) {
         const bool rounds = strcmp(row->gradient, "bf16") == 0;
-        gradient = row->is_long ? 0.0 : compare_gradients(dirs[1], dirs[0], &plan);
+        gradient = row->is_long ? 0.0 : local_train_compare_moments(dirs[1], dirs[0], config, 1);
         loss = compare_losses(dirs[1], dirs[0]);
         ok = hashes[1] == hashes[2] && gradient <= (rounds ? GRADIENT_BF16 : GRADIENT_F32) &&
              loss <= (rounds ? LOSS_BF16 : LOSS_F32);
-        plan_finish(&plan);
     }
     printf("%s  %d ranks, %s %s, %s, gradient %s: %s %.1e, losses %.1e, runs %s\n",
            ok ? "ok    " : "FAILED", row->n_ranks, row->schedule, row->chunks, row->kind,

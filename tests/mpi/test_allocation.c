@@ -294,14 +294,28 @@ static void text_of_full_attention_over_depth_deflated(struct transport *t)
     count(t, OWN);
 }
 
+/* Tied: the head's gradient joins the embedding's before the replicas' are added. */
+static void replicas_of_a_tied_model(struct transport *t)
+{
+    static const char *const OWN[N_OWN] = {"pipeline.replicas=2", "model.tied=true",
+                                           "batch.microbatch=1"};
+    count(t, OWN);
+}
+
 int main(int argc, char **argv)
 {
-    static const struct ranks_case SUITE[] = {
+    /* One pipeline says all on two ranks; four are for replicas of one. */
+    static const struct ranks_case PIPELINE[] = {
         {"stories_untied", stories_untied},
         {"traced", traced},
         {"tasks_tied_on_two_threads", tasks_tied_on_two_threads},
         {"text_of_full_attention_over_depth_deflated", text_of_full_attention_over_depth_deflated},
         {NULL, NULL},
     };
-    return ranks_run_suite_mpi(argc, argv, SUITE);
+    static const struct ranks_case REPLICAS[] = {
+        {"replicas_of_a_tied_model", replicas_of_a_tied_model},
+        {NULL, NULL},
+    };
+    const bool replicas = argc > 1 && strcmp(argv[1], "replicas") == 0;
+    return ranks_run_suite_mpi(argc, argv, replicas ? REPLICAS : PIPELINE);
 }

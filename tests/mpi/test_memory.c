@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <attnres/file.h>
 
@@ -77,10 +78,10 @@ struct train_decision __wrap_train_step(struct train *t)
     return decision;
 }
 
-static bool train(struct transport *t, const char *folder, const char *const *own)
+static bool train(struct transport *t, const char *folder, const char *const *own, int n_replicas)
 {
-    const char *overrides[N_COMMON + N_OWN + 2];
-    char run_dir[FILE_PATH_BYTES + 16], layers[32];
+    const char *overrides[N_COMMON + N_OWN + 3];
+    char run_dir[FILE_PATH_BYTES + 16], layers[32], replicas[32];
     int n = 0;
     for (int i = 0; i < N_COMMON; i++) {
         overrides[n++] = COMMON[i];
@@ -89,8 +90,11 @@ static bool train(struct transport *t, const char *folder, const char *const *ow
         overrides[n++] = own[i];
     }
     snprintf(run_dir, sizeof run_dir, "run.dir=%s/run", folder);
-    snprintf(layers, sizeof layers, "model.layers=%d", LAYERS_PER_RANK * transport_size(t));
+    snprintf(layers, sizeof layers, "model.layers=%d",
+             LAYERS_PER_RANK * transport_size(t) / n_replicas);
+    snprintf(replicas, sizeof replicas, "pipeline.replicas=%d", n_replicas);
     overrides[n++] = run_dir;
+    overrides[n++] = replicas;
     overrides[n++] = layers;
     struct error err = {0};
     struct config *config = calloc(1, sizeof *config);
@@ -110,7 +114,7 @@ static bool train(struct transport *t, const char *folder, const char *const *ow
     return ok;
 }
 
-static void measure(struct transport *t, const char *const *own, double least_mib)
+static void measure(struct transport *t, const char *const *own, int n_replicas, double least_mib)
 {
     char folder[FILE_PATH_BYTES] = "";
     if (transport_rank(t) == 0) {
@@ -118,7 +122,7 @@ static void measure(struct transport *t, const char *const *own, double least_mi
         CHECK(t, mkdtemp(folder) != NULL);
     }
     transport_broadcast(t, 0, folder, sizeof folder);
-    CHECK(t, train(t, folder, own));
+    CHECK(t, train(t, folder, own, n_replicas));
     printf("rank %d of %d: planned %.1f MiB, resident %.1f MiB (%+.1f %%)\n", transport_rank(t),
            transport_size(t), measured.planned_mib, measured.resident_mib,
            100.0 * (measured.resident_mib / measured.planned_mib - 1.0));
@@ -134,23 +138,34 @@ static void measure(struct transport *t, const char *const *own, double least_mi
 
 static void a_rank_takes_what_its_plan_says(struct transport *t)
 {
-    measure(t, PARAMETERS, LEAST_PARAMETERS_MIB);
+    measure(t, PARAMETERS, 1, LEAST_PARAMETERS_MIB);
 }
 
 static void a_rank_that_recomputes_takes_what_its_plan_says(struct transport *t)
 {
     for (size_t i = 0; i < sizeof RECOMPUTED / sizeof RECOMPUTED[0]; i++) {
-        measure(t, RECOMPUTED[i], LEAST_RECOMPUTED_MIB);
+        measure(t, RECOMPUTED[i], 1, LEAST_RECOMPUTED_MIB);
     }
+}
+
+/* Each keeps the moments of about half the tensors. */
+static void a_replica_takes_what_its_plan_says(struct transport *t)
+{
+    measure(t, PARAMETERS, 2, LEAST_PARAMETERS_MIB);
 }
 
 int main(int argc, char **argv)
 {
-    static const struct ranks_case SUITE[] = {
+    static const struct ranks_case PIPELINE[] = {
         {"a_rank_takes_what_its_plan_says", a_rank_takes_what_its_plan_says},
         {"a_rank_that_recomputes_takes_what_its_plan_says",
          a_rank_that_recomputes_takes_what_its_plan_says},
         {NULL, NULL},
     };
-    return ranks_run_suite_mpi(argc, argv, SUITE);
+    static const struct ranks_case REPLICAS[] = {
+        {"a_replica_takes_what_its_plan_says", a_replica_takes_what_its_plan_says},
+        {NULL, NULL},
+    };
+    const bool replicas = argc > 1 && strcmp(argv[1], "replicas") == 0;
+    return ranks_run_suite_mpi(argc, argv, replicas ? REPLICAS : PIPELINE);
 }
