@@ -35,6 +35,10 @@ bool arena_create(struct arena *a, size_t capacity, struct error *err)
         return error_set(err, ERROR_CREATE, "cannot reserve %zu bytes (%.1f MiB) of memory: %s",
                          capacity, (double)capacity / 1048576.0, strerror(errno));
     }
+    /* Kernels stride over many tensors at once; with small pages each step of theirs misses the
+     * translation cache. Advice alone: a system that knows no large pages refuses it, and all works
+     * as before. */
+    madvise(base, mapped_bytes(capacity), MADV_HUGEPAGE);
     *a = (struct arena){.base = base, .capacity = capacity};
     return true;
 }
