@@ -70,7 +70,7 @@ size_t kernels_attention_scratch_count(const struct attention_shape *shape)
 {
     const int64_t n_tasks = shape->n_sequences * shape->n_heads;
     const int64_t n_slots = kernels_min(n_tasks, MAX_ATTENTION_SLOTS);
-    return (size_t)(n_slots * 2 * QUERY_TILE * kernels_score_stride(shape->n_tokens));
+    return (size_t)(n_slots * kernels_attention_slot(shape));
 }
 
 size_t kernels_chunk_count(int64_t count)

@@ -1,5 +1,5 @@
 /** The one door to OpenBLAS: row-major single-precision products on strided views. Called only by
- * matmul.c and attention.c; compiled once, whatever the level. */
+ * matmul.c; compiled once, whatever the level. */
 #ifndef ATTNRES_KERNELS_PRODUCT_H
 #define ATTNRES_KERNELS_PRODUCT_H
 

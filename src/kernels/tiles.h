@@ -5,11 +5,15 @@
 
 #include <stdint.h>
 
+#include <attnres/kernels.h>
+
 enum {
     TILE = 32,          /* tokens of a tile: what a thread takes, and what stays in its cache */
     COUNT_TILE = 16384, /* elements of a tile where tokens do not matter */
     CHUNK = 65536,      /* elements of one partial sum of squares (model.md 6e) */
-    QUERY_TILE = 64,    /* query rows whose scores are held at once */
+    QUERY_TILE = 64,    /* queries and */
+    KEY_TILE = 64,      /* keys whose scores are held at once */
+    HEAD_TILE = 32,     /* what a head's channels are padded to */
     MAX_ATTENTION_SLOTS = 64 /* tasks of attention that may run at the same time */
 };
 
@@ -23,10 +27,24 @@ static inline int64_t kernels_tile_count(int64_t count, int64_t tile)
     return (count + tile - 1) / tile;
 }
 
-/* Columns of the scores of one tile, padded so that every row starts on 64 bytes. */
-static inline int64_t kernels_score_stride(int64_t T)
+/* Channels and keys of a head in the scratch of attention. Queries come in tiles, and keys of a
+ * whole tile of queries are looked at. */
+static inline int64_t kernels_head_width(int64_t D)
 {
-    return kernels_tile_count(T, 16) * 16;
+    return kernels_tile_count(D, HEAD_TILE) * HEAD_TILE;
+}
+
+static inline int64_t kernels_padded_keys(int64_t T)
+{
+    return kernels_tile_count(T, QUERY_TILE) * QUERY_TILE;
+}
+
+/* Elements of scratch that one thread of attention needs; attention.c says for what. */
+static inline int64_t kernels_attention_slot(const struct attention_shape *shape)
+{
+    const int64_t width = kernels_head_width(shape->head_dim);
+    const int64_t keys = kernels_padded_keys(shape->n_tokens) * width;
+    return 4 * keys + 5 * QUERY_TILE * width + 2 * KEY_TILE * QUERY_TILE;
 }
 
 #endif
