@@ -8,15 +8,16 @@
 
 static struct depth_tile tile_at(int64_t index, int64_t n, int64_t C)
 {
+    const int64_t rows = kernels_depth_tile(C);
     return (struct depth_tile){
-        .begin = index * TILE, .end = kernels_min(n, (index + 1) * TILE), .n = n, .C = C};
+        .begin = index * rows, .end = kernels_min(n, (index + 1) * rows), .n = n, .C = C};
 }
 
 void KERNEL(depth_inverse_rms)(float *restrict r, const float *restrict v, int64_t n, int64_t C,
                                float eps)
 {
 #pragma omp parallel for schedule(static)
-    for (int64_t index = 0; index < kernels_tile_count(n, TILE); index++) {
+    for (int64_t index = 0; index < kernels_tile_count(n, kernels_depth_tile(C)); index++) {
         const struct depth_tile tile = tile_at(index, n, C);
         KERNEL(depth_step_inverse_rms)(r, v, &tile, eps);
     }
@@ -27,7 +28,7 @@ void KERNEL(depth_read_advance)(struct depth_read *reads, int64_t n_reads,
                                 int64_t C)
 {
 #pragma omp parallel for schedule(static)
-    for (int64_t index = 0; index < kernels_tile_count(n, TILE); index++) {
+    for (int64_t index = 0; index < kernels_tile_count(n, kernels_depth_tile(C)); index++) {
         const struct depth_tile tile = tile_at(index, n, C);
         for (int64_t i = 0; i < n_sources; i++) {
             for (int64_t read = 0; read < n_reads; read++) {
@@ -44,7 +45,7 @@ void KERNEL(depth_read_advance)(struct depth_read *reads, int64_t n_reads,
 void KERNEL(depth_read_finish)(struct depth_read *read, int64_t n, int64_t C)
 {
 #pragma omp parallel for schedule(static)
-    for (int64_t index = 0; index < kernels_tile_count(n, TILE); index++) {
+    for (int64_t index = 0; index < kernels_tile_count(n, kernels_depth_tile(C)); index++) {
         const struct depth_tile tile = tile_at(index, n, C);
         KERNEL(depth_step_finish)(read, &tile);
     }
@@ -54,7 +55,7 @@ static void backward_tile(float *const *dv, float *partial, const float *dh,
                           const struct depth_read *read, const struct depth_source *sources,
                           int64_t n_sources, const struct depth_tile *tile)
 {
-    float dh_h[TILE];
+    float dh_h[LONG_TILE];
     KERNEL(depth_step_dot)(dh_h, dh, read->o, tile);
     for (int64_t i = n_sources - 1; i >= 0; i--) {
         if (read->w) {
@@ -70,7 +71,8 @@ void KERNEL(depth_read_backward)(float *const *dv, float *dw, const float *dh,
                                  const struct depth_read *read, const struct depth_source *sources,
                                  int64_t n_sources, float *scratch, int64_t n, int64_t C)
 {
-    const int64_t width = read->w ? C : n_sources, n_tiles = kernels_tile_count(n, TILE);
+    const int64_t width = read->w ? C : n_sources,
+                  n_tiles = kernels_tile_count(n, kernels_depth_tile(C));
 #pragma omp parallel for schedule(static)
     for (int64_t index = 0; index < n_tiles; index++) {
         const struct depth_tile tile = tile_at(index, n, C);

@@ -37,7 +37,7 @@ static void score(float *restrict s, const struct depth_read *read, int64_t i,
     }
 }
 
-/* The recurrence of m and d; old_factor and new_factor (TILE) get e^(m-m') and e^(s-m'). */
+/* The recurrence of m and d; old_factor and new_factor (count) get e^(m-m') and e^(s-m'). */
 static void advance_softmax(float *restrict m, float *restrict d, float *restrict old_factor,
                             float *restrict new_factor, const float *restrict s, int64_t count)
 {
@@ -82,7 +82,7 @@ void KERNEL(depth_step_advance)(const struct depth_read *read, int64_t i,
         take_first(read, s, source->v, tile);
         return;
     }
-    float old_factor[TILE], new_factor[TILE];
+    float old_factor[LONG_TILE], new_factor[LONG_TILE];
     advance_softmax(read->m + begin, read->d + begin, old_factor, new_factor, s + begin, count);
     for (int64_t t = 0; t < count; t++) {
         const int64_t at = (begin + t) * C;
@@ -118,15 +118,16 @@ void KERNEL(depth_step_dot)(float *restrict dh_h, const float *restrict dh, cons
     }
 }
 
-/* a and ds (TILE) of source i. */
+/* Tokens whose rows of a source are still in the nearest cache when they are needed again. */
+enum { GROUP = 8 };
+
+/* a and ds (GROUP) of source i for count tokens from begin on. */
 static void weigh(float *restrict a, float *restrict ds, const float *restrict dh,
-                  const float *restrict dh_h, const struct depth_read *read, int64_t i,
-                  const float *restrict v, const struct depth_tile *tile)
+                  const float *restrict dh_h, const float *restrict s, const float *restrict m,
+                  const float *restrict v, int64_t count, int64_t C)
 {
-    const int64_t C = tile->C, begin = tile->begin, count = tile->end - begin;
-    const float *restrict s = read->s + i * tile->n + begin, *restrict m = read->m + begin;
     for (int64_t t = 0; t < count; t++) {
-        ds[t] = lanes_dot(dh + (begin + t) * C, v + (begin + t) * C, C);
+        ds[t] = lanes_dot(dh + t * C, v + t * C, C);
     }
 #pragma omp simd
     for (int64_t t = 0; t < count; t++) {
@@ -151,14 +152,19 @@ void KERNEL(depth_step_backward)(float *dv, float *dw_partial, const float *dh, 
                                  const struct depth_read *read, int64_t i,
                                  const struct depth_source *source, const struct depth_tile *tile)
 {
-    const int64_t C = tile->C, begin = tile->begin;
+    const int64_t C = tile->C;
     const float *s = read->s + i * tile->n;
-    float a[TILE], ds[TILE];
-    weigh(a, ds, dh, dh_h, read, i, source->v, tile);
-    for (int64_t t = begin; t < tile->end; t++) {
-        const float r = source->r[t], ds_r = ds[t - begin] * r;
-        const float factor[3] = {a[t - begin], ds_r, ds_r * r * s[t] / (float)C};
-        backward_row(dv + t * C, dw_partial, dh + t * C, read->w, source->v + t * C, factor, C);
+    for (int64_t begin = tile->begin; begin < tile->end; begin += GROUP) {
+        const int64_t count = kernels_min(tile->end - begin, GROUP), at = begin * C;
+        float a[GROUP], ds[GROUP];
+        weigh(a, ds, dh + at, dh_h + (begin - tile->begin), s + begin, read->m + begin,
+              source->v + at, count, C);
+        for (int64_t t = 0; t < count; t++) {
+            const float r = source->r[begin + t], ds_r = ds[t] * r;
+            const float factor[3] = {a[t], ds_r, ds_r * r * s[begin + t] / (float)C};
+            const int64_t row = at + t * C;
+            backward_row(dv + row, dw_partial, dh + row, read->w, source->v + row, factor, C);
+        }
     }
 }
 
@@ -175,12 +181,18 @@ void KERNEL(depth_step_backward_static)(float *dv, float *dlogit, const float *d
                                         const struct depth_source *source,
                                         const struct depth_tile *tile)
 {
-    const int64_t C = tile->C, begin = tile->begin;
-    float a[TILE], ds[TILE], sum = 0.0F;
-    weigh(a, ds, dh, dh_h, read, i, source->v, tile);
-    for (int64_t t = begin; t < tile->end; t++) {
-        add_scaled_row(dv + t * C, dh + t * C, a[t - begin], C);
-        sum += ds[t - begin];
+    const int64_t C = tile->C;
+    const float *s = read->s + i * tile->n;
+    float sum = 0.0F;
+    for (int64_t begin = tile->begin; begin < tile->end; begin += GROUP) {
+        const int64_t count = kernels_min(tile->end - begin, GROUP), at = begin * C;
+        float a[GROUP], ds[GROUP];
+        weigh(a, ds, dh + at, dh_h + (begin - tile->begin), s + begin, read->m + begin,
+              source->v + at, count, C);
+        for (int64_t t = 0; t < count; t++) {
+            add_scaled_row(dv + at + t * C, dh + at + t * C, a[t], C);
+            sum += ds[t];
+        }
     }
     *dlogit += sum;
 }

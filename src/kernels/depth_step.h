@@ -6,7 +6,7 @@
 
 #include "level.h"
 
-/* Tokens begin .. end-1 of tensors of n tokens, at most TILE of them. */
+/* Tokens begin .. end-1 of tensors of n tokens, at most LONG_TILE of them. */
 struct depth_tile {
     int64_t begin, end, n, C;
 };
@@ -17,7 +17,7 @@ void KERNEL(depth_step_inverse_rms)(float *r, const float *v, const struct depth
 void KERNEL(depth_step_advance)(const struct depth_read *read, int64_t i,
                                 const struct depth_source *source, const struct depth_tile *tile);
 void KERNEL(depth_step_finish)(const struct depth_read *read, const struct depth_tile *tile);
-/* dh_h (TILE) = dh . h per token. */
+/* dh_h (LONG_TILE) = dh . h per token. */
 void KERNEL(depth_step_dot)(float *dh_h, const float *dh, const float *h,
                             const struct depth_tile *tile);
 /* dv and dw_partial (C) gain the terms of source i. */

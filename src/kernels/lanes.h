@@ -10,9 +10,11 @@ enum { LANES = 16 };
 
 static inline float lanes_sum(float *lane)
 {
+#pragma omp simd
     for (int j = 0; j < 8; j++) {
         lane[j] += lane[j + 8];
     }
+#pragma omp simd
     for (int j = 0; j < 4; j++) {
         lane[j] += lane[j + 4];
     }

@@ -9,6 +9,7 @@
 
 enum {
     TILE = 32,          /* tokens of a tile: what a thread takes, and what stays in its cache */
+    LONG_TILE = 128,    /* the same in depth attention, where rows are short */
     COUNT_TILE = 16384, /* elements of a tile where tokens do not matter */
     CHUNK = 65536,      /* elements of one partial sum of squares (model.md 6e) */
     QUERY_TILE = 64,    /* queries and */
@@ -25,6 +26,13 @@ static inline int64_t kernels_min(int64_t a, int64_t b)
 static inline int64_t kernels_tile_count(int64_t count, int64_t tile)
 {
     return (count + tile - 1) / tile;
+}
+
+/* Tokens of a tile of depth attention, which walks over many sources, a tile of each: short runs of
+ * memory are slow to fetch, so a tile has 32 KiB or more. */
+static inline int64_t kernels_depth_tile(int64_t C)
+{
+    return C <= 64 ? LONG_TILE : (C <= 128 ? LONG_TILE / 2 : TILE);
 }
 
 /* Channels and keys of a head in the scratch of attention. Queries come in tiles, and keys of a
