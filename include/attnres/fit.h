@@ -1,0 +1,160 @@
+/** What runs of several sizes say together: loss against compute for each kind, and how much more
+ * compute the baseline needs for the same loss. Pure functions over points.
+ *
+ *  A point is a finished run: its kind, size, seed, the loss it ended with, and what it spent. Runs
+ * of one size and as many tokens form a cell; in a cell, runs of one seed belong together whatever
+ * their kind, since they share data order and initial weights. With x what was spent and L the
+ * loss, each kind k is given the curve
+ *
+ *      L = A x^-alpha,   least squares of  ln L = a - alpha ln x,   A = e^a,
+ *
+ *  once with a slope of its own and once with the slope it shares with the baseline b (a of each,
+ * alpha = -sum_k Sxy_k / sum_k Sxx_k). At x the kind reaches L_k; b reaches it with m times as
+ * much:
+ *
+ *      m = (A_b / L_k)^(1/alpha_b) / x,   L_k = A_k x^-alpha_k.
+ *
+ *  The two curves do not depend on which other kinds are at hand. */
+#ifndef ATTNRES_FIT_H
+#define ATTNRES_FIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <attnres/error.h>
+#include <attnres/json.h>
+
+enum {
+    FIT_MAX_KINDS = 16,
+    FIT_KIND_BYTES = 32,
+    FIT_MAX_POINTS = 1 << 14,
+    FIT_NOTES_BYTES = 8192,
+};
+
+/** What loss is set against. */
+enum fit_axis { FIT_FLOPS, FIT_TOKENS, FIT_TIME, FIT_AXES };
+const char *fit_axis_name(enum fit_axis axis); /* flops, tokens, time */
+
+struct fit_point {
+    int kind;     /* index of fit_points.kinds */
+    int64_t size; /* parameters but for those of reads: the same for every kind; 0: not given */
+    int64_t seed;
+    double spent[FIT_AXES]; /* FLOPs, tokens, seconds; 0: not given */
+    double loss;
+    const char *source;    /* file or folder it comes from, borrowed */
+    int line;              /* of that file; 0: a run's folder */
+    int group, cell, unit; /* set by fit_points_arrange */
+};
+
+/** Groups, cells and units count from 0 in the order of the rows: a group is the runs of a size, a
+ * unit those of a cell and seed. */
+struct fit_points {
+    struct fit_point *rows;
+    int n, capacity;
+    char kinds[FIT_MAX_KINDS][FIT_KIND_BYTES];
+    int n_kinds;
+    int n_groups, n_cells, n_units;
+    char notes[FIT_NOTES_BYTES]; /* what was left out and why, a line each */
+};
+
+/** Add the points of a file: a JSON object a line, or comma-separated values under a line of names.
+ * Names: kind, compute, loss; and, if they are known, size, seed, tokens, time. Empty lines and
+ * those that begin with # are passed over. path must outlive the points. */
+bool fit_points_read(struct fit_points *points, const char *path, struct error *err);
+/** The same from memory: a pure function of its arguments. */
+bool fit_points_parse(struct fit_points *points, const char *name, const char *bytes, size_t length,
+                      struct error *err);
+/** Add a run's folder: kind, size and seed from its config.yaml; val_loss, FLOPs, tokens and time
+ * from the last line of its metrics.jsonl. One that has not reached its last step, or has no
+ * val_loss there, is left out and noted. */
+bool fit_points_read_run(struct fit_points *points, const char *path, struct error *err);
+/** Sort by cell, seed and kind, and number groups, cells and units. ERROR_DATA if two points are of
+ * one kind, cell and seed. Without a size, points of the same compute are a cell, and a group. */
+bool fit_points_arrange(struct fit_points *points, struct error *err);
+void fit_points_finish(struct fit_points *points);
+/** Index of a kind; -1: there is none. */
+int fit_points_find_kind(const struct fit_points *points, const char *name);
+
+struct fit_curve {
+    double a, alpha; /* L = e^a x^-alpha; NAN: fewer than two x */
+};
+/** m as above, at x. NAN where the baseline's curve does not fall. */
+double fit_multiplier(struct fit_curve baseline, struct fit_curve kind, double x);
+
+/** The curve of one kind by itself. Requires points with this axis. */
+struct fit_curve fit_curve_of(const struct fit_points *points, int kind, enum fit_axis axis);
+
+enum fit_slopes { FIT_SEPARATE, FIT_COMMON, FIT_SLOPES };
+
+struct fit_options {
+    enum fit_axis axis;
+    double at;     /* x */
+    uint64_t seed; /* of the redraws */
+    int n_redraws; /* 2 or more */
+};
+
+struct fit_comparison {
+    int kind;
+    struct fit_curve curves[FIT_SLOPES][2]; /* the baseline's, the kind's */
+    double multiplier[FIT_SLOPES];          /* NAN: none */
+    double low[FIT_SLOPES], high[FIT_SLOPES];
+    int freedom;                   /* of Student's t */
+    const char *no_interval;       /* why there is none, in words; NULL: there is */
+    double (*without)[FIT_SLOPES]; /* the multiplier with each group left out in turn; NAN: none */
+};
+
+/** Compare a kind with the baseline. The interval is a bootstrap: each run's deviation from the
+ * mean of its kind and cell (in ln x, which differs between seeds for wall-clock time alone, and ln
+ * L), times sqrt(n/(n-1)) for n seeds, goes into one pool over all cells, the two kinds' of a seed
+ * as one. A redraw puts a drawn pair on every seed of every cell's mean and fits all again. The
+ * interval is m +- t(0.975, pairs - cells) times the redraws' standard deviation: percentiles of
+ * few seeds would be too narrow. Requires arranged points with this axis. End with
+ * fit_comparison_finish. False (ERROR_CREATE) without memory. */
+bool fit_compare(struct fit_comparison *comparison, const struct fit_points *points, int baseline,
+                 int kind, const struct fit_options *options, struct error *err);
+void fit_comparison_finish(struct fit_comparison *comparison);
+
+/** The t that a variable of Student's distribution stays below with probability p. Exact
+ * (Abramowitz and Stegun 26.7.3 and 26.7.4, solved by bisection). Requires 0.5 <= p < 1, freedom
+ * >= 1. */
+double fit_student_quantile(double p, int freedom);
+
+/** L = E + A N^-a + B D^-b: N parameters, D tokens. */
+struct fit_law {
+    double E, A, a, B, b;
+    double rms;         /* of L - law */
+    int n;              /* points */
+    const char *absent; /* why there is none, in words; NULL: there is */
+};
+/** Least squares in L by variable projection: for given a and b the best E, A and B are linear, so
+ * that only (ln a, ln b) is searched, with 0.005 < a, b < 5 and A, B > 0: from the best points of a
+ * grid by Levenberg-Marquardt, with Kaufman's Jacobian of the projected residual (Golub and
+ * Pereyra 1973, Kaufman 1975). False (ERROR_CREATE) without memory. */
+bool fit_law_find(struct fit_law *law, int n, const double *N, const double *D, const double *L,
+                  struct error *err);
+/** The law of one kind's points; those without size or tokens do not count. */
+bool fit_law_of(struct fit_law *law, const struct fit_points *points, int kind, struct error *err);
+
+/** All of the above, for every kind. */
+struct fit_report {
+    struct fit_options options;
+    int baseline; /* -1: there is none */
+    struct fit_curve curves[FIT_MAX_KINDS];
+    struct fit_comparison comparisons[FIT_MAX_KINDS]; /* of the other kinds, in their order */
+    int n_comparisons;
+    struct fit_law laws[FIT_MAX_KINDS];
+};
+/** Requires arranged points. options.at of 0: the largest x. ERROR_USAGE if a point does not have
+ * the axis. End with fit_report_finish, also after a failure. */
+bool fit_report_make(struct fit_report *report, const struct fit_points *points, int baseline,
+                     const struct fit_options *options, struct error *err);
+void fit_report_finish(struct fit_report *report);
+/** For people; length like snprintf. */
+size_t fit_report_print(const struct fit_report *report, const struct fit_points *points,
+                        char *text, size_t capacity);
+/** Members of an open JSON object. What is not known is absent. */
+void fit_report_write_json(struct json_writer *w, const struct fit_report *report,
+                           const struct fit_points *points);
+
+#endif

@@ -1,0 +1,313 @@
+/* Curves of loss against what was spent, and how two of them compare. */
+#include "fit_internal.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include <attnres/rng.h>
+
+static const double CONFIDENCE = 0.975; /* on each side: an interval of 95 % */
+
+/** Runs of two kinds in logarithms, in the order of the points: of units, then cells. */
+struct run {
+    int which; /* 0: the baseline, 1: the kind */
+    int group, cell, unit;
+    double x, y; /* ln x, ln L */
+};
+
+/** Least squares of y = a - alpha x, gathered around the first x so that equal x give a sum of
+ * squares of exactly 0. */
+struct moments {
+    double n, x_first, x, y, xx, xy;
+};
+
+static void add_moment(struct moments *m, double x, double y)
+{
+    m->x_first = m->n == 0.0 ? x : m->x_first;
+    const double d = x - m->x_first;
+    m->n += 1.0;
+    m->x += d;
+    m->y += y;
+    m->xx += d * d;
+    m->xy += d * y;
+}
+
+static double spread(const struct moments *m)
+{
+    return m->n > 0.0 ? m->xx - m->x * m->x / m->n : 0.0;
+}
+
+static double covariance(const struct moments *m)
+{
+    return m->n > 0.0 ? m->xy - m->x * m->y / m->n : 0.0;
+}
+
+static struct fit_curve curve_with(const struct moments *m, double alpha)
+{
+    return (struct fit_curve){.a = m->y / m->n + alpha * (m->x_first + m->x / m->n),
+                              .alpha = alpha};
+}
+
+static struct fit_curve curve_from(const struct moments *m)
+{
+    const double xx = spread(m);
+    return xx > 0.0 ? curve_with(m, -covariance(m) / xx) : (struct fit_curve){NAN, NAN};
+}
+
+/** Both curves, with slopes of their own and with a common one. */
+static void find_curves(struct fit_curve curves[FIT_SLOPES][2], const struct moments m[2])
+{
+    const double xx = spread(&m[0]) + spread(&m[1]);
+    const double alpha = xx > 0.0 ? -(covariance(&m[0]) + covariance(&m[1])) / xx : NAN;
+    for (int k = 0; k < 2; k++) {
+        curves[FIT_SEPARATE][k] = curve_from(&m[k]);
+        curves[FIT_COMMON][k] = curve_with(&m[k], alpha);
+    }
+}
+
+double fit_multiplier(struct fit_curve baseline, struct fit_curve kind, double x)
+{
+    if (!(baseline.alpha > 0.0)) {
+        return NAN;
+    }
+    const double log_loss = kind.a - kind.alpha * log(x);
+    return exp((baseline.a - log_loss) / baseline.alpha - log(x));
+}
+
+struct fit_curve fit_curve_of(const struct fit_points *points, int kind, enum fit_axis axis)
+{
+    struct moments m = {0};
+    for (int i = 0; i < points->n; i++) {
+        const struct fit_point *p = &points->rows[i];
+        if (p->kind == kind) {
+            add_moment(&m, log(p->spent[axis]), log(p->loss));
+        }
+    }
+    return curve_from(&m);
+}
+
+/** Everything a comparison needs; the memory is one block. */
+struct sample {
+    struct run *runs;  /* as measured */
+    struct run *means; /* x and y of the run's kind and cell */
+    struct run *gaps;  /* what is added to a mean: scaled deviations; of complete units only */
+    int (*pairs)[2];   /* the pool: two rows of gaps each */
+    int n, n_pairs, n_pair_cells;
+};
+
+static bool sample_init(struct sample *s, const struct fit_points *points, int baseline, int kind,
+                        enum fit_axis axis, struct error *err)
+{
+    const size_t n = (size_t)points->n;
+    s->runs = calloc(3 * n + 1, sizeof *s->runs);
+    s->pairs = calloc(n + 1, sizeof *s->pairs);
+    if (s->runs == NULL || s->pairs == NULL) {
+        return error_set(err, ERROR_CREATE, "no memory to compare %zu points", n);
+    }
+    s->means = s->runs + n;
+    s->gaps = s->means + n;
+    for (size_t i = 0; i < n; i++) {
+        const struct fit_point *p = &points->rows[i];
+        if (p->kind == baseline || p->kind == kind) {
+            s->runs[s->n++] = (struct run){.which = p->kind == kind,
+                                           .group = p->group,
+                                           .cell = p->cell,
+                                           .unit = p->unit,
+                                           .x = log(p->spent[axis]),
+                                           .y = log(p->loss)};
+        }
+    }
+    return true;
+}
+
+static void sample_finish(struct sample *s)
+{
+    free(s->runs);
+    free(s->pairs);
+}
+
+/** Means and scaled deviations of one cell's runs [first, end). Returns the least number of seeds
+ * that either kind has. */
+static int centre_cell(struct sample *s, int first, int end)
+{
+    int n[2] = {0};
+    double x[2] = {0.0}, y[2] = {0.0};
+    for (int i = first; i < end; i++) {
+        const struct run *r = &s->runs[i];
+        n[r->which]++;
+        x[r->which] += r->x;
+        y[r->which] += r->y;
+    }
+    for (int i = first; i < end; i++) {
+        const int k = s->runs[i].which;
+        const double scale = n[k] > 1 ? sqrt(n[k] / (n[k] - 1.0)) : 0.0;
+        s->means[i] = s->gaps[i] = s->runs[i];
+        s->means[i].x = x[k] / n[k];
+        s->means[i].y = y[k] / n[k];
+        s->gaps[i].x = scale * (s->runs[i].x - s->means[i].x);
+        s->gaps[i].y = scale * (s->runs[i].y - s->means[i].y);
+    }
+    return n[0] < n[1] ? n[0] : n[1];
+}
+
+/** Seeds of this cell that both kinds ran go into the pool, in the order baseline, kind. */
+static void pool_cell(struct sample *s, int first, int end)
+{
+    const int before = s->n_pairs;
+    for (int i = first; i + 1 < end; i++) {
+        if (s->runs[i].unit == s->runs[i + 1].unit) {
+            const int swapped = s->runs[i].which;
+            s->pairs[s->n_pairs][0] = i + swapped;
+            s->pairs[s->n_pairs][1] = i + 1 - swapped;
+            s->n_pairs++;
+        }
+    }
+    s->n_pair_cells += s->n_pairs > before;
+}
+
+static void sample_centre(struct sample *s)
+{
+    for (int first = 0, end = 0; first < s->n; first = end) {
+        for (end = first; end < s->n && s->runs[end].cell == s->runs[first].cell; end++) {
+        }
+        if (centre_cell(s, first, end) > 1) {
+            pool_cell(s, first, end);
+        }
+    }
+}
+
+/** The moments of all runs but those of a group (-1: of all). */
+static void gather(struct moments m[2], const struct sample *s, int left_out)
+{
+    m[0] = m[1] = (struct moments){0};
+    for (int i = 0; i < s->n; i++) {
+        if (s->runs[i].group != left_out) {
+            add_moment(&m[s->runs[i].which], s->runs[i].x, s->runs[i].y);
+        }
+    }
+}
+
+/** The same of a redraw: every unit is given a pair out of the pool. */
+static void redraw(struct moments m[2], const struct sample *s, struct rng *rng)
+{
+    m[0] = m[1] = (struct moments){0};
+    int unit = -1;
+    const int *pair = NULL;
+    for (int i = 0; i < s->n; i++) {
+        const struct run *mean = &s->means[i];
+        if (mean->unit != unit) {
+            unit = mean->unit;
+            pair = s->pairs[rng_below(rng, (uint64_t)s->n_pairs)];
+        }
+        const struct run *gap = &s->gaps[pair[mean->which]];
+        add_moment(&m[mean->which], mean->x + gap->x, mean->y + gap->y);
+    }
+}
+
+static void measure(double out[FIT_SLOPES], const struct moments m[2], double x)
+{
+    struct fit_curve curves[FIT_SLOPES][2];
+    find_curves(curves, m);
+    for (enum fit_slopes slopes = 0; slopes < FIT_SLOPES; slopes++) {
+        out[slopes] = fit_multiplier(curves[slopes][0], curves[slopes][1], x);
+    }
+}
+
+/** Where a slope of its own is not known, neither is the common one worth an interval. */
+static const char *reason_against_interval(const struct fit_comparison *c, const struct sample *s)
+{
+    if (isnan(c->multiplier[FIT_SEPARATE]) || isnan(c->multiplier[FIT_COMMON])) {
+        return "the curves need two sizes of each kind, and a baseline that falls";
+    }
+    if (s->n_pairs <= s->n_pair_cells) {
+        return "no size has two seeds that both kinds ran: what another seed would change is not "
+               "known";
+    }
+    return NULL;
+}
+
+static void find_interval(struct fit_comparison *c, const struct sample *s,
+                          const struct fit_options *options)
+{
+    struct rng rng = rng_stream(rng_key(options->seed, "fit redraws"));
+    double sum[FIT_SLOPES] = {0.0}, squares[FIT_SLOPES] = {0.0};
+    for (int i = 0; i < options->n_redraws; i++) {
+        struct moments m[2];
+        double multiplier[FIT_SLOPES];
+        redraw(m, s, &rng);
+        measure(multiplier, (const struct moments *)m, options->at);
+        for (enum fit_slopes slopes = 0; slopes < FIT_SLOPES; slopes++) {
+            const double d = multiplier[slopes] - c->multiplier[slopes];
+            sum[slopes] += d;
+            squares[slopes] += d * d;
+        }
+    }
+    const double n = options->n_redraws;
+    const double t = fit_student_quantile(CONFIDENCE, c->freedom);
+    double half[FIT_SLOPES];
+    for (enum fit_slopes slopes = 0; slopes < FIT_SLOPES; slopes++) {
+        const double variance = (squares[slopes] - sum[slopes] * sum[slopes] / n) / (n - 1.0);
+        half[slopes] = t * sqrt(fmax(variance, 0.0));
+        if (!isfinite(variance)) {
+            c->no_interval = "the runs scatter so much that some redraws have no falling curve";
+            return;
+        }
+    }
+    for (enum fit_slopes slopes = 0; slopes < FIT_SLOPES; slopes++) {
+        c->low[slopes] = c->multiplier[slopes] - half[slopes];
+        c->high[slopes] = c->multiplier[slopes] + half[slopes];
+    }
+}
+
+static void leave_out(struct fit_comparison *c, const struct sample *s, int n_groups, double x)
+{
+    for (int i = 0; i < n_groups; i++) {
+        c->without[i][FIT_SEPARATE] = c->without[i][FIT_COMMON] = NAN;
+    }
+    for (int i = 0; i < s->n; i++) {
+        if (i == 0 || s->runs[i].group != s->runs[i - 1].group) {
+            struct moments m[2];
+            gather(m, s, s->runs[i].group);
+            measure(c->without[s->runs[i].group], (const struct moments *)m, x);
+        }
+    }
+}
+
+bool fit_compare(struct fit_comparison *comparison, const struct fit_points *points, int baseline,
+                 int kind, const struct fit_options *options, struct error *err)
+{
+    assert(baseline != kind && options->at > 0.0 && options->n_redraws >= 2);
+    struct fit_comparison c = {.kind = kind};
+    struct sample s = {0};
+    bool ok = sample_init(&s, points, baseline, kind, options->axis, err);
+    c.without = ok ? calloc((size_t)points->n_groups + 1, sizeof *c.without) : NULL;
+    if (ok && c.without == NULL) {
+        ok = error_set(err, ERROR_CREATE, "no memory to leave out %d sizes", points->n_groups);
+    }
+    if (ok) {
+        struct moments m[2];
+        sample_centre(&s);
+        gather(m, &s, -1);
+        find_curves(c.curves, (const struct moments *)m);
+        measure(c.multiplier, (const struct moments *)m, options->at);
+        leave_out(&c, &s, points->n_groups, options->at);
+        c.freedom = s.n_pairs - s.n_pair_cells;
+        c.low[0] = c.low[1] = c.high[0] = c.high[1] = NAN;
+        c.no_interval = reason_against_interval(&c, &s);
+        if (c.no_interval == NULL) {
+            find_interval(&c, &s, options);
+        }
+        *comparison = c;
+    }
+    sample_finish(&s);
+    return ok;
+}
+
+void fit_comparison_finish(struct fit_comparison *comparison)
+{
+    if (comparison != NULL) {
+        free(comparison->without);
+        *comparison = (struct fit_comparison){0};
+    }
+}

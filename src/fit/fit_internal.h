@@ -1,0 +1,29 @@
+/** What the files of fit share. */
+#ifndef ATTNRES_FIT_INTERNAL_H
+#define ATTNRES_FIT_INTERNAL_H
+
+#include <attnres/fit.h>
+
+/** Append a point; its kind is given by name (shorter than FIT_KIND_BYTES) in place of the index.
+ */
+bool fit_points_add(struct fit_points *points, const char *kind, const struct fit_point *point,
+                    struct error *err);
+
+/** separate, common */
+const char *fit_slopes_name(enum fit_slopes slopes);
+
+/** The runs of one kind in one cell, as a row of the table. */
+struct fit_summary {
+    const struct fit_point *first; /* NULL: there are none */
+    int n;
+    double x, loss;   /* means */
+    double deviation; /* of the losses; NAN for a single one */
+};
+
+struct fit_summary fit_summarize(const struct fit_points *points, int cell, int kind,
+                                 enum fit_axis axis);
+
+int fit_count_runs(const struct fit_points *points, int kind);
+const struct fit_point *fit_first_of_group(const struct fit_points *points, int group);
+
+#endif

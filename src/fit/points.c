@@ -1,0 +1,153 @@
+#include "fit_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <attnres/file.h>
+
+const char *fit_axis_name(enum fit_axis axis)
+{
+    static const char *const NAMES[FIT_AXES] = {"flops", "tokens", "time"};
+    return NAMES[axis];
+}
+
+int fit_points_find_kind(const struct fit_points *points, const char *name)
+{
+    for (int i = 0; i < points->n_kinds; i++) {
+        if (strcmp(points->kinds[i], name) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+enum { PLACE_BYTES = FILE_PATH_BYTES + 16 };
+
+/** file:line, or a run's folder. */
+static const char *place_of(char text[PLACE_BYTES], const struct fit_point *point)
+{
+    if (point->line > 0) {
+        snprintf(text, PLACE_BYTES, "%s:%d", point->source, point->line);
+    } else {
+        snprintf(text, PLACE_BYTES, "%s", point->source);
+    }
+    return text;
+}
+
+static bool find_or_add_kind(int *kind, struct fit_points *points, const char *name,
+                             const struct fit_point *point, struct error *err)
+{
+    *kind = fit_points_find_kind(points, name);
+    if (*kind >= 0) {
+        return true;
+    }
+    if (points->n_kinds == FIT_MAX_KINDS) {
+        char place[PLACE_BYTES];
+        return error_set(err, ERROR_DATA, "%s: %s is one kind too many, at most %d are compared",
+                         place_of(place, point), name, FIT_MAX_KINDS);
+    }
+    *kind = points->n_kinds++;
+    memcpy(points->kinds[*kind], name, strlen(name) + 1);
+    return true;
+}
+
+bool fit_points_add(struct fit_points *points, const char *kind, const struct fit_point *point,
+                    struct error *err)
+{
+    if (points->n == FIT_MAX_POINTS) {
+        char place[PLACE_BYTES];
+        return error_set(err, ERROR_DATA, "%s: one point too many, at most %d are read",
+                         place_of(place, point), FIT_MAX_POINTS);
+    }
+    if (points->n == points->capacity) {
+        const int capacity = points->capacity > 0 ? 2 * points->capacity : 64;
+        struct fit_point *rows = realloc(points->rows, (size_t)capacity * sizeof *rows);
+        if (rows == NULL) {
+            return error_set(err, ERROR_CREATE, "no memory for %d points", capacity);
+        }
+        points->rows = rows;
+        points->capacity = capacity;
+    }
+    struct fit_point row = *point;
+    if (!find_or_add_kind(&row.kind, points, kind, point, err)) {
+        return false;
+    }
+    points->rows[points->n++] = row;
+    return true;
+}
+
+void fit_points_finish(struct fit_points *points)
+{
+    if (points == NULL) {
+        return;
+    }
+    free(points->rows);
+    *points = (struct fit_points){0};
+}
+
+static int order_of(double a, double b)
+{
+    return (a > b) - (a < b);
+}
+
+static int compare_cells(const struct fit_point *a, const struct fit_point *b)
+{
+    if (a->size != b->size) {
+        return a->size < b->size ? -1 : 1;
+    }
+    const enum fit_axis axis = a->size > 0 ? FIT_TOKENS : FIT_FLOPS;
+    return order_of(a->spent[axis], b->spent[axis]);
+}
+
+static int compare_units(const struct fit_point *a, const struct fit_point *b)
+{
+    const int order = compare_cells(a, b);
+    return order != 0 ? order : (a->seed > b->seed) - (a->seed < b->seed);
+}
+
+/** qsort is not stable; source and line make the order that of the input. */
+static int compare_points(const void *left, const void *right)
+{
+    const struct fit_point *a = left, *b = right;
+    int order = compare_units(a, b);
+    order = order != 0 ? order : a->kind - b->kind;
+    order = order != 0 ? order : strcmp(a->source, b->source);
+    return order != 0 ? order : a->line - b->line;
+}
+
+static bool refuse_twin(const struct fit_points *points, const struct fit_point *a,
+                        const struct fit_point *b, struct error *err)
+{
+    char first[PLACE_BYTES], second[PLACE_BYTES];
+    return error_set(err, ERROR_DATA,
+                     "%s: of the same kind (%s), size, tokens and seed (%lld) as %s: only one of "
+                     "them can count",
+                     place_of(second, b), points->kinds[a->kind], (long long)a->seed,
+                     place_of(first, a));
+}
+
+bool fit_points_arrange(struct fit_points *points, struct error *err)
+{
+    struct fit_point *rows = points->rows;
+    points->n_groups = points->n_cells = points->n_units = 0;
+    if (points->n == 0) {
+        return true;
+    }
+    qsort(rows, (size_t)points->n, sizeof *rows, compare_points);
+    for (int i = 0; i < points->n; i++) {
+        const bool is_new_cell = i == 0 || compare_cells(&rows[i - 1], &rows[i]) != 0;
+        points->n_cells += is_new_cell;
+        points->n_groups +=
+            i == 0 || rows[i - 1].size != rows[i].size || (is_new_cell && rows[i].size == 0);
+        const bool is_new = i == 0 || compare_units(&rows[i - 1], &rows[i]) != 0;
+        if (!is_new && rows[i - 1].kind == rows[i].kind) {
+            return refuse_twin(points, &rows[i - 1], &rows[i], err);
+        }
+        points->n_units += is_new;
+        rows[i].group = points->n_groups - 1;
+        rows[i].cell = points->n_cells - 1;
+        rows[i].unit = points->n_units - 1;
+    }
+    return true;
+}

@@ -1,0 +1,154 @@
+/* The report as tables, for people. */
+#include "fit_internal.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include <attnres/text.h>
+
+/** As people call it; a points file's compute may have any unit. */
+static const char *const AXES[FIT_AXES] = {"compute", "tokens", "seconds"};
+
+/** What a number is printed with when it may be unknown. */
+static void add_number(struct text *t, const char *format, const char *unknown, double number)
+{
+    char digits[64];
+    snprintf(digits, sizeof digits, format, number);
+    text_add(t, "%s", isnan(number) ? unknown : digits);
+}
+
+static void add_size(struct text *t, const struct fit_point *p)
+{
+    if (p->size > 0) {
+        text_add(t, " %12lld", (long long)p->size);
+    } else {
+        text_add(t, " %12s", "-");
+    }
+    add_number(t, " %11.4g", "           -",
+               p->spent[FIT_TOKENS] > 0.0 ? p->spent[FIT_TOKENS] : NAN);
+}
+
+static void print_runs(struct text *t, const struct fit_report *report,
+                       const struct fit_points *points)
+{
+    const enum fit_axis axis = report->options.axis;
+    text_add(t, "%-22s %12s %11s  seeds %11s       loss  deviation\n", "kind", "size", "tokens",
+             AXES[axis]);
+    for (int kind = 0; kind < points->n_kinds; kind++) {
+        for (int cell = 0; cell < points->n_cells; cell++) {
+            const struct fit_summary s = fit_summarize(points, cell, kind, axis);
+            if (s.first != NULL) {
+                text_add(t, "%-22s", points->kinds[kind]);
+                add_size(t, s.first);
+                text_add(t, "  %5d %11.4g %10.5f", s.n, s.x, s.loss);
+                add_number(t, " %10.5f", "          -", s.deviation);
+                text_add(t, "\n");
+            }
+        }
+    }
+}
+
+static void print_curves(struct text *t, const struct fit_report *report,
+                         const struct fit_points *points)
+{
+    text_add(t, "\nloss = A %s^-alpha\n%-22s   runs          A     alpha\n",
+             AXES[report->options.axis], "kind");
+    for (int kind = 0; kind < points->n_kinds; kind++) {
+        text_add(t, "%-22s %6d", points->kinds[kind], fit_count_runs(points, kind));
+        add_number(t, " %10.5g", "          -", exp(report->curves[kind].a));
+        add_number(t, " %9.5f", "         - (runs of one size)", report->curves[kind].alpha);
+        text_add(t, "\n");
+    }
+}
+
+static void print_without(struct text *t, const struct fit_comparison *c,
+                          const struct fit_points *points)
+{
+    for (int group = 0; group < points->n_groups; group++) {
+        if (!isnan(c->without[group][FIT_COMMON])) {
+            const struct fit_point *p = fit_first_of_group(points, group);
+            char name[64];
+            if (p->size > 0) {
+                snprintf(name, sizeof name, "without size %lld", (long long)p->size);
+            } else {
+                snprintf(name, sizeof name, "without compute %.4g", p->spent[FIT_FLOPS]);
+            }
+            text_add(t, "    %-32s separate", name);
+            add_number(t, " %8.4f", "        -", c->without[group][FIT_SEPARATE]);
+            text_add(t, "   common %8.4f\n", c->without[group][FIT_COMMON]);
+        }
+    }
+}
+
+static void print_comparison(struct text *t, const struct fit_comparison *c,
+                             const struct fit_points *points)
+{
+    for (enum fit_slopes slopes = 0; slopes < FIT_SLOPES; slopes++) {
+        text_add(t, "%-22s %-9s", slopes == 0 ? points->kinds[c->kind] : "",
+                 fit_slopes_name(slopes));
+        add_number(t, " %9.5f", "         -", c->curves[slopes][0].alpha);
+        add_number(t, " %9.5f", "         -", c->curves[slopes][1].alpha);
+        add_number(t, " %11.4f", "           -", c->multiplier[slopes]);
+        if (c->no_interval == NULL) {
+            text_add(t, "   %.4f to %.4f", c->low[slopes], c->high[slopes]);
+        }
+        text_add(t, "\n");
+    }
+    if (c->no_interval != NULL) {
+        text_add(t, "    no interval: %s\n", c->no_interval);
+    } else {
+        text_add(t, "    t(0.975, %d) = %.3f\n", c->freedom,
+                 fit_student_quantile(0.975, c->freedom));
+    }
+    print_without(t, c, points);
+}
+
+static void print_comparisons(struct text *t, const struct fit_report *report,
+                              const struct fit_points *points)
+{
+    if (report->n_comparisons == 0) {
+        text_add(t, "\nno multipliers: %s\n",
+                 report->baseline < 0 ? "no runs of kind standard; choose one with --baseline"
+                                      : "all runs are of the baseline's kind");
+        return;
+    }
+    const char *baseline = points->kinds[report->baseline];
+    text_add(t,
+             "\nmultiplier: how many times the %s %s needs for the loss that a kind has at %.6g\n"
+             "%-22s %-9s %9s %9s %11s   95 %% interval\n",
+             AXES[report->options.axis], baseline, report->options.at, "kind", "slopes",
+             "its alpha", "kind's", "multiplier");
+    for (int i = 0; i < report->n_comparisons; i++) {
+        print_comparison(t, &report->comparisons[i], points);
+    }
+}
+
+static void print_laws(struct text *t, const struct fit_report *report,
+                       const struct fit_points *points)
+{
+    text_add(t,
+             "\nloss = E + A N^-a + B D^-b, N parameters, D tokens\n"
+             "%-22s   runs        E          A         a          B         b        rms\n",
+             "kind");
+    for (int kind = 0; kind < points->n_kinds; kind++) {
+        const struct fit_law *law = &report->laws[kind];
+        text_add(t, "%-22s %6d", points->kinds[kind], law->n);
+        if (law->absent != NULL) {
+            text_add(t, " none: %s\n", law->absent);
+            continue;
+        }
+        text_add(t, " %8.5f %10.5g %9.5f %10.5g %9.5f %10.3g%s\n", law->E, law->A, law->a, law->B,
+                 law->b, law->rms, law->E < 0.0 ? "  E below 0: the runs do not determine it" : "");
+    }
+}
+
+size_t fit_report_print(const struct fit_report *report, const struct fit_points *points,
+                        char *text, size_t capacity)
+{
+    struct text t = {.bytes = text, .capacity = capacity};
+    print_runs(&t, report, points);
+    print_curves(&t, report, points);
+    print_comparisons(&t, report, points);
+    print_laws(&t, report, points);
+    return t.length;
+}

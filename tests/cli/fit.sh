@@ -1,0 +1,59 @@
+# Points of a file, and folders of runs.
+cat >paper.csv <<'END'
+# Attention Residuals, arXiv 2603.15031: PFLOP/s-days and loss
+kind,compute,loss
+standard,0.69,1.931
+standard,1.04,1.895
+standard,1.69,1.829
+standard,3.35,1.766
+standard,5.60,1.719
+block,0.69,1.909
+block,1.04,1.875
+block,1.69,1.809
+block,3.35,1.746
+block,5.60,1.693
+END
+run attnres fit paper.csv
+# Last digits are the C library's.
+run attnres fit paper.csv --baseline=block --at=1 --json | sed -E 's/([0-9]\.[0-9]{6})[0-9]+/\1/g'
+
+# kind dim seed flops loss [step]: the folder of a run of 40 steps
+forge() {
+    local dir=runs/$1-$2-$3
+    mkdir -p "$dir"
+    attnres config "$small" --dump "run.dir=$dir" "run.seed=$3" "model.kind=$1" "model.dim=$2" train.steps=40 \
+        >"$dir/config.yaml"
+    printf '{"step": 1, "loss": 5.5, "tokens": 128, "flops": 1e6, "time_s": 0.1}\n' >"$dir/metrics.jsonl"
+    printf '{"step": %d, "loss": 2.1, "tokens": %d, "flops": %s, "time_s": %s, "val_loss": %s}\n{"step"' \
+        "${6-40}" $((128 * $2)) "$4" "0.$2$3" "$5" >>"$dir/metrics.jsonl"
+}
+for dim in 16 32 64; do
+    for seed in 1 2 3; do
+        forge standard $dim $seed $dim.0e9 "$((2100 - 10 * dim + 3 * seed)).5e-3"
+        forge block_full $dim $seed $dim.1e9 "$((2050 - 10 * dim + 3 * seed + dim * seed % 3)).5e-3"
+    done
+done
+forge block 64 1 64e9 1.5 20
+run attnres fit runs/*
+run attnres fit runs/* --x=time --seed=2 --redraws=500
+run attnres fit runs/standard-*-1 runs/block_full-*-1 --x=tokens
+run attnres fit runs/block_full-*
+
+# What is refused.
+run attnres fit
+run attnres fit paper.csv --x=steps
+run attnres fit paper.csv --x=time
+run attnres fit paper.csv --baseline=full
+run attnres fit paper.csv --redraws=1
+run attnres fit nowhere
+run attnres fit runs
+run attnres fit runs/block-64-1
+run attnres fit runs/standard-16-1 paper.csv runs/standard-16-1
+printf 'kind,compute,loss\nstandard,1,-2\n' >forged.csv
+run attnres fit forged.csv
+sed -i '2s/40/1/' runs/standard-16-1/metrics.jsonl
+run attnres fit runs/standard-16-1
+sed -i '2s/"step": 1/"step": 40/; 2s/16.0e9/-1/' runs/standard-16-1/metrics.jsonl
+run attnres fit runs/standard-16-1
+printf '{"step": 1\n' >runs/standard-16-1/metrics.jsonl
+run attnres fit runs/standard-16-1

@@ -1,0 +1,409 @@
+#include <attnres/fit.h>
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include <attnres/rng.h>
+
+static const double PRINTED = 0.002; /* what is printed has three digits */
+static const double QUANTILE = 5e-4; /* tables of t have three decimals */
+static const double SOLVED = 1e-6;   /* relative; the law's valley is flat */
+
+static void parse(struct fit_points *points, const char *text)
+{
+    struct error err = {0};
+    if (!fit_points_parse(points, "points", text, strlen(text), &err) ||
+        !fit_points_arrange(points, &err)) {
+        fail_msg("%s", err.message);
+    }
+}
+
+static struct fit_comparison compare(const struct fit_points *points, const char *kind, double at,
+                                     int n_redraws, uint64_t seed)
+{
+    const struct fit_options options = {.at = at, .seed = seed, .n_redraws = n_redraws};
+    struct fit_comparison comparison;
+    struct error err = {0};
+    if (!fit_compare(&comparison, points, fit_points_find_kind(points, "standard"),
+                     fit_points_find_kind(points, kind), &options, &err)) {
+        fail_msg("%s", err.message);
+    }
+    return comparison;
+}
+
+/* Attention Residuals, arXiv 2603.15031: PFLOP/s-days and loss. */
+static const char PAPER[] = "kind,compute,loss\n"
+                            "standard,0.69,1.931\nstandard,1.04,1.895\nstandard,1.69,1.829\n"
+                            "standard,3.35,1.766\nstandard,5.60,1.719\n"
+                            "block,0.69,1.909\nblock,1.04,1.875\nblock,1.69,1.809\n"
+                            "block,3.35,1.746\nblock,5.60,1.693\n";
+
+static void printed_fits_give_the_printed_multiplier(void **state)
+{
+    (void)state;
+    const struct fit_curve standard = {log(1.891), 0.057}, block = {log(1.870), 0.058};
+    assert_true(fabs(fit_multiplier(standard, block, 5.6) - 1.254) < PRINTED);
+}
+
+static void printed_points_give_their_multipliers(void **state)
+{
+    (void)state;
+    struct fit_points points = {0};
+    parse(&points, PAPER);
+    struct fit_comparison c = compare(&points, "block", 5.6, 100, 1);
+    assert_true(fabs(c.multiplier[FIT_SEPARATE] - 1.274) < PRINTED);
+    assert_true(fabs(c.multiplier[FIT_COMMON] - 1.232) < PRINTED);
+    assert_string_equal(c.no_interval, "no size has two seeds that both kinds ran: what another "
+                                       "seed would change is not known");
+    assert_true(isnan(c.low[FIT_SEPARATE]) && isnan(c.high[FIT_COMMON]));
+    fit_comparison_finish(&c);
+    fit_points_finish(&points);
+}
+
+static void a_size_left_out_is_as_if_it_had_not_been_run(void **state)
+{
+    (void)state;
+    struct fit_points all = {0}, rest = {0};
+    char text[sizeof PAPER];
+    memcpy(text, PAPER, sizeof PAPER);
+    for (char *found = text; (found = strstr(found, ",1.69,")) != NULL; found++) {
+        char *start = found;
+        while (start[-1] != '\n') {
+            start--;
+        }
+        *start = '#';
+    }
+    parse(&all, PAPER);
+    parse(&rest, text);
+    assert_int_equal(rest.n, 8);
+    struct fit_comparison a = compare(&all, "block", 5.6, 100, 1);
+    struct fit_comparison b = compare(&rest, "block", 5.6, 100, 1);
+    for (enum fit_slopes slopes = 0; slopes < FIT_SLOPES; slopes++) {
+        assert_true(a.without[2][slopes] == b.multiplier[slopes]);
+    }
+    fit_comparison_finish(&a);
+    fit_comparison_finish(&b);
+    fit_points_finish(&all);
+    fit_points_finish(&rest);
+}
+
+/* Exact power laws, and what seeds do to them: partly the same for both kinds. */
+struct known {
+    double alpha, multiplier;
+    double shared_noise, own_noise;
+    int n_sizes, n_seeds;
+};
+
+static void draw_points(struct fit_points *points, const struct known *known, uint64_t seed)
+{
+    enum { LINE = 128 };
+    const uint64_t key = rng_key(seed, "known law");
+    const size_t capacity = (size_t)(known->n_sizes * known->n_seeds * 2 + 1) * LINE;
+    char *text = calloc(capacity, 1);
+    assert_non_null(text);
+    size_t length = (size_t)snprintf(text, capacity, "kind,size,compute,loss,seed\n");
+    uint64_t draw = 0;
+    for (int size = 0; size < known->n_sizes; size++) {
+        for (int s = 0; s < known->n_seeds; s++) {
+            const double shared = known->shared_noise * rng_normal_at(key, draw++);
+            for (int kind = 0; kind < 2; kind++) {
+                const double compute = pow(7.0, size) * (kind == 0 ? 1.0 : 1.02);
+                const double worth = kind == 0 ? 1.0 : known->multiplier;
+                const double noise = shared + known->own_noise * rng_normal_at(key, draw++);
+                length +=
+                    (size_t)snprintf(text + length, capacity - length, "%s,%d,%.17g,%.17g,%d\n",
+                                     kind == 0 ? "standard" : "block", size + 1, compute,
+                                     2.0 * pow(worth * compute, -known->alpha) * exp(noise), s);
+            }
+        }
+    }
+    parse(points, text);
+    free(text);
+}
+
+static void intervals_hold_the_true_multiplier_in_95_of_100_draws(void **state)
+{
+    (void)state;
+    enum { DRAWS = 1000, REDRAWS = 400, LEAST = 930, MOST = 970 };
+    static const struct known KNOWN[] = {{0.06, 1.25, 0.002, 0.001, 3, 3},
+                                         {0.10, 1.10, 0.000, 0.003, 4, 3},
+                                         {0.05, 1.00, 0.003, 0.001, 5, 2}};
+    for (size_t i = 0; i < sizeof KNOWN / sizeof KNOWN[0]; i++) {
+        int n_inside[FIT_SLOPES] = {0};
+        for (int draw = 0; draw < DRAWS; draw++) {
+            struct fit_points points = {0};
+            draw_points(&points, &KNOWN[i], (uint64_t)draw);
+            struct fit_comparison c = compare(&points, "block", 49.0, REDRAWS, (uint64_t)draw);
+            assert_null(c.no_interval);
+            assert_int_equal(c.freedom, KNOWN[i].n_sizes * (KNOWN[i].n_seeds - 1));
+            for (enum fit_slopes slopes = 0; slopes < FIT_SLOPES; slopes++) {
+                n_inside[slopes] +=
+                    c.low[slopes] <= KNOWN[i].multiplier && KNOWN[i].multiplier <= c.high[slopes];
+            }
+            fit_comparison_finish(&c);
+            fit_points_finish(&points);
+        }
+        for (enum fit_slopes slopes = 0; slopes < FIT_SLOPES; slopes++) {
+            if (n_inside[slopes] < LEAST || n_inside[slopes] > MOST) {
+                fail_msg("law %zu, slopes %d: %d of %d inside", i, (int)slopes, n_inside[slopes],
+                         DRAWS);
+            }
+        }
+    }
+}
+
+static void seeds_shared_by_the_kinds_cancel(void **state)
+{
+    (void)state;
+    struct fit_points points = {0};
+    draw_points(&points, &(struct known){0.06, 1.25, 0.01, 0.0, 3, 3}, 1);
+    struct fit_comparison c = compare(&points, "block", 49.0, 400, 1);
+    assert_null(c.no_interval);
+    assert_true(fabs(c.multiplier[FIT_COMMON] - 1.25) < 0.01);
+    /* Left is what the noise does to the slope, in a kind that has 2 % more compute. */
+    assert_true(c.high[FIT_COMMON] - c.low[FIT_COMMON] < 0.06);
+    fit_comparison_finish(&c);
+    fit_points_finish(&points);
+}
+
+static void redraws_depend_on_their_seed_alone(void **state)
+{
+    (void)state;
+    struct fit_points points = {0};
+    draw_points(&points, &(struct known){0.06, 1.25, 0.002, 0.001, 3, 3}, 1);
+    struct fit_comparison a = compare(&points, "block", 49.0, 400, 1),
+                          b = compare(&points, "block", 49.0, 400, 1),
+                          other = compare(&points, "block", 49.0, 400, 2);
+    assert_true(a.low[FIT_SEPARATE] == b.low[FIT_SEPARATE]);
+    assert_true(a.low[FIT_SEPARATE] != other.low[FIT_SEPARATE]);
+    fit_comparison_finish(&a);
+    fit_comparison_finish(&b);
+    fit_comparison_finish(&other);
+    fit_points_finish(&points);
+}
+
+static void another_kind_changes_no_comparison(void **state)
+{
+    (void)state;
+    char text[sizeof PAPER + 64];
+    snprintf(text, sizeof text, "%sfull,0.69,1.899\nfull,5.60,1.692\n", PAPER);
+    struct fit_points two = {0}, three = {0};
+    parse(&two, PAPER);
+    parse(&three, text);
+    struct fit_comparison a = compare(&two, "block", 5.6, 100, 1);
+    struct fit_comparison b = compare(&three, "block", 5.6, 100, 1);
+    assert_true(a.multiplier[FIT_COMMON] == b.multiplier[FIT_COMMON]);
+    fit_comparison_finish(&a);
+    fit_comparison_finish(&b);
+    fit_points_finish(&two);
+    fit_points_finish(&three);
+}
+
+static void quantiles_are_those_of_the_tables(void **state)
+{
+    (void)state;
+    static const struct {
+        double p;
+        int freedom;
+        double t;
+    } TABLE[] = {
+        {0.975, 1, 12.706}, {0.975, 2, 4.303},  {0.975, 3, 3.182},    {0.975, 4, 2.776},
+        {0.975, 6, 2.447},  {0.975, 7, 2.365},  {0.975, 18, 2.101},   {0.975, 30, 2.042},
+        {0.95, 5, 2.015},   {0.995, 10, 3.169}, {0.9, 1, 3.078},      {0.975, 120, 1.980},
+        {0.5, 4, 0.0},      {0.75, 1, 1.0},     {0.975, 9999, 1.960},
+    };
+    for (size_t i = 0; i < sizeof TABLE / sizeof TABLE[0]; i++) {
+        const double t = fit_student_quantile(TABLE[i].p, TABLE[i].freedom);
+        if (fabs(t - TABLE[i].t) > QUANTILE) {
+            fail_msg("t(%g, %d) = %.4f, not %.3f", TABLE[i].p, TABLE[i].freedom, t, TABLE[i].t);
+        }
+    }
+}
+
+static void assert_near(const char *what, double found, double expected)
+{
+    if (!(fabs(found - expected) <= SOLVED * fabs(expected))) {
+        fail_msg("%s: %.9g, not %.9g", what, found, expected);
+    }
+}
+
+static void known_laws_are_recovered(void **state)
+{
+    (void)state;
+    enum { SIDE = 4, RUNS = SIDE * SIDE };
+    static const struct fit_law LAWS[] = {
+        {.E = 1.69, .A = 406.4, .a = 0.34, .B = 410.7, .b = 0.28}, /* Hoffmann et al. 2022 */
+        {.E = 1.0, .A = 20.0, .a = 0.3, .B = 30.0, .b = 0.3},
+        {.E = 0.5, .A = 3.0, .a = 0.08, .B = 2e4, .b = 0.9},
+    };
+    for (size_t k = 0; k < sizeof LAWS / sizeof LAWS[0]; k++) {
+        const struct fit_law *law = &LAWS[k];
+        double N[RUNS], D[RUNS], L[RUNS];
+        for (int i = 0; i < RUNS; i++) {
+            N[i] = 1e5 * pow(4.0, i / SIDE);
+            D[i] = N[i] * 5.0 * pow(3.0, i % SIDE);
+            L[i] = law->E + law->A * pow(N[i], -law->a) + law->B * pow(D[i], -law->b);
+        }
+        struct fit_law found;
+        struct error err = {0};
+        assert_true(fit_law_find(&found, RUNS, N, D, L, &err));
+        assert_null(found.absent);
+        assert_near("E", found.E, law->E);
+        assert_near("A", found.A, law->A);
+        assert_near("a", found.a, law->a);
+        assert_near("B", found.B, law->B);
+        assert_near("b", found.b, law->b);
+        assert_true(found.rms < 1e-9);
+    }
+}
+
+static void a_law_that_the_runs_cannot_determine_is_absent(void **state)
+{
+    (void)state;
+    enum { RUNS = 6 };
+    double N[RUNS], D[RUNS], L[RUNS];
+    struct fit_law law;
+    struct error err = {0};
+    for (int i = 0; i < RUNS; i++) {
+        N[i] = 1e5 * (i + 1);
+        D[i] = 20.0 * N[i];
+        L[i] = 1.0 + 20.0 * pow(N[i], -0.3) + 30.0 * pow(D[i], -0.3);
+    }
+    assert_true(fit_law_find(&law, RUNS, N, D, L, &err));
+    assert_non_null(strstr(law.absent, "tokens follow the size"));
+    assert_true(fit_law_find(&law, RUNS - 1, N, D, L, &err));
+    assert_non_null(strstr(law.absent, "needs six runs"));
+    for (int i = 0; i < RUNS; i++) {
+        D[i] = i % 2 == 0 ? 1e6 : 1e6 * (i + 1);
+        L[i] = 1.0 + 1e-3 * i; /* rises with size */
+    }
+    assert_true(fit_law_find(&law, RUNS, N, D, L, &err));
+    assert_non_null(strstr(law.absent, "does not fall"));
+}
+
+static void forged_points_are_refused_with_file_and_line(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *message;
+    } FORGED[] = {
+        {"kind,compute\nblock,1\n", "forged:2: no loss"},
+        {"compute,loss\n1,2\n", "forged:2: no kind"},
+        {"kind,compute,loss,speed\n", "forged:1: speed: a point has kind, compute, loss, size, "
+                                      "seed, tokens, time"},
+        {"kind,compute,loss,loss\n", "forged:1: loss stands there twice"},
+        {"kind,compute,loss\nblock,1\n", "forged:2: expected 3 values, as there are names above"},
+        {"kind,compute,loss\nblock,1,2,3\n",
+         "forged:2: expected 3 values, as there are names above"},
+        {"kind,compute,loss\nblock,1,nan\n",
+         "forged:2: loss: expected a number from 1e-100 to 1e100"},
+        {"kind,compute,loss\nblock,0x1p4,2\n",
+         "forged:2: compute: expected a number from 1e-100 to 1e100"},
+        {"kind,compute,loss\n\n# note\nblock,-1,2\n",
+         "forged:4: compute: expected a number from 1e-100 to 1e100"},
+        {"kind,compute,loss,seed\nblock,1,2,1.5\n",
+         "forged:2: seed: expected a whole number from 0 to 1e15"},
+        {"kind,compute,loss,size\nblock,1,2,1e16\n",
+         "forged:2: size: expected a whole number from 1 to 1e15"},
+        {"kind,compute,loss\nblock block,1,2\n",
+         "forged:2: kind: expected a word of 1 to 31 characters"},
+        {"{\"kind\": \"block\", \"compute\": 1, \"loss\": \"2\"}\n",
+         "forged:1: loss: expected a number from 1e-100 to 1e100"},
+        {"{\"kind\": 1, \"compute\": 1, \"loss\": 2}\n",
+         "forged:1: kind: expected a word of 1 to 31 characters"},
+        {"{\"kind\": \"block\", \"compute\": 1, \"loss\": 2}\n[]\n", "forged:2: no kind"},
+        {"{\"kind\": \"a\", \"compute\": 1, \"loss\": 2}\n"
+         "{\"kind\": \"a\", \"compute\": 1, \"loss\": 3}\n",
+         "forged:2: of the same kind (a), size, tokens and seed (0) as forged:1: only one of them "
+         "can count"},
+    };
+    for (size_t i = 0; i < sizeof FORGED / sizeof FORGED[0]; i++) {
+        struct fit_points points = {0};
+        struct error err = {0};
+        const bool ok =
+            fit_points_parse(&points, "forged", FORGED[i].text, strlen(FORGED[i].text), &err) &&
+            fit_points_arrange(&points, &err);
+        assert_false(ok);
+        assert_int_equal(err.kind, ERROR_DATA);
+        assert_string_equal(err.message, FORGED[i].message);
+        fit_points_finish(&points);
+    }
+}
+
+static void bytes_that_are_no_text_are_refused(void **state)
+{
+    (void)state;
+    struct fit_points points = {0};
+    struct error err = {0};
+    char line[5000];
+    memset(line, '#', sizeof line);
+    assert_false(fit_points_parse(&points, "forged", line, sizeof line, &err));
+    assert_string_equal(err.message, "forged:1: not a line of text of less than 4096 bytes");
+    assert_false(fit_points_parse(&points, "forged", "kind\n\0,\n", 8, &err));
+    assert_string_equal(err.message, "forged:2: not a line of text of less than 4096 bytes");
+    fit_points_finish(&points);
+}
+
+static void more_points_or_kinds_than_there_is_room_for_are_refused(void **state)
+{
+    (void)state;
+    struct fit_points points = {0};
+    struct error err = {0};
+    char line[128];
+    for (int i = 0; i < FIT_MAX_KINDS; i++) {
+        snprintf(line, sizeof line, "kind,compute,loss\nkind%d,1,1\n", i);
+        assert_true(fit_points_parse(&points, "many", line, strlen(line), &err));
+    }
+    assert_false(fit_points_parse(&points, "many", "kind,compute,loss\nlast,1,1", 26, &err));
+    assert_string_equal(err.message, "many:2: last is one kind too many, at most 16 are compared");
+    while (points.n < FIT_MAX_POINTS) {
+        assert_true(fit_points_parse(&points, "many", line, strlen(line), &err));
+    }
+    assert_false(fit_points_parse(&points, "many", line, strlen(line), &err));
+    assert_string_equal(err.message, "many:2: one point too many, at most 16384 are read");
+    fit_points_finish(&points);
+}
+
+static void json_and_csv_say_the_same(void **state)
+{
+    (void)state;
+    struct fit_points csv = {0}, json = {0};
+    parse(&csv, "kind, loss ,compute,seed,time,size,tokens\r\nblock,1.5,2e9,7,,100,\r\n");
+    parse(&json,
+          "{\"size\": 100, \"seed\": 7, \"loss\": 1.5, \"compute\": 2e9, \"kind\": \"block\"}");
+    const struct fit_point *a = csv.rows, *b = json.rows;
+    assert_true(csv.n == 1 && json.n == 1);
+    assert_true(a->size == b->size && a->seed == b->seed && a->loss == b->loss);
+    assert_memory_equal(a->spent, b->spent, sizeof a->spent);
+    assert_true(b->spent[FIT_FLOPS] == 2e9 && b->spent[FIT_TIME] == 0.0);
+    fit_points_finish(&csv);
+    fit_points_finish(&json);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(printed_fits_give_the_printed_multiplier),
+        cmocka_unit_test(printed_points_give_their_multipliers),
+        cmocka_unit_test(a_size_left_out_is_as_if_it_had_not_been_run),
+        cmocka_unit_test(intervals_hold_the_true_multiplier_in_95_of_100_draws),
+        cmocka_unit_test(seeds_shared_by_the_kinds_cancel),
+        cmocka_unit_test(redraws_depend_on_their_seed_alone),
+        cmocka_unit_test(another_kind_changes_no_comparison),
+        cmocka_unit_test(quantiles_are_those_of_the_tables),
+        cmocka_unit_test(known_laws_are_recovered),
+        cmocka_unit_test(a_law_that_the_runs_cannot_determine_is_absent),
+        cmocka_unit_test(forged_points_are_refused_with_file_and_line),
+        cmocka_unit_test(bytes_that_are_no_text_are_refused),
+        cmocka_unit_test(more_points_or_kinds_than_there_is_room_for_are_refused),
+        cmocka_unit_test(json_and_csv_say_the_same),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
