@@ -10,6 +10,17 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A terminal is told nothing but text: control characters of an override or of a file are masked,
+ * and what was cut inside a character. */
+static void mask(char *text)
+{
+    const size_t length = strlen(text);
+    for (size_t at = 0; at < length; at++) {
+        at += config_first_unprintable(text + at, length - at, false);
+        text[at] = at < length ? '?' : '\0';
+    }
+}
+
 void config_problem(struct reading *reading, const char *format, ...)
 {
     if (config_is_full(reading)) {
@@ -20,9 +31,13 @@ void config_problem(struct reading *reading, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
+    mask(message);
     const struct origin here = reading->here;
     if (here.override != NULL) {
-        error_add(&reading->problems, ERROR_CONFIG, "override %.80s: %s", here.override, message);
+        char override[81];
+        snprintf(override, sizeof override, "%s", here.override);
+        mask(override);
+        error_add(&reading->problems, ERROR_CONFIG, "override %s: %s", override, message);
     } else if (here.line != 0) {
         error_add(&reading->problems, ERROR_CONFIG, "%s:%zu:%zu: %s", reading->name, here.line,
                   here.column, message);

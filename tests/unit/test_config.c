@@ -289,6 +289,7 @@ static void a_bad_override_names_itself(void **state)
         const char *text, *message;
     } bad[] = {
         {"model.dmi=3", "override model.dmi=3: model.dmi: unknown key (nearest: model.dim)"},
+        {"model.d\x1b[2Jim=3", "override model.d?[2Jim=3: model.d?[2Jim: unknown key"},
         {"model.dim", "override model.dim: expected key=value"},
         {"model={dim: 64}", "model is a section: give its keys one by one, model.KEY=VALUE"},
         {"=3", "unknown key"},
