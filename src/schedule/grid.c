@@ -141,6 +141,9 @@ bool schedule_report_failure(const struct schedule *schedule, int channel_depth,
     view.end_rank = rank + FAILURE_RANKS < schedule->spec.n_ranks ? rank + FAILURE_RANKS + 1
                                                                   : schedule->spec.n_ranks;
     print_view(&s, &view, &out);
+    if (out.length < sizeof grid) {
+        grid[out.length - 1] = '\0'; /* the last line's end: a message has none */
+    }
     char token[TOKEN_BYTES] = "its end";
     if (s.next[rank] < schedule->first_action[rank + 1]) {
         const struct action *action = &schedule->actions[s.next[rank]];

@@ -207,6 +207,7 @@ static void broken_order_fails_with_the_cell_marked(void **state)
         assert_true(schedule_parse(&schedule, &spec, rows[i].text, strlen(rows[i].text), &err));
         assert_false(schedule_simulate(&simulation, &schedule, &UNIT, &err));
         assert_int_equal(err.kind, ERROR_INTERNAL);
+        assert_int_not_equal(err.message[strlen(err.message) - 1], '\n');
         if (strstr(err.message, rows[i].reason) == NULL ||
             strstr(err.message, rows[i].cell) == NULL) {
             fail_msg("%s", err.message);
