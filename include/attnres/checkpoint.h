@@ -13,6 +13,7 @@
 #define ATTNRES_CHECKPOINT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <attnres/data.h>
@@ -70,6 +71,9 @@ bool checkpoint_step_path(char *out, const char *run_path, int64_t step, struct 
 
 /** Read and check the manifest. ERROR_DATA if it is damaged. End with checkpoint_close. */
 bool checkpoint_open(struct checkpoint *c, const char *step_path, struct error *err);
+/** The same from memory: the manifest's bytes. Pure. */
+bool checkpoint_parse(struct checkpoint *c, const char *step_path, const char *bytes, size_t length,
+                      struct error *err);
 void checkpoint_close(struct checkpoint *c);
 
 /** Load the weights of the rank's stages, with the optimiser's moments of what it owns if asked

@@ -7,6 +7,7 @@
 #define ATTNRES_METRICS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <attnres/error.h>
@@ -30,6 +31,9 @@ struct metrics {
 /** Open for appending, after cutting away lines of steps beyond last_step (-1: start empty) and
  * those that a crash has torn. An absent file is created. */
 bool metrics_open(struct metrics *m, const char *path, int64_t last_step, struct error *err);
+/** Move the lines of steps up to last_step together at the front of a file's text; returns their
+ * length. What is no such line goes, and what follows the last newline, torn by a crash. Pure. */
+size_t metrics_keep_lines(char *text, size_t length, int64_t last_step);
 bool metrics_write(struct metrics *m, const struct metrics_line *line, struct error *err);
 bool metrics_close(struct metrics *m, struct error *err);
 

@@ -31,6 +31,16 @@ float *checkpoint_tensor(const struct model *model, const struct param *param,
  * inside a row. */
 int64_t checkpoint_data_offset(const struct plan *plan, int64_t row, enum tensor_kind kind);
 
+/** Where the manifest says a tensor is: a file of the step's folder, by its plain name. */
+struct tensor_location {
+    char file[FILE_NAME_BYTES];
+    int64_t offset, file_bytes;
+    uint32_t crc;
+};
+/** ERROR_DATA if there is no valid entry of that name. */
+bool checkpoint_locate(struct tensor_location *l, const struct checkpoint *c, const char *name,
+                       struct error *err);
+
 /** Whether the configuration's model has the tensors that c holds. ERROR_CONFIG naming each key
  * that differs, with both values. */
 bool checkpoint_fits(const struct checkpoint *c, const struct config *config, struct error *err);

@@ -90,10 +90,10 @@ bool checkpoint_find(char *out, const char *path, struct error *err)
 }
 
 /** The last line must be the CRC-32 of everything before it. */
-static bool check_last_line(const struct file_bytes *file, const char *path, struct error *err)
+static bool check_last_line(const char *text, size_t file_length, const char *path,
+                            struct error *err)
 {
-    const char *text = (const char *)file->bytes;
-    size_t start = file->length > 0 ? file->length - 1 : 0;
+    size_t start = file_length > 0 ? file_length - 1 : 0;
     while (start > 0 && text[start - 1] != '\n') {
         start--;
     }
@@ -101,7 +101,7 @@ static bool check_last_line(const struct file_bytes *file, const char *path, str
     snprintf(expected, sizeof expected, "\"crc32\":\"%08" PRIx32 "\"}\n",
              zip_crc32(0, text, start));
     const size_t length = strlen(expected);
-    if (file->length - start != length || memcmp(text + start, expected, length) != 0) {
+    if (file_length - start != length || memcmp(text + start, expected, length) != 0) {
         return error_set(err, ERROR_DATA,
                          "%s: damaged: its last line is not the checksum of what stands before",
                          path);
@@ -155,23 +155,34 @@ static bool read_state(struct checkpoint *c, const char *path, struct error *err
     return true;
 }
 
-bool checkpoint_open(struct checkpoint *c, const char *step_path, struct error *err)
+static const char MANIFEST[] = "manifest.json";
+
+bool checkpoint_parse(struct checkpoint *c, const char *step_path, const char *bytes, size_t length,
+                      struct error *err)
 {
     *c = (struct checkpoint){0};
     snprintf(c->path, sizeof c->path, "%s", step_path);
     char path[FILE_PATH_BYTES];
-    struct file_bytes file = {0};
-    if (!file_join(path, step_path, "manifest.json", err) ||
-        !file_read(&file, path, MAX_MANIFEST_BYTES, err)) {
-        return false;
-    }
-    const bool ok = check_last_line(&file, path, err) &&
-                    json_parse(&c->manifest, (const char *)file.bytes, file.length, path, err) &&
-                    read_state(c, path, err);
-    file_bytes_finish(&file);
+    const bool ok = file_join(path, step_path, MANIFEST, err) &&
+                    check_last_line(bytes, length, path, err) &&
+                    json_parse(&c->manifest, bytes, length, path, err) && read_state(c, path, err);
     if (!ok) {
         checkpoint_close(c);
     }
+    return ok;
+}
+
+bool checkpoint_open(struct checkpoint *c, const char *step_path, struct error *err)
+{
+    *c = (struct checkpoint){0};
+    char path[FILE_PATH_BYTES];
+    struct file_bytes file = {0};
+    if (!file_join(path, step_path, MANIFEST, err) ||
+        !file_read(&file, path, MAX_MANIFEST_BYTES, err)) {
+        return false;
+    }
+    const bool ok = checkpoint_parse(c, step_path, (const char *)file.bytes, file.length, err);
+    file_bytes_finish(&file);
     return ok;
 }
 
@@ -180,13 +191,6 @@ void checkpoint_close(struct checkpoint *c)
     json_document_finish(&c->manifest);
     *c = (struct checkpoint){0};
 }
-
-/** Where the manifest says a tensor is. */
-struct location {
-    char file[FILE_NAME_BYTES];
-    int64_t offset, file_bytes;
-    uint32_t crc;
-};
 
 static bool is_plain_name(const char *name)
 {
@@ -204,9 +208,10 @@ static bool read_crc(uint32_t *crc, const char *text)
     return true;
 }
 
-static bool read_location(struct location *l, const struct checkpoint *c,
-                          const struct json_value *entry, const char *name, struct error *err)
+bool checkpoint_locate(struct tensor_location *l, const struct checkpoint *c, const char *name,
+                       struct error *err)
 {
+    const struct json_value *entry = json_get(json_get(c->manifest.root, "tensors"), name);
     const char *file = json_as_text(json_get(entry, "file"));
     if (file == NULL || !is_plain_name(file) ||
         !json_as_int(json_get(entry, "offset"), &l->offset) || l->offset < 8 ||
@@ -226,8 +231,8 @@ struct open_file {
     struct file_reader reader;
 };
 
-static bool switch_file(struct open_file *f, const struct checkpoint *c, const struct location *l,
-                        struct error *err)
+static bool switch_file(struct open_file *f, const struct checkpoint *c,
+                        const struct tensor_location *l, struct error *err)
 {
     if (f->reader.fd >= 0 && strcmp(f->name, l->file) == 0) {
         return true;
@@ -249,10 +254,9 @@ static bool switch_file(struct open_file *f, const struct checkpoint *c, const s
 static bool load_tensor(struct open_file *f, const struct checkpoint *c, const char *name,
                         float *out, int64_t count, struct error *err)
 {
-    struct location l;
-    const struct json_value *entry = json_get(json_get(c->manifest.root, "tensors"), name);
+    struct tensor_location l;
     const int64_t bytes = count * 4;
-    if (!read_location(&l, c, entry, name, err) || !switch_file(f, c, &l, err)) {
+    if (!checkpoint_locate(&l, c, name, err) || !switch_file(f, c, &l, err)) {
         return false;
     }
     if (l.offset > f->reader.length - bytes) {

@@ -21,9 +21,7 @@ static bool is_kept(const char *line, size_t length, int64_t last_step)
     return kept;
 }
 
-/* Move the lines to keep together at the front; returns their length. What follows the last newline
- * was torn by a crash and goes. */
-static size_t keep_lines(char *text, size_t length, int64_t last_step)
+size_t metrics_keep_lines(char *text, size_t length, int64_t last_step)
 {
     size_t kept = 0;
     const char *end = text + length;
@@ -48,7 +46,7 @@ static bool cut(const char *path, int64_t last_step, struct error *err)
     if (!file_read(&f, path, MAX_FILE_BYTES, err)) {
         return false;
     }
-    const size_t kept = keep_lines((char *)f.bytes, f.length, last_step);
+    const size_t kept = metrics_keep_lines((char *)f.bytes, f.length, last_step);
     const bool ok = kept == f.length || file_replace(path, f.bytes, kept, err);
     file_bytes_finish(&f);
     return ok;
