@@ -189,6 +189,21 @@ static bool check_parts(const struct costs *costs, const bool *given, const stru
     return true;
 }
 
+/** A rate of 0 is not known; a file of these alone would be printed as an empty one. */
+static bool check_knows_something(const struct costs *costs, const struct source *s,
+                                  struct error *err)
+{
+    for (int i = 0; i < N_ROWS; i++) {
+        if (costs_has_parts(costs) || numbers_of(costs, &ROWS[i])[0] > 0.0) {
+            return true;
+        }
+    }
+    return error_set(err, ERROR_DATA,
+                     "%s:1: all of its rates are 0, which stands for not known (attnres plan "
+                     "--calibrate measures them)",
+                     s->name);
+}
+
 static bool read_members(struct costs *costs, const struct json_value *root, const struct source *s,
                          struct error *err)
 {
@@ -206,7 +221,7 @@ static bool read_members(struct costs *costs, const struct json_value *root, con
             return false;
         }
     }
-    return check_parts(costs, given, s, err);
+    return check_parts(costs, given, s, err) && check_knows_something(costs, s, err);
 }
 
 bool costs_parse(struct costs *costs, const char *name, const char *bytes, size_t length,

@@ -75,6 +75,7 @@ static void forged_files_are_refused_with_their_line(void **state)
         {"", "c.json:1:"},
         {"[]", "c.json:1: expected an object"},
         {"{}", "c.json:1: expected an object"},
+        {"{\"flops_per_s\": 0, \"pack_s_per_byte\": 0}", "c.json:1: all of its rates are 0"},
         {"{\n\"flops_per_s\": 1,\n\"flop_per_s\": 2}", "c.json:3: flop_per_s: no such key"},
         {"{\n\n\"flops_per_s\": \"fast\"}", "c.json:3: flops_per_s: expected a number"},
         {"{\"flops_per_s\": -1}", "c.json:1: flops_per_s: expected a number from 0"},
