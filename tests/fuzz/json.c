@@ -1,0 +1,117 @@
+/* A JSON document. What is accepted is written by our own writer and read again: the same values,
+ * and from then on the same text. */
+#include "fuzz.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <attnres/json.h>
+
+/* A character of a text takes six at most, a number of two 24. */
+enum { MEMORY_BYTES = 1 << 14, MEMORY_PER_BYTE = 256, TEXT_BYTES = 64, TEXT_PER_BYTE = 32 };
+
+static void write_value(struct json_writer *w, const char *key, const struct json_value *v);
+
+static void write_members(struct json_writer *w, const struct json_value *v)
+{
+    const struct json_value *member = NULL;
+    const char *key = json_member(v, 0, &member);
+    for (size_t i = 0; key != NULL; key = json_member(v, ++i, &member)) {
+        write_value(w, key, member);
+    }
+}
+
+/* The reader does not tell null, [] and {} apart; they are all written as []. */
+static void write_value(struct json_writer *w, const char *key, const struct json_value *v)
+{
+    int64_t integer = 0;
+    double real = 0.0;
+    bool boolean = false;
+    const struct json_value *member = NULL;
+    if (json_as_text(v) != NULL) {
+        json_text(w, key, json_as_text(v));
+    } else if (json_as_int(v, &integer)) {
+        json_int(w, key, integer);
+    } else if (json_as_real(v, &real)) {
+        json_number(w, key, real);
+    } else if (json_as_bool(v, &boolean)) {
+        json_bool(w, key, boolean);
+    } else if (json_member(v, 0, &member) != NULL) {
+        json_begin_object(w, key);
+        write_members(w, v);
+        json_end_object(w);
+    } else {
+        json_begin_array(w, key);
+        for (size_t i = 0; i < json_count(v); i++) {
+            write_value(w, NULL, json_at(v, i));
+        }
+        json_end_array(w);
+    }
+}
+
+static void expect_same(const struct json_value *a, const struct json_value *b)
+{
+    int64_t integer[2] = {0};
+    double real[2] = {0.0};
+    bool boolean[2] = {false};
+    const char *text = json_as_text(a);
+    assert(json_count(a) == json_count(b));
+    assert(text == NULL ? json_as_text(b) == NULL : strcmp(text, json_as_text(b)) == 0);
+    assert(json_as_int(a, &integer[0]) == json_as_int(b, &integer[1]) && integer[0] == integer[1]);
+    assert(json_as_real(a, &real[0]) == json_as_real(b, &real[1]));
+    assert(memcmp(&real[0], &real[1], sizeof real[0]) == 0);
+    assert(json_as_bool(a, &boolean[0]) == json_as_bool(b, &boolean[1]));
+    assert(boolean[0] == boolean[1]);
+    for (size_t i = 0; i < json_count(a); i++) {
+        const struct json_value *inside_a = json_at(a, i), *inside_b = json_at(b, i);
+        if (inside_a == NULL) {
+            const char *key = json_member(a, i, &inside_a);
+            inside_b = json_get(b, key);
+            assert(inside_b != NULL);
+        }
+        expect_same(inside_a, inside_b);
+    }
+}
+
+/* Returns the text; the caller frees it. */
+static char *print(const struct json_value *root, size_t length)
+{
+    const size_t capacity = TEXT_BYTES + TEXT_PER_BYTE * length;
+    char *text = malloc(capacity);
+    struct json_writer w;
+    assert(text != NULL);
+    json_writer_init(&w, text, capacity);
+    write_value(&w, NULL, root);
+    assert(json_writer_ok(&w));
+    return text;
+}
+
+static void expect_same_again(const struct json_value *root, size_t length)
+{
+    struct json_document d;
+    char *text = print(root, length);
+    assert(json_parse(&d, text, strlen(text), "again", NULL));
+    expect_same(root, d.root);
+    char *again = print(d.root, strlen(text));
+    assert(strcmp(text, again) == 0);
+    json_document_finish(&d);
+    free(again);
+    free(text);
+}
+
+int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t length)
+{
+    struct json_document d;
+    struct error err = {0};
+    fuzz_begin_counting();
+    const bool ok = json_parse(&d, (const char *)bytes, length, "document", &err);
+    fuzz_expect_at_most(MEMORY_BYTES + MEMORY_PER_BYTE * length);
+    if (!ok) {
+        fuzz_expect_refusal(&err, ERROR_DATA);
+        return 0;
+    }
+    expect_same_again(d.root, length);
+    json_document_finish(&d);
+    return 0;
+}
