@@ -231,8 +231,9 @@ static bool make_schedules(struct plan *plan, struct error *err)
                                            .n_ranks = plan->n_ranks,
                                            .n_chunks = plan->n_chunks,
                                            .n_microbatches = (int)plan->n_microbatches};
-    if (!schedule_init(&plan->forward, &forward, err) ||
-        !schedule_init(&plan->schedule, plan->purpose == PLAN_TRAIN ? &training : &forward, err)) {
+    /* First that of the configuration: what is wrong with it is said in its name. */
+    if (!schedule_init(&plan->schedule, plan->purpose == PLAN_TRAIN ? &training : &forward, err) ||
+        !schedule_init(&plan->forward, &forward, err)) {
         return false;
     }
     const int a = plan->schedule.channel_depth, b = plan->forward.channel_depth;

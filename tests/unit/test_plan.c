@@ -49,6 +49,19 @@ static void stages_cover_sublayers_and_parameters_once(void **state)
     free(config);
 }
 
+static void an_illegal_schedule_is_refused_by_the_name_that_was_configured(void **state)
+{
+    (void)state;
+    struct config *config = calloc(1, sizeof *config);
+    const char *const overrides[] = {"pipeline.schedule=zb_v"};
+    struct plan plan;
+    struct error err = {0};
+    make_plan(&plan, config, 2, overrides, 1, &err);
+    assert_int_equal(err.kind, ERROR_CONFIG);
+    assert_non_null(strstr(err.message, "schedule zb_v gives each rank 2"));
+    free(config);
+}
+
 static void blocks_partition_gives_whole_blocks_where_they_suffice(void **state)
 {
     (void)state;
@@ -437,6 +450,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_memory_table_is_aligned_for_any_number_of_ranks),
         cmocka_unit_test(stages_cover_sublayers_and_parameters_once),
+        cmocka_unit_test(an_illegal_schedule_is_refused_by_the_name_that_was_configured),
         cmocka_unit_test(blocks_partition_gives_whole_blocks_where_they_suffice),
         cmocka_unit_test(ranks_that_do_not_fit_are_refused_with_the_launch_line),
         cmocka_unit_test(cuts_agree_on_both_sides),
