@@ -102,8 +102,8 @@ void summary_advise(struct summary *s, const struct plan *plan,
         plan->config->representative.value == PRECISION_F32 &&
         plan->config->model.kind != MODEL_STANDARD) {
         note(s,
-             "messages take %.0f %% of the time to pack and check: representative.value=bf16 (in "
-             "a new run) halves them",
+             "messages take %.0f %% of the time to pack and check: representative.value=bf16 and "
+             "representative.gradient=bf16 (in a new run) halve what finished blocks take of them",
              PERCENT * s->sections[SUMMARY_PACK].share);
     }
     if (s->sections[SUMMARY_EVALUATE].share >= EVALUATE_SHARE) {

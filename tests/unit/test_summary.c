@@ -172,7 +172,7 @@ static void what_takes_much_time_gets_a_note(void **state)
     }
     s = make(ranks, NULL);
     assert_true(says(&s, "evaluation takes 25 %") && says(&s, "saving takes 12 %"));
-    assert_true(says(&s, "messages take 12 %"));
+    assert_true(says(&s, "messages take 12 %") && says(&s, "representative.gradient=bf16"));
     s = make(ranks, "representative.value=bf16");
     assert_false(says(&s, "to pack"));
 }
