@@ -85,6 +85,7 @@ static void advise_processors(struct launch_finding *f, const struct launch_fact
                               const struct load *load)
 {
     const int most = load->n_processors / facts->n_threads;
+    const int fewer = load->n_processors > load->n_ranks ? load->n_processors / load->n_ranks : 1;
     if (facts->thread_bind[0] != '\0' && load->n_ranks > 1) {
         finding_advise(f, "every rank binds its threads to the same processors: unset %.*s",
                        (int)strcspn(facts->thread_bind, "="), facts->thread_bind);
@@ -94,9 +95,12 @@ static void advise_processors(struct launch_finding *f, const struct launch_fact
                        "--cpu-bind=cores), one job a host; or mpirun --bind-to none",
                        facts->n_threads, facts->n_threads);
     } else if (most > 0) {
-        finding_advise(f, "start at most %d rank%s on this host, or set compute.threads=%d", most,
-                       most == 1 ? "" : "s",
-                       load->n_processors > load->n_ranks ? load->n_processors / load->n_ranks : 1);
+        char or_threads[48] = "";
+        if (fewer < facts->n_threads) {
+            snprintf(or_threads, sizeof or_threads, ", or set compute.threads=%d", fewer);
+        }
+        finding_advise(f, "start at most %d rank%s on this host%s", most, most == 1 ? "" : "s",
+                       or_threads);
     } else {
         finding_advise(f, "set compute.threads=%d", load->n_processors);
     }

@@ -243,6 +243,21 @@ static void threads_beyond_their_processors_warn(void **state)
     expect(facts, "processors", LAUNCH_PASS, "2 ranks, 4 threads, 4 processors", "");
 }
 
+static void ranks_of_one_thread_are_not_told_to_take_fewer(void **state)
+{
+    (void)state;
+    struct launch_facts facts[N];
+    struct launch_report *report = calloc(1, sizeof *report);
+    forge(facts);
+    facts[0].processors[0] = facts[1].processors[0] = 1;
+    facts[0].n_host_processors = facts[1].n_host_processors = 1;
+    launch_judge(report, facts, N);
+    const struct launch_finding f = row_of(report, "processors");
+    assert_int_equal(f.verdict, LAUNCH_WARN);
+    assert_string_equal(f.fix, "start at most 1 rank on this host");
+    free(report);
+}
+
 static void threads_beyond_the_quota_warn(void **state)
 {
     (void)state;
@@ -531,6 +546,7 @@ int main(void)
         cmocka_unit_test(another_configuration_or_plan_fails),
         cmocka_unit_test(kernels_and_blas_that_differ_are_told),
         cmocka_unit_test(threads_beyond_their_processors_warn),
+        cmocka_unit_test(ranks_of_one_thread_are_not_told_to_take_fewer),
         cmocka_unit_test(threads_beyond_the_quota_warn),
         cmocka_unit_test(spinning_warns_where_it_harms),
         cmocka_unit_test(ranks_of_a_host_plan_no_more_than_it_gives),
