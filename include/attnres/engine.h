@@ -117,8 +117,5 @@ void engine_drain(struct engine *engine);
 void engine_sum_gradients(struct engine *engine);
 /** After the update of what each rank owns: give all replicas the new weights. */
 void engine_hand_out_weights(struct engine *engine);
-/** Get on with a sum or a hand-out without waiting; whether anything was done. For who steps
- * several ranks in turn. */
-bool engine_advance_exchange(struct engine *engine);
 
 #endif

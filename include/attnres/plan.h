@@ -293,7 +293,6 @@ struct buffer_table {
 /** Buffers of a rank of the grid. Slots of activations serve all its chunks, so they have the
  * largest chunk's size. Pure. */
 void plan_lay_out(struct buffer_table *table, const struct plan *plan, int rank);
-const char *plan_group_name(enum buffer_group group);
 
 /** Fixed bytes in front of a rank's report. Behind them stands one f64 per microbatch, then one per
  * parameter row of the rank. */

@@ -94,7 +94,8 @@ void engine_release(struct engine *engine, const struct action *action, int part
                                      action->op, finished));
 }
 
-bool engine_advance_exchange(struct engine *engine)
+/** Get on with a sum or a hand-out without waiting; whether anything was done. */
+static bool advance_exchange(struct engine *engine)
 {
     if (engine->exchange == NULL) {
         return false;
@@ -111,7 +112,7 @@ bool engine_advance_exchange(struct engine *engine)
 void engine_drive_exchange(struct engine *engine)
 {
     const int most = engine->exchange != NULL ? engine->plan->grid.n_replicas : 0;
-    for (int i = 0; i < most && engine_advance_exchange(engine); i++) {
+    for (int i = 0; i < most && advance_exchange(engine); i++) {
     }
 }
 
@@ -135,7 +136,7 @@ static void wait_for_some(struct engine *engine, struct transport_request *reque
 void engine_wait(struct engine *engine, struct transport_request *request)
 {
     while (engine->exchange != NULL && !transport_test(engine->transport, request)) {
-        if (!engine_advance_exchange(engine)) {
+        if (!advance_exchange(engine)) {
             wait_for_some(engine, request);
         }
     }
@@ -148,7 +149,7 @@ static void complete(struct engine *engine)
 {
     collective_release(engine->exchange, collective_count_unreleased(engine->exchange));
     while (!collective_is_done(engine->exchange)) {
-        if (!engine_advance_exchange(engine)) {
+        if (!advance_exchange(engine)) {
             wait_for_some(engine, NULL);
         }
     }

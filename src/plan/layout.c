@@ -1,5 +1,5 @@
 /* The table of planned buffers: every size that a run's memory has is written here, once. */
-#include <attnres/plan.h>
+#include "plan_internal.h"
 
 #include <assert.h>
 

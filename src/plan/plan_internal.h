@@ -69,6 +69,7 @@ bool misfits_contain(const struct misfits *misfits, int rank, const int64_t *fir
                      const int64_t *end);
 void misfits_finish(struct misfits *misfits);
 
+const char *plan_group_name(enum buffer_group group);
 /** Bytes of the rank that needs the most, if the stages recomputed like that; SIZE_MAX if that
  * cannot be addressed. */
 size_t plan_most_bytes_recomputing(const struct plan *plan, enum recompute_kind recompute);
