@@ -157,7 +157,7 @@ const struct option config_options[] = {
      "its receiver lacks. Saves messages where chunks are more than 1, and gives up that "
      "numbers do not depend on the cut."},
     {"pipeline.deflate", OPTION_CHOICE, AT(pipeline.deflate), "off", 0, 0, deflates, FREE,
-     "Whether messages between stages are deflated, without loss: floats shrink by a fifth (f32) "
+     "Whether messages between stages are deflated, without loss: floats shrink by a sixth (f32) "
      "or "
      "a third (bf16) and cost processor time. auto: train measures each cut between hosts in each "
      "direction before the first step, and says what it chose."},
