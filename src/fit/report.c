@@ -17,14 +17,32 @@ int fit_count_runs(const struct fit_points *points, int kind)
     return n;
 }
 
+/** The first row whose cell is not below this one. */
+static int first_row_of(const struct fit_points *points, int cell)
+{
+    int low = 0, high = points->n;
+    while (low < high) {
+        const int middle = low + (high - low) / 2;
+        if (points->rows[middle].cell < cell) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
 struct fit_summary fit_summarize(const struct fit_points *points, int cell, int kind,
                                  enum fit_axis axis)
 {
     struct fit_summary s = {.deviation = NAN};
     double squares = 0.0;
-    for (int i = 0; i < points->n; i++) {
+    for (int i = first_row_of(points, cell); i < points->n; i++) {
         const struct fit_point *p = &points->rows[i];
-        if (p->cell == cell && p->kind == kind) {
+        if (p->cell != cell) {
+            break;
+        }
+        if (p->kind == kind) {
             s.first = s.first == NULL ? p : s.first;
             s.n++;
             s.x += (p->spent[axis] - s.x) / s.n;
