@@ -306,16 +306,22 @@ static void drive_messages(struct engine *engine)
     }
 }
 
-/** Time since a start, without what went to the exchange between replicas. */
-static double computed_s(const struct engine *engine, double start_s, double reduce_s)
+/** What goes to the exchange between replicas. */
+static double exchanging_s(const struct engine *engine)
 {
-    return clock_monotonic_s() - start_s - (engine->times.reduce_s - reduce_s);
+    return engine->times.reduce_s + engine->times.wait_s;
+}
+
+/** Time since a start, without what went to the exchange meanwhile. */
+static double computed_s(const struct engine *engine, double start_s, double before_s)
+{
+    return clock_monotonic_s() - start_s - (exchanging_s(engine) - before_s);
 }
 
 static void forward(struct engine *engine, const struct action *action)
 {
     const struct model *model = &engine->models[action->chunk];
-    const double start_s = clock_monotonic_s(), reduce_s = engine->times.reduce_s;
+    const double start_s = clock_monotonic_s(), before_s = exchanging_s(engine);
     note_work(engine, JOURNAL_FORWARD, action);
     const struct model_work work = work_of(engine, action);
     engine_take_values(engine, action);
@@ -324,7 +330,7 @@ static void forward(struct engine *engine, const struct action *action)
         model_forward_part(model, &work, part);
         drive_messages(engine);
     }
-    engine->times.forward_s += computed_s(engine, start_s, reduce_s);
+    engine->times.forward_s += computed_s(engine, start_s, before_s);
     journal_end(transport_journal(engine->transport));
 }
 
@@ -336,18 +342,18 @@ static double recompute(struct engine *engine, const struct model *model,
     if (first > part) {
         return 0.0;
     }
-    const double start_s = clock_monotonic_s(), reduce_s = engine->times.reduce_s;
+    const double start_s = clock_monotonic_s(), before_s = exchanging_s(engine);
     for (int again = first; again <= part; again++) {
         model_recompute_part(model, work, again, part);
         drive_messages(engine);
     }
-    return computed_s(engine, start_s, reduce_s);
+    return computed_s(engine, start_s, before_s);
 }
 
 static void input_gradient(struct engine *engine, const struct action *action)
 {
     const struct model *model = &engine->models[action->chunk];
-    const double start_s = clock_monotonic_s(), reduce_s = engine->times.reduce_s;
+    const double start_s = clock_monotonic_s(), before_s = exchanging_s(engine);
     note_work(engine, JOURNAL_INPUT_GRADIENT, action);
     const struct model_work work = work_of(engine, action);
     model_input_gradient_begin(model, &work);
@@ -361,14 +367,14 @@ static void input_gradient(struct engine *engine, const struct action *action)
     }
     engine_deposit_gradients(engine, action);
     engine->times.recompute_s += recompute_s;
-    engine->times.input_gradient_s += computed_s(engine, start_s, reduce_s) - recompute_s;
+    engine->times.input_gradient_s += computed_s(engine, start_s, before_s) - recompute_s;
     journal_end(transport_journal(engine->transport));
 }
 
 static void weight_gradient(struct engine *engine, const struct action *action)
 {
     const struct model *model = &engine->models[action->chunk];
-    const double start_s = clock_monotonic_s(), reduce_s = engine->times.reduce_s;
+    const double start_s = clock_monotonic_s(), before_s = exchanging_s(engine);
     note_work(engine, JOURNAL_WEIGHT_GRADIENT, action);
     const struct model_work work = work_of(engine, action);
     for (int part = model_part_count(model) - 1; part >= 0; part--) {
@@ -376,7 +382,7 @@ static void weight_gradient(struct engine *engine, const struct action *action)
         engine_release(engine, action, part);
         drive_messages(engine);
     }
-    engine->times.weight_gradient_s += computed_s(engine, start_s, reduce_s);
+    engine->times.weight_gradient_s += computed_s(engine, start_s, before_s);
     journal_end(transport_journal(engine->transport));
 }
 
