@@ -120,6 +120,8 @@ struct kernels {
 
     /** x (count) to bf16 and back in place, nearest even (model.md 5). */
     void (*round_bf16)(float *x, int64_t count);
+    /** out (count) = x in bf16, nearest even. */
+    void (*to_bf16)(uint16_t *out, const float *x, int64_t count);
     /** v (n,C) in place, per token: q = rint(v (127 / absmax)) clamped to +-127, value q (absmax /
      * 127); scales (n) gets absmax / 127. An absmax below 2^-100 gives 0. */
     void (*round_int8)(float *v, float *scales, int64_t n, int64_t C);
@@ -148,6 +150,13 @@ bool kernels_blas_is_serial(void);
 /** Ids of the processors that threads of this process may run on, ascending; returns how many. With
  * OMP_PROC_BIND the calling thread is bound to one place of several: all count. */
 int kernels_find_processors(int *ids, int capacity);
+/** oneDNN's version, and the instruction set it found; empty in a build without it. */
+const char *kernels_onednn_version(void);
+const char *kernels_onednn_core(void);
+/** Where the bits of a level's products come from: OpenBLAS's core type, and oneDNN's where it is
+ * used. */
+enum { KERNELS_CORE_BYTES = 96 };
+void kernels_name_core(char name[KERNELS_CORE_BYTES], const struct kernels *kernels);
 
 /** Make every BLAS call single-threaded in this process, and OpenMP regions of the calling thread
  * n_threads wide. */
@@ -162,17 +171,38 @@ size_t kernels_chunk_count(int64_t count);
  * rounded to f32. */
 void kernels_rope_table(float *cos_sin, int64_t T, int64_t D);
 
-/** Matrix products, f32, weights w (out,in) row major. Each is cut into fixed panels by shape
- * alone; a panel is one single-threaded BLAS call. forward:          y (n,out)  = x (n,in) w^T
- *  input gradient:   dx (n,in)  = dy (n,out) w      (added to dx if accumulate)
- *  weight gradient:  dw (out,in) += dy^T x */
+/** Matrix products with weights w (out,in), planned at start-up for a shape and a precision:
+ *
+ *      forward:          y (n,out)   = x (n,in) w^T
+ *      input gradient:   dx (n,in)   = dy (n,out) w
+ *      weight gradient:  dw (out,in) += dy^T x
+ *
+ * Each is cut into panels by its shape alone; a panel is one single-threaded call of oneDNN where
+ * build and level have it, else of OpenBLAS. In MATMUL_BF16 x, dy and w are bf16, and y, dx, dw and
+ * every sum are f32. */
 struct matmul_shape {
     int64_t n, in, out;
 };
-void matmul_forward(float *y, const float *x, const float *w, const struct matmul_shape *shape);
-void matmul_input_gradient(float *dx, const float *dy, const float *w,
-                           const struct matmul_shape *shape, bool accumulate);
-void matmul_weight_gradient(float *dw, const float *dy, const float *x,
-                            const struct matmul_shape *shape);
+enum matmul_precision { MATMUL_F32, MATMUL_BF16 };
+struct matmul;
+
+/** Why products of a precision cannot run at this level, and what to do; NULL if they can. */
+const char *matmul_refusal(enum matmul_precision precision, const struct kernels *kernels);
+
+/** Plan the three products for as many threads as OpenMP gives the calling one now. Asserts that
+ * matmul_refusal has nothing to say. */
+struct matmul *matmul_create(const struct matmul_shape *shape, enum matmul_precision precision,
+                             const struct kernels *kernels);
+void matmul_destroy(struct matmul *matmul);
+
+/** Bytes of scratch that any one of a shape's products needs while it runs, at most. */
+size_t matmul_scratch_bytes(const struct matmul_shape *shape);
+
+void matmul_forward(const struct matmul *matmul, float *y, const void *x, const void *w,
+                    void *scratch);
+void matmul_input_gradient(const struct matmul *matmul, float *dx, const void *dy, const void *w,
+                           void *scratch);
+void matmul_weight_gradient(const struct matmul *matmul, float *dw, const void *dy, const void *x,
+                            void *scratch);
 
 #endif

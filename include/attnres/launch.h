@@ -63,7 +63,7 @@ struct launch_facts {
     int32_t is_mpi;       /* not ranks inside one process */
     int32_t mpi_yields;   /* MPI's own waits give up the processor */
     char thread_bind[32]; /* OMP_PROC_BIND, GOMP_CPU_AFFINITY ...: NAME=VALUE; empty: none */
-    char level[16], blas_core[32], blas_version[96];
+    char level[16], blas_core[32], onednn_core[32], blas_version[96];
     int32_t blas_threads; /* that a product takes from inside one of ours */
     int32_t blas_is_serial;
     uint64_t config, plan; /* hashes */

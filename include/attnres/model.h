@@ -35,6 +35,9 @@ struct model {
     const struct kernels *kernels;
     int64_t n; /* tokens of a microbatch */
     struct attention_shape shape;
+    /* Products with the weights of these roles; NULL where the stage has none. */
+    struct matmul *qkv, *attention_out, *gate_up, *down, *head;
+    void *product_scratch;
     struct depth_read *reads;     /* reads in progress: the open block's on this stage */
     struct depth_source *sources; /* scratch: one read's sources */
     float **dsources;             /* scratch: and where their gradients go */
@@ -57,6 +60,9 @@ struct model_work {
 void model_init(struct model *model, const struct plan *plan, int stage,
                 const struct memory *memory, const struct kernels *kernels);
 void model_finish(struct model *model);
+
+/** The weights have changed, or may have: make of them what products read. */
+void model_take_weights(const struct model *model);
 
 /** Draw all weights of the stage from the seed (model.md 2). */
 void model_draw_weights(const struct model *model, int64_t seed);

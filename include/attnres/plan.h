@@ -192,7 +192,9 @@ double plan_flops_per_token(const struct plan *plan);
 enum buffer_id {
     /* state */
     BUFFER_WEIGHTS,
-    BUFFER_HEAD_WEIGHT, /* copy of the tied embedding on a last stage that is not the first */
+    BUFFER_HEAD_WEIGHT,  /* copy of the tied embedding on a last stage that is not the first */
+    BUFFER_WEIGHTS_BF16, /* compute.precision: bf16, what products read of the weights */
+    BUFFER_HEAD_WEIGHT_BF16,
     BUFFER_GRADIENTS,
     BUFFER_HEAD_GRADIENT, /* tied: the head's own gradient, also when both ends share a rank */
     BUFFER_EXP_AVG,
@@ -240,10 +242,13 @@ enum buffer_id {
     BUFFER_DHIDDEN,
     BUFFER_DINNER,
     BUFFER_DENOMINATOR,
+    BUFFER_DRAFT,    /* compute.precision: bf16, an operand in f32 before it is kept */
+    BUFFER_OPERANDS, /* and operands of one product whose tensors stay f32 */
     BUFFER_LOSSES,
     BUFFER_BEST,
     BUFFER_PARTIALS,
     BUFFER_ATTENTION_SCRATCH,
+    BUFFER_PRODUCT_SCRATCH,
     BUFFER_ROPE,
     /* the step's batch */
     BUFFER_TOKENS,

@@ -208,8 +208,10 @@ static bool write_manifest(struct save *s, const char *folder, const struct chec
     json_writer_init(&w, s->text, s->text_bytes - 64);
     json_begin_object(&w, NULL);
     write_state(&w, state, config_text);
+    char core[KERNELS_CORE_BYTES];
+    kernels_name_core(core, s->models[0].kernels);
     json_text(&w, "kernels", s->models[0].kernels->level);
-    json_text(&w, "blas_core", kernels_blas_core());
+    json_text(&w, "blas_core", core);
     json_begin_object(&w, "files");
     for (int rank = 0; rank < grid_size(&s->plan->grid); rank++) {
         for (enum file_kind file = 0; file < FILE_KINDS; file++) {

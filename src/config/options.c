@@ -17,7 +17,8 @@ static const struct choice model_kinds[] = {{"standard", MODEL_STANDARD},
                                             {"block_full", MODEL_BLOCK_FULL},
                                             {NULL, 0}};
 static const struct choice reads[] = {{"query", READ_QUERY}, {"static", READ_STATIC}, {NULL, 0}};
-static const struct choice precisions[] = {{"f32", PRECISION_F32}, {NULL, 0}};
+static const struct choice precisions[] = {
+    {"f32", PRECISION_F32}, {"bf16", PRECISION_BF16}, {NULL, 0}};
 static const struct choice value_precisions[] = {
     {"f32", PRECISION_F32}, {"bf16", PRECISION_BF16}, {"int8", PRECISION_INT8}, {NULL, 0}};
 static const struct choice gradient_precisions[] = {
@@ -257,7 +258,8 @@ const struct option config_options[] = {
      "Steps between checks of the weights' sums. This version knows only 0 (off)."},
 
     {"compute.precision", OPTION_CHOICE, AT(compute.precision), "f32", 0, 0, precisions, REFUSE,
-     "Precision of matrix products. This version knows only f32."},
+     "Precision of the inputs of matrix products. bf16: sums, softmax, statistics, weights and "
+     "optimizer stay in f32; needs oneDNN and a processor with avx512_bf16."},
     {"compute.threads", OPTION_AUTO_INT, AT(compute.n_threads), "auto", 1, 4096, NULL, FREE,
      "Threads of a rank; no effect on the numbers. auto: the cores the rank is bound to, and no "
      "more than its control group's quota, shared evenly with ranks bound to the same."},

@@ -143,6 +143,9 @@ void engine_begin(struct engine *engine, const struct schedule *schedule,
     engine->end = schedule->first_action[engine->rank + 1];
     engine->batch = *batch;
     engine->round++;
+    for (int chunk = 0; chunk < engine->plan->n_chunks; chunk++) {
+        model_take_weights(&engine->models[chunk]);
+    }
     for (int64_t i = engine->counter; i < engine->end; i++) {
         const struct action *action = &schedule->actions[i];
         struct engine_chunk *chunk = &engine->chunks[action->chunk];

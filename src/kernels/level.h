@@ -55,6 +55,7 @@ void KERNEL(cross_entropy)(float *restrict losses, int32_t *restrict best, float
                            const int32_t *restrict targets, float scale, int64_t n, int64_t V);
 void KERNEL(add)(float *out, const float *a, const float *b, int64_t count);
 void KERNEL(round_bf16)(float *x, int64_t count);
+void KERNEL(to_bf16)(uint16_t *out, const float *x, int64_t count);
 void KERNEL(round_int8)(float *v, float *scales, int64_t n, int64_t C);
 double KERNEL(sum_squares)(const float *restrict x, double *restrict partials, int64_t count);
 void KERNEL(adamw)(float *restrict p, float *restrict exp_avg, float *restrict exp_avg_sq,

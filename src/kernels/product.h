@@ -12,6 +12,14 @@ struct product {
     bool accumulate;
 };
 
+/* A product on strided views, as it is planned: where transposed, a is stored as (k,m), b as (n,k).
+ * Operands in bf16 need oneDNN; c and the sums are always f32. */
+struct product_plan {
+    struct product size;
+    int64_t c_stride, a_stride, b_stride;
+    bool a_transposed, b_transposed, is_bf16;
+};
+
 /* Each matrix is followed by the stride of its rows. nn: a (m,k), b (k,n); nt: b (n,k); tn: a
  * (k,m).
  */

@@ -6,13 +6,18 @@
 #include <string.h>
 
 /* Nearest even, f32 -> bf16 -> f32; a NaN stays one. */
-static float round_one(float x)
+static uint32_t round_bits(float x)
 {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     const uint32_t rounded = (bits + 0x7fffU + (bits >> 16 & 1U)) & 0xffff0000U;
     const uint32_t nan = (bits & 0xffff0000U) | 0x00400000U;
-    bits = (bits & 0x7fffffffU) > 0x7f800000U ? nan : rounded;
+    return (bits & 0x7fffffffU) > 0x7f800000U ? nan : rounded;
+}
+
+static float round_one(float x)
+{
+    const uint32_t bits = round_bits(x);
     memcpy(&x, &bits, sizeof x);
     return x;
 }
@@ -25,6 +30,18 @@ void KERNEL(round_bf16)(float *x, int64_t count)
 #pragma omp simd
         for (int64_t i = begin; i < end; i++) {
             x[i] = round_one(x[i]);
+        }
+    }
+}
+
+void KERNEL(to_bf16)(uint16_t *restrict out, const float *restrict x, int64_t count)
+{
+#pragma omp parallel for schedule(static)
+    for (int64_t begin = 0; begin < count; begin += COUNT_TILE) {
+        const int64_t end = kernels_min(begin + COUNT_TILE, count);
+#pragma omp simd
+        for (int64_t i = begin; i < end; i++) {
+            out[i] = (uint16_t)(round_bits(x[i]) >> 16);
         }
     }
 }

@@ -21,6 +21,7 @@ const struct kernels KERNEL(kernels) = {
     .add = KERNEL(add),
     .sum_squares = KERNEL(sum_squares),
     .round_bf16 = KERNEL(round_bf16),
+    .to_bf16 = KERNEL(to_bf16),
     .round_int8 = KERNEL(round_int8),
     .adamw = KERNEL(adamw),
 };

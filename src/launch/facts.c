@@ -98,6 +98,7 @@ void launch_find(struct launch_facts *facts)
     find_memory(facts);
     find_limits(facts);
     snprintf(facts->blas_core, sizeof facts->blas_core, "%s", kernels_blas_core());
+    snprintf(facts->onednn_core, sizeof facts->onednn_core, "%s", kernels_onednn_core());
     snprintf(facts->blas_version, sizeof facts->blas_version, "%s", kernels_blas_version());
     facts->blas_threads = kernels_blas_threads();
     facts->blas_is_serial = kernels_blas_is_serial();

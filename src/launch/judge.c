@@ -172,8 +172,8 @@ static void judge_plan(struct launch_finding *f, const struct launch_facts *fact
                  "plan prints");
 }
 
-/** OpenBLAS chooses its code by processor, on each rank by itself: then bits would depend on which
- * stage lies where (model.md 6g). */
+/** OpenBLAS and oneDNN choose their code by processor, on each rank by itself: then bits would
+ * depend on which stage lies where (model.md 6g). */
 static void judge_kernels(struct launch_finding *f, const struct launch_facts *facts, int n)
 {
     int other_level = 0;
@@ -185,6 +185,15 @@ static void judge_kernels(struct launch_finding *f, const struct launch_facts *f
                         facts[0].blas_core, i, facts[i].blas_core);
             finding_advise(f, "pin one that all can run: mpirun -x OPENBLAS_CORETYPE=%s ...",
                            facts[i].blas_core);
+            return;
+        }
+        if (strcmp(facts[i].onednn_core, facts[0].onednn_core) != 0) {
+            finding_set(f, LAUNCH_FAIL,
+                        "oneDNN finds \"%s\" on rank 0 and \"%s\" on rank %d, whose results differ "
+                        "in the last bits",
+                        facts[0].onednn_core, facts[i].onednn_core, i);
+            finding_advise(f, "use one build everywhere and pin what all can run: mpirun -x "
+                              "ONEDNN_MAX_CPU_ISA=AVX512_CORE ...");
             return;
         }
         other_level = strcmp(facts[i].level, facts[0].level) != 0 ? i : other_level;

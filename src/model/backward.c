@@ -41,7 +41,7 @@ static const float *spread_output(const struct model *model, int gradient_slot, 
 }
 
 static void attend_backward(const struct model *model, const struct model_work *work, int part,
-                            float *dnormed, const float *dy)
+                            float *dnormed, const void *dy)
 {
     const struct attention_shape *shape = &model->shape;
     const int64_t n = model->n, C = model->plan->config->model.dim;
@@ -50,31 +50,35 @@ static void attend_backward(const struct model *model, const struct model_work *
     const float *qkv = model_inner_row(model, BUFFER_QKV, work, part, n * width);
     const float *attended = model_lasting_row(model, BUFFER_ATTENDED, work, part, n * C);
     const float *lse = model_inner_row(model, BUFFER_ATTENTION_LSE, work, part, n * shape->n_heads);
-    float *dqkv = model_gradient_row(model, BUFFER_DQKV, work, part, n * width);
+    void *kept = model_gradient_row(model, BUFFER_DQKV, work, part, n * width);
     float *dattended = memory_buffer(model->memory, BUFFER_DINNER, 0);
-    const float *w_qkv = model_weight(model, model_param(model, l, PARAM_Q));
-    const float *w_o = model_weight(model, model_param(model, l, PARAM_O));
-    matmul_input_gradient(dattended, dy, w_o, &(struct matmul_shape){n, C, C}, false);
+    const void *w_qkv = model_operand_weight(model, model_param(model, l, PARAM_Q));
+    const void *w_o = model_operand_weight(model, model_param(model, l, PARAM_O));
+    matmul_input_gradient(model->attention_out, dattended, dy, w_o, model->product_scratch);
+    float *dqkv = model_operand_draft(model, kept);
     model->kernels->attention_backward(dqkv, dattended, qkv, attended, lse,
                                        memory_buffer(model->memory, BUFFER_ATTENTION_SCRATCH, 0),
                                        shape);
     model->kernels->rope_backward(dqkv, memory_buffer(model->memory, BUFFER_ROPE, 0), shape);
-    matmul_input_gradient(dnormed, dqkv, w_qkv, &(struct matmul_shape){n, C, width}, false);
+    matmul_input_gradient(model->qkv, dnormed, model_operand_keep(model, kept, n * width), w_qkv,
+                          model->product_scratch);
 }
 
 static void transform_backward(const struct model *model, const struct model_work *work, int part,
-                               float *dnormed, const float *dy)
+                               float *dnormed, const void *dy)
 {
-    const int64_t n = model->n, C = model->plan->config->model.dim,
-                  F = model->plan->config->model.ff, l = model_part_sublayer(model, part);
+    const int64_t n = model->n, F = model->plan->config->model.ff,
+                  l = model_part_sublayer(model, part);
     const float *gate_up = model_inner_row(model, BUFFER_GATE_UP, work, part, n * 2 * F);
-    float *dgate_up = model_gradient_row(model, BUFFER_DGATE_UP, work, part, n * 2 * F);
+    void *dgate_up = model_gradient_row(model, BUFFER_DGATE_UP, work, part, n * 2 * F);
     float *dactivated = memory_buffer(model->memory, BUFFER_DINNER, 0);
-    const float *w_gate_up = model_weight(model, model_param(model, l, PARAM_GATE));
-    const float *w_down = model_weight(model, model_param(model, l, PARAM_DOWN));
-    matmul_input_gradient(dactivated, dy, w_down, &(struct matmul_shape){n, F, C}, false);
-    model->kernels->swiglu_backward(dgate_up, dactivated, gate_up, n, F);
-    matmul_input_gradient(dnormed, dgate_up, w_gate_up, &(struct matmul_shape){n, C, 2 * F}, false);
+    const void *w_gate_up = model_operand_weight(model, model_param(model, l, PARAM_GATE));
+    const void *w_down = model_operand_weight(model, model_param(model, l, PARAM_DOWN));
+    matmul_input_gradient(model->down, dactivated, dy, w_down, model->product_scratch);
+    model->kernels->swiglu_backward(model_operand_draft(model, dgate_up), dactivated, gate_up, n,
+                                    F);
+    matmul_input_gradient(model->gate_up, dnormed, model_operand_keep(model, dgate_up, n * 2 * F),
+                          w_gate_up, model->product_scratch);
 }
 
 static void normalise_backward(const struct model *model, const struct model_work *work, int part,
@@ -130,18 +134,23 @@ static void round_gradients(const struct model *model, int gradient_slot, int64_
     }
 }
 
+static const void *dlogits_of(const struct model *model, const struct model_work *work)
+{
+    return model_operand_copy(model, model_logits(model, work->microbatch),
+                              model->n * model->plan->config->model.vocab, OPERAND_DY);
+}
+
 void model_input_gradient_part(const struct model *model, const struct model_work *work, int part)
 {
     assert(part >= 0 && part < model_part_count(model));
     float *dnormed = memory_buffer(model->memory, BUFFER_DNORMED, 0);
     const int64_t l = model_part_sublayer(model, part);
     if (model_part_is_head(model, part)) {
-        const struct model_config *config = &model->plan->config->model;
-        const float *dlogits = model_logits(model, work->microbatch);
-        matmul_input_gradient(dnormed, dlogits, model_head_weight(model),
-                              &(struct matmul_shape){model->n, config->dim, config->vocab}, false);
+        matmul_input_gradient(model->head, dnormed, dlogits_of(model, work),
+                              model_operand_head_weight(model), model->product_scratch);
     } else {
-        const float *dy = spread_output(model, work->gradient_slot, l);
+        const void *dy = model_operand_copy(model, spread_output(model, work->gradient_slot, l),
+                                            model->n * model->plan->config->model.dim, OPERAND_DY);
         if (l % 2 == 0) {
             attend_backward(model, work, part, dnormed, dy);
         } else {
@@ -162,30 +171,35 @@ static void sublayer_weight_gradient(const struct model *model, const struct mod
     const int64_t inner = is_attention ? C : config->ff;
     const int64_t width =
         is_attention ? C + 2 * model->shape.n_kv_heads * model->shape.head_dim : 2 * inner;
-    const float *normed = model_lasting_row(model, BUFFER_NORMED, work, part, n * C);
-    const float *middle = model_lasting_row(
-        model, is_attention ? BUFFER_ATTENDED : BUFFER_ACTIVATED, work, part, n * inner);
-    const float *dwide = model_gradient_row(model, is_attention ? BUFFER_DQKV : BUFFER_DGATE_UP,
-                                            work, part, n * width);
+    const void *normed = model_lasting_row(model, BUFFER_NORMED, work, part, n * C);
+    const void *middle = model_lasting_row(model, is_attention ? BUFFER_ATTENDED : BUFFER_ACTIVATED,
+                                           work, part, n * inner);
+    if (is_attention) {
+        middle = model_operand_copy(model, middle, n * C, OPERAND_X);
+    }
+    const void *dwide = model_gradient_row(model, is_attention ? BUFFER_DQKV : BUFFER_DGATE_UP,
+                                           work, part, n * width);
     const struct depth_output out = depth_output_of(&model->plan->depth, l);
-    const float *dy = model_dvalue(model, work->gradient_slot, out.value);
+    const void *dy = model_operand_copy(model, model_dvalue(model, work->gradient_slot, out.value),
+                                        n * C, OPERAND_DY);
     float *dw_in =
         model_gradient(model, model_param(model, l, is_attention ? PARAM_Q : PARAM_GATE));
     float *dw_out =
         model_gradient(model, model_param(model, l, is_attention ? PARAM_O : PARAM_DOWN));
-    matmul_weight_gradient(dw_out, dy, middle, &(struct matmul_shape){n, inner, C});
-    matmul_weight_gradient(dw_in, dwide, normed, &(struct matmul_shape){n, C, width});
+    matmul_weight_gradient(is_attention ? model->attention_out : model->down, dw_out, dy, middle,
+                           model->product_scratch);
+    matmul_weight_gradient(is_attention ? model->qkv : model->gate_up, dw_in, dwide, normed,
+                           model->product_scratch);
 }
 
 void model_weight_gradient_part(const struct model *model, const struct model_work *work, int part)
 {
     const struct model_config *config = &model->plan->config->model;
     if (model_part_is_head(model, part)) {
-        const float *normed =
+        const void *normed =
             model_lasting_row(model, BUFFER_NORMED, work, part, model->n * config->dim);
-        const float *dlogits = model_logits(model, work->microbatch);
-        matmul_weight_gradient(model_head_gradient(model), dlogits, normed,
-                               &(struct matmul_shape){model->n, config->dim, config->vocab});
+        matmul_weight_gradient(model->head, model_head_gradient(model), dlogits_of(model, work),
+                               normed, model->product_scratch);
     } else {
         sublayer_weight_gradient(model, work, part);
     }

@@ -106,21 +106,21 @@ static const float *read_sources(const struct model *model, int slot, int part)
     return model_hidden(model, slot, part);
 }
 
-static const float *normalise(const struct model *model, const struct model_work *work, int part,
-                              const float *h)
+static const void *normalise(const struct model *model, const struct model_work *work, int part,
+                             const float *h)
 {
     const struct model_config *config = &model->plan->config->model;
     const float *gain =
         model_weight(model, model_param(model, model_part_sublayer(model, part), PARAM_GAIN));
-    float *normed = model_lasting_row(model, BUFFER_NORMED, work, part, model->n * config->dim);
+    void *normed = model_lasting_row(model, BUFFER_NORMED, work, part, model->n * config->dim);
     float *rstd = model_inner_row(model, BUFFER_RSTD, work, part, model->n);
-    model->kernels->rmsnorm_forward(normed, rstd, h, gain, model->n, config->dim,
-                                    (float)config->norm_eps);
-    return normed;
+    model->kernels->rmsnorm_forward(model_operand_draft(model, normed), rstd, h, gain, model->n,
+                                    config->dim, (float)config->norm_eps);
+    return model_operand_keep(model, normed, model->n * config->dim);
 }
 
-static const float *attend(const struct model *model, const struct model_work *work, int part,
-                           const float *normed)
+static const void *attend(const struct model *model, const struct model_work *work, int part,
+                          const void *normed)
 {
     const struct attention_shape *shape = &model->shape;
     const int64_t n = model->n, C = model->plan->config->model.dim,
@@ -129,25 +129,25 @@ static const float *attend(const struct model *model, const struct model_work *w
     float *qkv = model_inner_row(model, BUFFER_QKV, work, part, n * width);
     float *lse = model_inner_row(model, BUFFER_ATTENTION_LSE, work, part, n * shape->n_heads);
     float *attended = model_lasting_row(model, BUFFER_ATTENDED, work, part, n * C);
-    const float *w_qkv = model_weight(model, model_param(model, l, PARAM_Q));
-    matmul_forward(qkv, normed, w_qkv, &(struct matmul_shape){n, C, width});
+    const void *w_qkv = model_operand_weight(model, model_param(model, l, PARAM_Q));
+    matmul_forward(model->qkv, qkv, normed, w_qkv, model->product_scratch);
     model->kernels->rope_forward(qkv, memory_buffer(model->memory, BUFFER_ROPE, 0), shape, 0);
     model->kernels->attention_forward(
         attended, lse, qkv, memory_buffer(model->memory, BUFFER_ATTENTION_SCRATCH, 0), shape);
-    return attended;
+    return model_operand_copy(model, attended, n * C, OPERAND_X);
 }
 
-static const float *transform(const struct model *model, const struct model_work *work, int part,
-                              const float *normed)
+static const void *transform(const struct model *model, const struct model_work *work, int part,
+                             const void *normed)
 {
-    const int64_t n = model->n, C = model->plan->config->model.dim,
-                  F = model->plan->config->model.ff, l = model_part_sublayer(model, part);
+    const int64_t n = model->n, F = model->plan->config->model.ff,
+                  l = model_part_sublayer(model, part);
     float *gate_up = model_inner_row(model, BUFFER_GATE_UP, work, part, n * 2 * F);
-    float *activated = model_lasting_row(model, BUFFER_ACTIVATED, work, part, n * F);
-    const float *w_gate_up = model_weight(model, model_param(model, l, PARAM_GATE));
-    matmul_forward(gate_up, normed, w_gate_up, &(struct matmul_shape){n, C, 2 * F});
-    model->kernels->swiglu_forward(activated, gate_up, n, F);
-    return activated;
+    void *activated = model_lasting_row(model, BUFFER_ACTIVATED, work, part, n * F);
+    const void *w_gate_up = model_operand_weight(model, model_param(model, l, PARAM_GATE));
+    matmul_forward(model->gate_up, gate_up, normed, w_gate_up, model->product_scratch);
+    model->kernels->swiglu_forward(model_operand_draft(model, activated), gate_up, n, F);
+    return model_operand_keep(model, activated, n * F);
 }
 
 /** b_n: the sum of its block's outputs, left to right. */
@@ -167,26 +167,27 @@ static void complete_block(const struct model *model, int slot, int64_t block)
 }
 
 /** A sublayer up to the product that makes its output: all that its own backward needs. */
-static const float *forward_middle(const struct model *model, const struct model_work *work,
-                                   int part, const float *normed)
+static const void *forward_middle(const struct model *model, const struct model_work *work,
+                                  int part, const void *normed)
 {
     return model_part_sublayer(model, part) % 2 == 0 ? attend(model, work, part, normed)
                                                      : transform(model, work, part, normed);
 }
 
-static void forward_output(const struct model *model, int slot, int part, const float *middle)
+static void forward_output(const struct model *model, int slot, int part, const void *middle)
 {
-    const struct model_config *config = &model->plan->config->model;
-    const int64_t l = model_part_sublayer(model, part), n = model->n, C = config->dim;
+    const int64_t l = model_part_sublayer(model, part);
     const bool is_attention = l % 2 == 0;
     const struct depth_output out = depth_output_of(&model->plan->depth, l);
     float *value = model_value(model, slot, out.value);
     float *y = out.adds_to >= 0 ? memory_buffer(model->memory, BUFFER_OUTPUT, 0) : value;
-    const float *weight =
-        model_weight(model, model_param(model, l, is_attention ? PARAM_O : PARAM_DOWN));
-    matmul_forward(y, middle, weight, &(struct matmul_shape){n, is_attention ? C : config->ff, C});
+    const void *weight =
+        model_operand_weight(model, model_param(model, l, is_attention ? PARAM_O : PARAM_DOWN));
+    matmul_forward(is_attention ? model->attention_out : model->down, y, middle, weight,
+                   model->product_scratch);
     if (out.adds_to >= 0) {
-        model->kernels->add(value, model_value(model, slot, out.adds_to), y, n * C);
+        model->kernels->add(value, model_value(model, slot, out.adds_to), y,
+                            model->n * model->plan->config->model.dim);
     }
     if (out.completes >= 0) {
         complete_block(model, slot, out.completes);
@@ -199,14 +200,14 @@ static void forward_output(const struct model *model, int slot, int part, const 
 }
 
 static void forward_head(const struct model *model, const struct model_work *work,
-                         const float *normed)
+                         const void *normed)
 {
     const struct model_config *config = &model->plan->config->model;
     float *logits = model_logits(model, work->microbatch);
     float *losses = memory_buffer(model->memory, BUFFER_LOSSES, 0);
     int32_t *best = work->wants_best ? memory_buffer(model->memory, BUFFER_BEST, 0) : NULL;
-    matmul_forward(logits, normed, model_head_weight(model),
-                   &(struct matmul_shape){model->n, config->dim, config->vocab});
+    matmul_forward(model->head, logits, normed, model_operand_head_weight(model),
+                   model->product_scratch);
     model->kernels->cross_entropy(losses, best, logits, work->targets, work->loss_scale, model->n,
                                   config->vocab);
     double loss = 0.0;
@@ -218,8 +219,7 @@ static void forward_head(const struct model *model, const struct model_work *wor
     }
 }
 
-static const float *forward_input(const struct model *model, const struct model_work *work,
-                                  int part)
+static const void *forward_input(const struct model *model, const struct model_work *work, int part)
 {
     return normalise(model, work, part, read_sources(model, work->slot, part));
 }
@@ -237,7 +237,7 @@ int model_forward_count(const struct model *model, const struct model_work *work
 void model_forward_part(const struct model *model, const struct model_work *work, int part)
 {
     assert(part >= 0 && part < model_part_count(model));
-    const float *normed = forward_input(model, work, part);
+    const void *normed = forward_input(model, work, part);
     if (model_part_is_head(model, part)) {
         forward_head(model, work, normed);
     } else {

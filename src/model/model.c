@@ -18,11 +18,12 @@ bool model_part_is_head(const struct model *model, int part)
     return model_part_sublayer(model, part) == model->plan->depth.n_sublayers;
 }
 
-float *model_row(const struct model *model, enum buffer_id id, int slot, int64_t index,
-                 int64_t row_count)
+void *model_row(const struct model *model, enum buffer_id id, int slot, int64_t index,
+                int64_t row_count)
 {
-    float *base = memory_buffer(model->memory, id, slot);
-    return base + index * row_count;
+    unsigned char *base = memory_buffer(model->memory, id, slot);
+    const int64_t element_bytes = (int64_t)model->memory->table.rows[id].element_bytes;
+    return base + index * row_count * element_bytes;
 }
 
 /** Where I finds what it needs of the forward pass of a slot's microbatch. */
@@ -37,8 +38,8 @@ static int64_t count_sort(int64_t first, int64_t l)
     return l % 2 == 0 ? l / 2 - (first + 1) / 2 : l / 2 - first / 2;
 }
 
-float *model_inner_row(const struct model *model, enum buffer_id id, const struct model_work *work,
-                       int part, int64_t row_count)
+void *model_inner_row(const struct model *model, enum buffer_id id, const struct model_work *work,
+                      int part, int64_t row_count)
 {
     const struct stage *stage = model->stage;
     const int64_t l = model_part_sublayer(model, part),
@@ -47,8 +48,8 @@ float *model_inner_row(const struct model *model, enum buffer_id id, const struc
     return model_row(model, id, inner_slot(model, work->slot), index, row_count);
 }
 
-float *model_lasting_row(const struct model *model, enum buffer_id id,
-                         const struct model_work *work, int part, int64_t row_count)
+void *model_lasting_row(const struct model *model, enum buffer_id id, const struct model_work *work,
+                        int part, int64_t row_count)
 {
     const int64_t index = id == BUFFER_NORMED
                               ? part
@@ -63,8 +64,8 @@ float *model_lasting_row(const struct model *model, enum buffer_id id,
     return model_row(model, id, work->gradient_slot, index, row_count);
 }
 
-float *model_gradient_row(const struct model *model, enum buffer_id id,
-                          const struct model_work *work, int part, int64_t row_count)
+void *model_gradient_row(const struct model *model, enum buffer_id id,
+                         const struct model_work *work, int part, int64_t row_count)
 {
     const int64_t index = count_sort(model->stage->first, model_part_sublayer(model, part));
     return model_row(model, id, work->gradient_slot, index, row_count);
@@ -226,6 +227,29 @@ static void *allocate(size_t count, size_t size)
     return memory;
 }
 
+static void plan_products(struct model *model)
+{
+    const struct model_config *config = &model->plan->config->model;
+    const int64_t n = model->n, C = config->dim, F = config->ff;
+    const int64_t QKV = C + 2 * model->shape.n_kv_heads * model->shape.head_dim;
+    const struct kernels *kernels = model->kernels;
+    const enum matmul_precision precision =
+        model->plan->config->compute.precision == PRECISION_BF16 ? MATMUL_BF16 : MATMUL_F32;
+    if (model->stage->n_attention > 0) {
+        model->qkv = matmul_create(&(struct matmul_shape){n, C, QKV}, precision, kernels);
+        model->attention_out = matmul_create(&(struct matmul_shape){n, C, C}, precision, kernels);
+    }
+    if (model->stage->n_mlp > 0) {
+        model->gate_up = matmul_create(&(struct matmul_shape){n, C, 2 * F}, precision, kernels);
+        model->down = matmul_create(&(struct matmul_shape){n, F, C}, precision, kernels);
+    }
+    if (model->stage->is_last) {
+        model->head =
+            matmul_create(&(struct matmul_shape){n, C, config->vocab}, precision, kernels);
+    }
+    model->product_scratch = memory_buffer(model->memory, BUFFER_PRODUCT_SCRATCH, 0);
+}
+
 void model_init(struct model *model, const struct plan *plan, int stage,
                 const struct memory *memory, const struct kernels *kernels)
 {
@@ -245,10 +269,16 @@ void model_init(struct model *model, const struct plan *plan, int stage,
     if (rope != NULL) {
         kernels_rope_table(rope, T, D);
     }
+    plan_products(model);
 }
 
 void model_finish(struct model *model)
 {
+    matmul_destroy(model->qkv);
+    matmul_destroy(model->attention_out);
+    matmul_destroy(model->gate_up);
+    matmul_destroy(model->down);
+    matmul_destroy(model->head);
     free(model->reads);
     free(model->sources);
     free(model->dsources);

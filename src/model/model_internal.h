@@ -8,20 +8,20 @@
 int64_t model_part_sublayer(const struct model *model, int part);
 bool model_part_is_head(const struct model *model, int part);
 
-/** Row `index` of a per-slot buffer whose rows have `row_count` floats. */
-float *model_row(const struct model *model, enum buffer_id id, int slot, int64_t index,
-                 int64_t row_count);
+/** Row `index` of a per-slot buffer whose rows have `row_count` elements. */
+void *model_row(const struct model *model, enum buffer_id id, int slot, int64_t index,
+                int64_t row_count);
 
 /** A part's row of what I needs of the forward pass: in its slot, or in the working set. */
-float *model_inner_row(const struct model *model, enum buffer_id id, const struct model_work *work,
-                       int part, int64_t row_count);
+void *model_inner_row(const struct model *model, enum buffer_id id, const struct model_work *work,
+                      int part, int64_t row_count);
 /** A part's row of what W needs of it: in its slot, or in the gradient slot when it is run again;
  * scratch in an F that is. */
-float *model_lasting_row(const struct model *model, enum buffer_id id,
-                         const struct model_work *work, int part, int64_t row_count);
+void *model_lasting_row(const struct model *model, enum buffer_id id, const struct model_work *work,
+                        int part, int64_t row_count);
 /** A sublayer's row of what I leaves for W. */
-float *model_gradient_row(const struct model *model, enum buffer_id id,
-                          const struct model_work *work, int part, int64_t row_count);
+void *model_gradient_row(const struct model *model, enum buffer_id id,
+                         const struct model_work *work, int part, int64_t row_count);
 
 /** Inverse RMS of a value in a slot. (n) */
 float *model_inverse_rms(const struct model *model, int slot, int64_t id);
@@ -37,6 +37,21 @@ struct depth_read model_read(const struct model *model, int slot, int part);
 
 /** Fill model->sources with the sources [from, end) of read l. */
 void model_fill_sources(const struct model *model, int slot, int64_t l, int64_t from, int64_t end);
+
+/** An operand that products alone read, kept in compute.precision: fill its draft with f32, then
+ * keep it. In f32 the draft is its place itself. One draft at a time. keep returns `kept`. */
+float *model_operand_draft(const struct model *model, void *kept);
+const void *model_operand_keep(const struct model *model, void *kept, int64_t count);
+
+/** A tensor that others read too as an operand, valid until the next copy of the same name: what
+ * flows forward (an x), and a gradient (a dy). */
+enum operand_copy { OPERAND_X, OPERAND_DY, OPERAND_COPIES };
+const void *model_operand_copy(const struct model *model, const float *x, int64_t count,
+                               enum operand_copy which);
+
+/** Weights as operands. */
+const void *model_operand_weight(const struct model *model, const struct param *param);
+const void *model_operand_head_weight(const struct model *model);
 
 const struct param *model_param(const struct model *model, int64_t l, enum param_role role);
 

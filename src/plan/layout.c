@@ -21,6 +21,8 @@ enum {
 static const char *const BUFFER_NAMES[BUFFER_COUNT] = {
     [BUFFER_WEIGHTS] = "weights",
     [BUFFER_HEAD_WEIGHT] = "head weight (tied copy)",
+    [BUFFER_WEIGHTS_BF16] = "weights in bf16",
+    [BUFFER_HEAD_WEIGHT_BF16] = "head weight in bf16 (tied copy)",
     [BUFFER_GRADIENTS] = "gradients",
     [BUFFER_HEAD_GRADIENT] = "head gradient (tied)",
     [BUFFER_EXP_AVG] = "exp_avg",
@@ -61,10 +63,13 @@ static const char *const BUFFER_NAMES[BUFFER_COUNT] = {
     [BUFFER_DHIDDEN] = "gradient of a read result",
     [BUFFER_DINNER] = "gradient inside a sublayer",
     [BUFFER_DENOMINATOR] = "read denominators",
+    [BUFFER_DRAFT] = "an operand before it is rounded",
+    [BUFFER_OPERANDS] = "rounded operands of a product",
     [BUFFER_LOSSES] = "loss per token",
     [BUFFER_BEST] = "best token",
     [BUFFER_PARTIALS] = "partial sums",
     [BUFFER_ATTENTION_SCRATCH] = "attention tiles",
+    [BUFFER_PRODUCT_SCRATCH] = "packed operands of products",
     [BUFFER_ROPE] = "rotary table",
     [BUFFER_TOKENS] = "tokens of the step",
     [BUFFER_TARGETS] = "targets of the step",
@@ -254,6 +259,17 @@ static void place_all(struct buffer_table *t, const struct request *requests, si
     }
 }
 
+static bool is_bf16(const struct sizes *s)
+{
+    return s->plan->config->compute.precision == PRECISION_BF16;
+}
+
+/** Of an element that products alone read. */
+static size_t operand_bytes(const struct sizes *s)
+{
+    return is_bf16(s) ? 2 : 4;
+}
+
 static void place_state(struct buffer_table *t, const struct sizes *s)
 {
     const int64_t count = s->rank->weight_count, V = s->model->vocab;
@@ -263,6 +279,8 @@ static void place_state(struct buffer_table *t, const struct sizes *s)
     const struct request requests[] = {
         {BUFFER_WEIGHTS, GROUP_PARAMETERS, 1, {count, 1, 1}, 4},
         {BUFFER_HEAD_WEIGHT, GROUP_PARAMETERS, copies, {V, s->C, 1}, 4},
+        {BUFFER_WEIGHTS_BF16, GROUP_PARAMETERS, is_bf16(s), {count, 1, 1}, 2},
+        {BUFFER_HEAD_WEIGHT_BF16, GROUP_PARAMETERS, is_bf16(s) && copies, {V, s->C, 1}, 2},
         {BUFFER_GRADIENTS, GROUP_GRADIENTS, s->trains, {count, 1, 1}, 4},
         {BUFFER_HEAD_GRADIENT, GROUP_GRADIENTS, joins, {V, s->C, 1}, 4},
         {BUFFER_EXP_AVG, GROUP_OPTIMIZER, s->trains, {s->n_owned, 1, 1}, 4},
@@ -293,9 +311,9 @@ static void place_activations(struct buffer_table *t, const struct sizes *s)
         {BUFFER_QKV, i, for_i, {span->n_attention, n, QKV}, 4},
         {BUFFER_ATTENTION_LSE, i, for_i, {span->n_attention, n, H}, 4},
         {BUFFER_GATE_UP, i, for_i, {span->n_mlp, n, 2 * F}, 4},
-        {BUFFER_NORMED, w, for_w, {s->n_reads, n, C}, 4},
+        {BUFFER_NORMED, w, for_w, {s->n_reads, n, C}, operand_bytes(s)},
         {BUFFER_ATTENDED, w, for_w, {s->n_attention, n, C}, 4},
-        {BUFFER_ACTIVATED, w, for_w, {s->n_mlp, n, F}, 4},
+        {BUFFER_ACTIVATED, w, for_w, {s->n_mlp, n, F}, operand_bytes(s)},
         {BUFFER_LOGITS, w, logit_slots, {n, s->model->vocab, 1}, 4},
         {BUFFER_WORKING_VALUES, GROUP_SCRATCH, 1, {s->n_working, n, C}, 4},
         {BUFFER_WORKING_SCALES, GROUP_SCRATCH, rounds, {s->n_working, n, 1}, 4},
@@ -311,8 +329,8 @@ static void place_activation_gradients(struct buffer_table *t, const struct size
     const int64_t gradient_slots = s->n_gradient_slots;
     const struct request requests[] = {
         {BUFFER_DVALUES, backward, gradient_slots, {s->n_values, n, C}, 4},
-        {BUFFER_DQKV, backward, gradient_slots, {s->n_attention, n, QKV}, 4},
-        {BUFFER_DGATE_UP, backward, gradient_slots, {s->n_mlp, n, 2 * F}, 4},
+        {BUFFER_DQKV, backward, gradient_slots, {s->n_attention, n, QKV}, operand_bytes(s)},
+        {BUFFER_DGATE_UP, backward, gradient_slots, {s->n_mlp, n, 2 * F}, operand_bytes(s)},
         {BUFFER_DEPOSITS, backward, s->n_deposit_slots, {s->n_deposits, n, C}, 4},
     };
     place_all(t, requests, sizeof requests / sizeof requests[0]);
@@ -354,6 +372,13 @@ static void place_messages(struct buffer_table *t, const struct sizes *s)
     place_all(t, requests, sizeof requests / sizeof requests[0]);
 }
 
+/** Of the stage's products, the one with the most panels. */
+static int64_t product_scratch_bytes(const struct sizes *s)
+{
+    const int64_t widest = larger(larger(s->C + 2 * s->KV, 2 * s->F), s->model->vocab);
+    return (int64_t)matmul_scratch_bytes(&(struct matmul_shape){s->n, s->C, widest});
+}
+
 static void place_scratch(struct buffer_table *t, const struct sizes *s)
 {
     const bool trains = s->trains, is_last = s->rank->has_last, attends = s->n_attention > 0;
@@ -370,10 +395,13 @@ static void place_scratch(struct buffer_table *t, const struct sizes *s)
         {BUFFER_DHIDDEN, GROUP_SCRATCH, trains, {n, C, 1}, 4},
         {BUFFER_DINNER, GROUP_SCRATCH, lends, {n, larger(s->F, C), 1}, 4},
         {BUFFER_DENOMINATOR, GROUP_SCRATCH, 1, {s->span.n_deep_reads, n, 1}, 4},
+        {BUFFER_DRAFT, GROUP_SCRATCH, is_bf16(s), {n, larger(C + 2 * s->KV, 2 * s->F), 1}, 4},
+        {BUFFER_OPERANDS, GROUP_SCRATCH, is_bf16(s) ? 2 : 0, {n, larger(C, s->model->vocab), 1}, 2},
         {BUFFER_LOSSES, GROUP_SCRATCH, is_last, {n, 1, 1}, 4},
         {BUFFER_BEST, GROUP_SCRATCH, is_last, {n, 1, 1}, 4},
         {BUFFER_PARTIALS, GROUP_SCRATCH, trains, {partials, 1, 1}, 4},
         {BUFFER_ATTENTION_SCRATCH, GROUP_SCRATCH, attends, {attention, 1, 1}, 4},
+        {BUFFER_PRODUCT_SCRATCH, GROUP_SCRATCH, 1, {product_scratch_bytes(s), 1, 1}, 1},
         {BUFFER_ROPE, GROUP_SCRATCH, attends, {T, D, 1}, 4},
     };
     place_all(t, requests, sizeof requests / sizeof requests[0]);

@@ -112,16 +112,30 @@ int64_t session_resident_bytes(void)
 }
 
 /** Let the libraries take what they take on first use, so that it is not mistaken for planned
- * memory later. */
-static void warm_up_libraries(void)
+ * memory later: OpenBLAS by the lowest level, what this job's level uses by its own. */
+static void warm_up_libraries(const struct kernels *kernels)
 {
     enum { N = 64 };
+    const struct matmul_shape shape = {N, N, N};
+    const struct kernels *levels[] = {kernels_select(0), kernels};
     float *x = calloc((size_t)N * N * 3, sizeof *x);
-    if (x != NULL) {
-        const struct matmul_shape shape = {N, N, N};
-        matmul_forward(x + 2 * N * N, x, x + N * N, &shape);
+    void *scratch = calloc(1, matmul_scratch_bytes(&shape));
+    for (int i = 0; i < 2 && x != NULL && scratch != NULL; i++) {
+        struct matmul *matmul = matmul_create(&shape, MATMUL_F32, levels[i]);
+        matmul_forward(matmul, x + 2 * N * N, x, x + N * N, scratch);
+        matmul_destroy(matmul);
     }
+    free(scratch);
     free(x);
+}
+
+static bool check_precision(const struct session *s, struct error *err)
+{
+    if (s->config.compute.precision != PRECISION_BF16) {
+        return true;
+    }
+    const char *refusal = matmul_refusal(MATMUL_BF16, s->kernels);
+    return refusal == NULL || error_set(err, ERROR_CONFIG, "compute.precision: bf16: %s", refusal);
 }
 
 /** Measured costs as rank 0 reads them, the same for all. Zeroed where there are none. */
@@ -144,7 +158,7 @@ bool session_begin(struct session *s, const struct config *config, struct transp
                    struct log *log, struct error *err)
 {
     *s = (struct session){.config = *config, .transport = transport, .log = log};
-    return choose_kernels(s, err);
+    return choose_kernels(s, err) && collective_agree(transport, check_precision(s, err), err);
 }
 
 bool session_plan(struct session *s, const struct config *config, struct transport *transport,
@@ -162,7 +176,7 @@ bool session_plan(struct session *s, const struct config *config, struct transpo
     if (!collective_agree(transport, ok, err)) {
         return false;
     }
-    warm_up_libraries();
+    warm_up_libraries(s->kernels);
     s->base_bytes = session_resident_bytes();
     return true;
 }

@@ -32,6 +32,7 @@ static size_t write_run_json(const struct train *t, const char *hosts, char *tex
     json_text(&w, "transport", transport_name(t->transport));
     json_text(&w, "blas", kernels_blas_version());
     json_text(&w, "blas_core", kernels_blas_core());
+    json_text(&w, "onednn", kernels_onednn_version());
     json_text(&w, "kernels", t->session.kernels->level);
     json_int(&w, "threads", t->session.n_threads);
     json_int(&w, "first_step", t->first_step);

@@ -48,7 +48,9 @@ static bool check_config(const struct train *t, const struct checkpoint *c, stru
 /** Other kernels round differently: the run goes on, but not bit for bit as it would have. */
 static void warn_of_other_bits(const struct train *t, const struct checkpoint *c)
 {
-    const char *level = t->session.kernels->level, *core = kernels_blas_core();
+    const char *level = t->session.kernels->level;
+    char core[KERNELS_CORE_BYTES];
+    kernels_name_core(core, t->session.kernels);
     if (t->is_root && (strcmp(level, c->kernels) != 0 || strcmp(core, c->blas_core) != 0)) {
         log_write(t->log, LOG_WARNING,
                   "%s was saved with kernels %s, BLAS %s; here they are %s, %s: the last bits will "

@@ -46,17 +46,18 @@ static void log_plan(struct train *t)
     }
     struct buffer_table table;
     plan_lay_out(&table, &t->session.plan, 0);
-    log_write(t->log, LOG_INFO,
-              "%s: %" PRId64 " parameters, %d stage%s x %d thread%s, %s, kernels %s, BLAS %s; "
-              "planned %.1f MiB on rank 0 "
-              "beside %.1f MiB of libraries",
-              config_model_kind_name(t->session.config.model.kind),
-              t->session.plan.params.n_parameters, t->session.plan.n_stages,
-              t->session.plan.n_stages == 1 ? "" : "s", t->session.n_threads,
-              t->session.n_threads == 1 ? "" : "s",
-              config_schedule_name(t->session.config.pipeline.schedule), t->session.kernels->level,
-              kernels_blas_core(), (double)table.total_bytes / 1048576.0,
-              (double)t->session.base_bytes / 1048576.0);
+    char core[KERNELS_CORE_BYTES];
+    kernels_name_core(core, t->session.kernels);
+    log_write(
+        t->log, LOG_INFO,
+        "%s: %" PRId64 " parameters, %d stage%s x %d thread%s, %s, kernels %s, BLAS %s; "
+        "planned %.1f MiB on rank 0 "
+        "beside %.1f MiB of libraries",
+        config_model_kind_name(t->session.config.model.kind), t->session.plan.params.n_parameters,
+        t->session.plan.n_stages, t->session.plan.n_stages == 1 ? "" : "s", t->session.n_threads,
+        t->session.n_threads == 1 ? "" : "s",
+        config_schedule_name(t->session.config.pipeline.schedule), t->session.kernels->level, core,
+        (double)table.total_bytes / 1048576.0, (double)t->session.base_bytes / 1048576.0);
     log_replicas(t);
     if (t->session.config.pipeline.cache) {
         log_write(

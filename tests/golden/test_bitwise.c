@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <attnres/file.h>
+#include <attnres/kernels.h>
 
 #include "../support/bitwise.h"
 
@@ -196,9 +197,13 @@ int main(void)
     for (int axis = 0; axis < BITWISE_AXES; axis++) {
         product *= bitwise_axis_size((enum bitwise_axis)axis);
     }
-    /* Of `standard`, one kind of all, only one representative is legal. */
-    const int per_kind = product / bitwise_axis_size(AXIS_MODEL);
-    const int n_legal = product - per_kind + per_kind / bitwise_axis_size(AXIS_REPRESENTATIVE);
+    /* Of `standard` only one representative is legal; of products in bf16 also only one head. */
+    const int per_model = product / bitwise_axis_size(AXIS_MODEL);
+    const int one_representative = per_model / bitwise_axis_size(AXIS_REPRESENTATIVE);
+    const bool has_bf16 =
+        matmul_refusal(MATMUL_BF16, kernels_select(kernels_level_count() - 1)) == NULL;
+    const int n_bf16 = has_bf16 ? one_representative / bitwise_axis_size(AXIS_HEAD) : 0;
+    const int n_legal = product - 2 * per_model + one_representative + n_bf16;
     const int n_none = n_legal / bitwise_axis_size(AXIS_RECOMPUTE), n_chosen = n_none + n_none / 4;
     run_sources(suite);
     run_others(suite);

@@ -28,6 +28,10 @@ enum { N_COMMON = sizeof COMMON / sizeof COMMON[0], N_OWN = 4, N_SUBLAYERS = 12 
 static const double SAME_FUNCTION = 1e-5;
 /** Of a sum of at most 13 weights, each with an error of a few units in its last place. */
 static const double SUM_OF_WEIGHTS = 1e-5;
+/** Of products whose inputs have 8 bits, off by at most 2^-9 each, against f32: gradients behind
+ * twelve sublayers by a few times as much, and those of a read's query, which are differences of
+ * nearly equal dot products, by more. */
+static const double BF16_LOSS = 1e-3, BF16_GRADIENT = 5e-2, BF16_QUERY_GRADIENT = 2e-1;
 
 /** Defaults, then COMMON, then up to N_OWN overrides, on one rank. */
 static struct pipeline *make(const char *const *own)
@@ -141,6 +145,40 @@ static void at_zero_queries_every_kind_is_the_standard_residual(void **state)
         pipeline_destroy(p);
         pipeline_destroy(reference);
     }
+}
+
+/** Losses and gradients differ from those in f32, but by no more than rounded inputs make them. */
+static void products_in_bf16_stay_near_f32(void **state)
+{
+    (void)state;
+    if (matmul_refusal(MATMUL_BF16, kernels_select(kernels_level_count() - 1)) != NULL) {
+        skip();
+    }
+    struct pipeline *rounded = make((const char *const[N_OWN]){"compute.precision=bf16"});
+    struct pipeline *exact = make((const char *const[N_OWN]){"compute.precision=f32"});
+    draw_reads(rounded);
+    draw_reads(exact);
+    assert_true(pipeline_train(rounded) && pipeline_train(exact));
+    const double loss = fabs(pipeline_loss(rounded) / pipeline_loss(exact) - 1.0);
+    double least = 1.0, worst = 0.0, worst_query = 0.0;
+    for (int64_t i = 0; i < exact->plan.params.n_rows; i++) {
+        const struct param *param = &exact->plan.params.rows[i];
+        if (param->role == PARAM_READ && param->sublayer == 0) {
+            continue; /* it has one source: its query never moves */
+        }
+        double *largest = param->role == PARAM_READ ? &worst_query : &worst;
+        const double error =
+            relative_error(model_gradient(model_of(rounded), &rounded->plan.params.rows[i]),
+                           model_gradient(model_of(exact), param), param->count);
+        least = fmin(least, error);
+        *largest = fmax(*largest, error);
+    }
+    printf("bf16: relative errors: loss %.1e, gradients %.1e to %.1e, of queries to %.1e\n", loss,
+           least, worst, worst_query);
+    assert_true(loss > 0.0 && loss <= BF16_LOSS && least > 0.0);
+    assert_true(worst <= BF16_GRADIENT && worst_query <= BF16_QUERY_GRADIENT);
+    pipeline_destroy(rounded);
+    pipeline_destroy(exact);
 }
 
 /** Logits, losses, every gradient, and weights after a step. */
@@ -317,6 +355,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(at_zero_queries_every_kind_is_the_standard_residual),
+        cmocka_unit_test(products_in_bf16_stay_near_f32),
         cmocka_unit_test(blocks_of_one_sublayer_are_full_bit_for_bit),
         cmocka_unit_test(one_block_in_full_differs_from_full_in_the_last_read_alone),
         cmocka_unit_test(weights_of_a_read_are_positive_and_sum_to_one),

@@ -105,6 +105,27 @@ static void bf16_rounds_to_nearest_even(void **state)
     }
 }
 
+/* What is kept of a rounded number is its upper half. */
+static void to_bf16_keeps_the_upper_half_of_the_rounded(void **state)
+{
+    (void)state;
+    enum { COUNT = 70001 };
+    for (int level = 0; level < kernels_level_count(); level++) {
+        struct tensors memory = {0};
+        float *x = tensors_random(&memory, COUNT, 3, 10.0);
+        uint16_t *kept = (uint16_t *)(void *)tensors_nan(&memory, COUNT);
+        x[1] = NAN;
+        kernels_select(level)->to_bf16(kept, x, COUNT);
+        kernels_select(level)->round_bf16(x, COUNT);
+        for (int i = 0; i < COUNT; i++) {
+            uint32_t bits;
+            memcpy(&bits, &x[i], sizeof bits);
+            assert_int_equal((uint32_t)kept[i] << 16, bits);
+        }
+        tensors_finish(&memory);
+    }
+}
+
 static void int8_keeps_a_scale_per_token(void **state)
 {
     (void)state;
@@ -150,11 +171,13 @@ static void adamw_follows_the_oracle_for_twenty_steps(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(add_agrees_and_may_be_in_place),
-                                       cmocka_unit_test(bf16_rounds_to_nearest_even),
-                                       cmocka_unit_test(int8_keeps_a_scale_per_token),
-                                       cmocka_unit_test(rounding_twice_changes_nothing_in_bf16),
-                                       cmocka_unit_test(sum_squares_agrees),
-                                       cmocka_unit_test(adamw_follows_the_oracle_for_twenty_steps)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(add_agrees_and_may_be_in_place),
+        cmocka_unit_test(bf16_rounds_to_nearest_even),
+        cmocka_unit_test(to_bf16_keeps_the_upper_half_of_the_rounded),
+        cmocka_unit_test(int8_keeps_a_scale_per_token),
+        cmocka_unit_test(rounding_twice_changes_nothing_in_bf16),
+        cmocka_unit_test(sum_squares_agrees),
+        cmocka_unit_test(adamw_follows_the_oracle_for_twenty_steps)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <string.h>
 #include <cmocka.h>
 
 /* A sum of up to 300 products in f32, in BLAS's order. */
@@ -30,18 +31,80 @@ static void run(struct trial *trial)
     double *dx64 = tensors_zeros_f64(memory, (size_t)nx);
     double *dw64 = tensors_widen(memory, dw, (size_t)nw);
 
-    matmul_forward(y, x, w, &shape);
+    struct matmul *matmul = matmul_create(&shape, MATMUL_F32, trial->kernels);
+    float *scratch = tensors_nan(memory, matmul_scratch_bytes(&shape) / sizeof *scratch);
+
+    matmul_forward(matmul, y, x, w, scratch);
     oracle_matmul_forward(y64, x64, w64, &shape);
     trial_expect(trial, "y", y, y64, ny, ERROR_F32);
-    matmul_weight_gradient(dw, dy, x, &shape);
+    matmul_weight_gradient(matmul, dw, dy, x, scratch);
     oracle_matmul_weight_gradient(dw64, dy64, x64, &shape);
     trial_expect(trial, "dw", dw, dw64, nw, ERROR_F32);
-    matmul_input_gradient(dx, dy, w, &shape, false);
+    matmul_input_gradient(matmul, dx, dy, w, scratch);
     oracle_matmul_input_gradient(dx64, dy64, w64, &shape);
     trial_expect(trial, "dx", dx, dx64, nx, ERROR_F32);
-    matmul_input_gradient(dx, dy, w, &shape, true);
+    matmul_destroy(matmul);
+}
+
+/* count random numbers that bf16 holds exactly, as f32, and the same in bf16 into *rounded. */
+static float *random_bf16(struct trial *trial, int64_t count, uint64_t seed, uint16_t **rounded)
+{
+    float *x = tensors_random(&trial->tensors, (size_t)count, seed, 1.0);
+    trial->kernels->round_bf16(x, count);
+    *rounded = (uint16_t *)(void *)tensors_nan(&trial->tensors, (size_t)count);
+    trial->kernels->to_bf16(*rounded, x, count);
+    return x;
+}
+
+static void run_bf16(struct trial *trial)
+{
+    const struct matmul_shape shape = {trial->size[0], trial->size[1], trial->size[2]};
+    const int64_t nx = shape.n * shape.in, ny = shape.n * shape.out, nw = shape.in * shape.out;
+    struct tensors *memory = &trial->tensors;
+    uint16_t *x, *w, *dy;
+    const double *x64 = tensors_widen(memory, random_bf16(trial, nx, 1, &x), (size_t)nx);
+    const double *w64 = tensors_widen(memory, random_bf16(trial, nw, 2, &w), (size_t)nw);
+    const double *dy64 = tensors_widen(memory, random_bf16(trial, ny, 3, &dy), (size_t)ny);
+    float *y = tensors_nan(memory, (size_t)ny), *dx = tensors_nan(memory, (size_t)nx);
+    float *dw = tensors_random(memory, (size_t)nw, 4, 1.0);
+    double *y64 = tensors_zeros_f64(memory, (size_t)ny);
+    double *dx64 = tensors_zeros_f64(memory, (size_t)nx);
+    double *dw64 = tensors_widen(memory, dw, (size_t)nw);
+    if (matmul_refusal(MATMUL_BF16, trial->kernels) != NULL) {
+        return;
+    }
+    struct matmul *matmul = matmul_create(&shape, MATMUL_BF16, trial->kernels);
+    float *scratch = tensors_nan(memory, matmul_scratch_bytes(&shape) / sizeof *scratch);
+
+    matmul_forward(matmul, y, x, w, scratch);
+    oracle_matmul_forward(y64, x64, w64, &shape);
+    trial_expect(trial, "y", y, y64, ny, ERROR_F32);
+    matmul_weight_gradient(matmul, dw, dy, x, scratch);
+    oracle_matmul_weight_gradient(dw64, dy64, x64, &shape);
+    trial_expect(trial, "dw", dw, dw64, nw, ERROR_F32);
+    matmul_input_gradient(matmul, dx, dy, w, scratch);
     oracle_matmul_input_gradient(dx64, dy64, w64, &shape);
-    trial_expect(trial, "dx accumulated", dx, dx64, nx, ERROR_F32);
+    trial_expect(trial, "dx", dx, dx64, nx, ERROR_F32);
+    matmul_destroy(matmul);
+}
+
+/* Its inputs rounded, a product in bf16 is one in f32: sums lose nothing. */
+static void bf16_rounds_inputs_alone(void **state)
+{
+    (void)state;
+    trial_each(run_bf16, SIZES, sizeof SIZES / sizeof SIZES[0]);
+}
+
+static void bf16_is_refused_below_the_highest_level(void **state)
+{
+    (void)state;
+    assert_null(matmul_refusal(MATMUL_F32, kernels_select(0)));
+    for (int level = 0; level < kernels_level_count(); level++) {
+        const struct kernels *kernels = kernels_select(level);
+        if (strcmp(kernels->level, "x86-64-v4") != 0 || kernels_onednn_version()[0] == '\0') {
+            assert_non_null(strstr(matmul_refusal(MATMUL_BF16, kernels), "compute.precision=f32"));
+        }
+    }
 }
 
 static void agrees_with_the_oracle_and_accumulates(void **state)
@@ -52,6 +115,10 @@ static void agrees_with_the_oracle_and_accumulates(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(agrees_with_the_oracle_and_accumulates)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(agrees_with_the_oracle_and_accumulates),
+        cmocka_unit_test(bf16_rounds_inputs_alone),
+        cmocka_unit_test(bf16_is_refused_below_the_highest_level),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include <attnres/checkpoint.h>
 #include <attnres/file.h>
 #include <attnres/json.h>
+#include <attnres/kernels.h>
 #include <attnres/rng.h>
 #include <attnres/train.h>
 
@@ -26,12 +27,14 @@ static const struct {
     int n_values;
     struct value values[MAX_VALUES];
 } AXES[BITWISE_AXES] = {
-    [AXIS_MODEL] = {5,
+    [AXIS_MODEL] = {6,
                     {{"standard", {"model.kind=standard"}},
                      {"full", {"model.kind=full"}},
                      {"block", {"model.kind=block"}},
                      {"block_full", {"model.kind=block_full"}},
-                     {"block_full static", {"model.kind=block_full", "model.read=static"}}}},
+                     {"block_full static", {"model.kind=block_full", "model.read=static"}},
+                     {"block_full, products in bf16",
+                      {"model.kind=block_full", "compute.precision=bf16"}}}},
     [AXIS_HEAD] = {2, {{"untied", {"model.tied=false"}}, {"tied", {"model.tied=true"}}}},
     [AXIS_REPRESENTATIVE] = {3,
                              {{"f32", {0}},
@@ -59,6 +62,9 @@ static const struct {
                       {{"1 thread", {"compute.threads=1"}}, {"2 threads", {"compute.threads=2"}}}},
     [AXIS_RUN] = {2, {{"straight", {0}}, {"resumed, deflated", {"pipeline.deflate=on"}}}},
 };
+
+/** The models that run with representatives in f32 alone. */
+enum { MODEL_STANDARD_KIND = 0, MODEL_BF16 = 5 };
 
 /** Chunks of each value of the schedule axis. */
 static const int CHUNKS[] = {1, 1, 2, 4, 1, 2};
@@ -114,7 +120,14 @@ bool bitwise_is_resumed(const struct bitwise_case *c)
 
 bool bitwise_is_legal(const struct bitwise_case *c)
 {
-    return c->value[AXIS_MODEL] != 0 || c->value[AXIS_REPRESENTATIVE] == 0;
+    const int model = c->value[AXIS_MODEL];
+    const struct kernels *kernels = kernels_select(kernels_level_count() - 1);
+    if (model == MODEL_BF16 &&
+        (c->value[AXIS_HEAD] != 1 || matmul_refusal(MATMUL_BF16, kernels) != NULL)) {
+        return false;
+    }
+    return (model != MODEL_STANDARD_KIND && model != MODEL_BF16) ||
+           c->value[AXIS_REPRESENTATIVE] == 0;
 }
 
 struct bitwise_case bitwise_reference(const struct bitwise_case *c)

@@ -40,7 +40,8 @@ int bitwise_case_count(void);
 struct bitwise_case bitwise_case_at(int index);
 /** Ranks of a case. */
 int bitwise_ranks(const struct bitwise_case *c);
-/** `standard` has no representatives to round; every other combination is legal. */
+/** `standard` has no representatives to round, and products in bf16 are tried with f32 ones and a
+ * tied head alone, where the processor has them; every other combination is legal. */
 bool bitwise_is_legal(const struct bitwise_case *c);
 /** Whether the case goes on from a checkpoint instead of starting fresh. */
 bool bitwise_is_resumed(const struct bitwise_case *c);

@@ -200,6 +200,9 @@ static void kernels_and_blas_that_differ_are_told(void **state)
     snprintf(facts[2].blas_core, sizeof facts[2].blas_core, "SkylakeX");
     expect(facts, "kernels", LAUNCH_FAIL, "rank 2's for a SkylakeX", "OPENBLAS_CORETYPE=");
     forge(facts);
+    snprintf(facts[1].onednn_core, sizeof facts[1].onednn_core, "avx512_core");
+    expect(facts, "kernels", LAUNCH_FAIL, "\"avx512_core\" on rank 1", "ONEDNN_MAX_CPU_ISA=");
+    forge(facts);
     snprintf(facts[1].blas_version, sizeof facts[1].blas_version, "OpenBLAS 0.3.29");
     expect(facts, "BLAS", LAUNCH_WARN, "rank 1 \"OpenBLAS 0.3.29\"", "same OpenBLAS");
     forge(facts);
