@@ -5,6 +5,9 @@
 /** Seconds since an arbitrary start that never runs backwards. */
 double clock_monotonic_s(void);
 
+/** Processor seconds that all threads of this process have used. */
+double clock_processor_s(void);
+
 /** Seconds since 1970, UTC. */
 double clock_wall_s(void);
 

@@ -21,6 +21,11 @@ double clock_monotonic_s(void)
     return read_clock_s(CLOCK_MONOTONIC);
 }
 
+double clock_processor_s(void)
+{
+    return read_clock_s(CLOCK_PROCESS_CPUTIME_ID);
+}
+
 double clock_wall_s(void)
 {
     return read_clock_s(CLOCK_REALTIME);
