@@ -48,6 +48,7 @@ struct engine_batch {
     const int32_t *targets; /* (M, n): last stage */
     float loss_scale;       /* see model_work */
     bool wants_best;        /* for schedules of one microbatch */
+    int64_t position;       /* see model_work */
     double *losses;         /* (M), last stage: nats of each microbatch; may be NULL elsewhere */
 };
 

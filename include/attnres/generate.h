@@ -1,7 +1,8 @@
 /** Writing text: one token after another from the model's distribution.
  *
- *  Each token is a forward pass over the window that ends in it; when the window is full its older
- * half is dropped. Collective over all ranks. */
+ *  Each token is passed through the model once; attention remembers the keys and values of those
+ * before it. When the window of seq_len tokens is full its older half is dropped, and the newer is
+ * passed through again at its new positions. Collective over all ranks. */
 #ifndef ATTNRES_GENERATE_H
 #define ATTNRES_GENERATE_H
 
@@ -19,7 +20,7 @@ struct generate_options {
 };
 
 /** Continue prompt (n_prompt tokens, at least one). emit is called on every rank with each new
- * token. The plan must be for microbatches of one sequence. */
+ * token. The plan must be a PLAN_GENERATE of one sequence. */
 void generate_tokens(struct engine *engine, const struct generate_options *options,
                      const int32_t *prompt, int64_t n_prompt,
                      void (*emit)(void *user, int32_t token), void *user);

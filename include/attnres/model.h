@@ -52,6 +52,7 @@ struct model_work {
     const int32_t *targets; /* (n): last stage; -1 does not count */
     float loss_scale; /* 1 / counted targets of the step; 0: keep the logits, no gradient follows */
     bool wants_best;  /* fill BUFFER_BEST */
+    int64_t position; /* PLAN_GENERATE: of the token in its sequence; the ones before are past */
     double *loss;     /* last stage, where the head is run: takes the sum of nats over counted
                          targets, in token order */
 };

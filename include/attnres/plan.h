@@ -30,8 +30,9 @@
 #include <attnres/schedule.h>
 #include <attnres/wire.h>
 
-/** What the memory is for: training, or forward passes alone (eval, generate). */
-enum plan_purpose { PLAN_TRAIN, PLAN_FORWARD };
+/** What the memory is for: training; forward passes alone; or forward passes of one token a
+ * sequence, of which keys and values are remembered for the tokens behind it. */
+enum plan_purpose { PLAN_TRAIN, PLAN_FORWARD, PLAN_GENERATE };
 
 /** A contiguous run of sublayers, and what it holds. */
 struct stage {
@@ -101,7 +102,7 @@ struct plan {
     struct schedule forward;   /* one microbatch through all stages, for evaluation */
     int channel_depth;         /* messages under way on a cut, of either schedule */
     int64_t n_microbatches;    /* M: of each replica */
-    int64_t microbatch_tokens; /* tokens of one microbatch: batch.microbatch * seq_len */
+    int64_t microbatch_tokens; /* of one microbatch: batch.microbatch * seq_len, or * 1 */
     int n_logit_slots;         /* microbatch k has its logits in slot k % n_logit_slots */
     int64_t max_rank_params;   /* rows of the rank with the most */
 };
@@ -210,6 +211,7 @@ enum buffer_id {
     BUFFER_RSTD,
     BUFFER_QKV,
     BUFFER_ATTENTION_LSE,
+    BUFFER_PAST, /* PLAN_GENERATE: keys and values of a sequence's tokens so far */
     BUFFER_GATE_UP,
     /* what W needs of it: per activation slot, recomputed per gradient slot */
     BUFFER_NORMED,

@@ -143,7 +143,9 @@ void engine_begin(struct engine *engine, const struct schedule *schedule,
     engine->end = schedule->first_action[engine->rank + 1];
     engine->batch = *batch;
     engine->round++;
-    for (int chunk = 0; chunk < engine->plan->n_chunks; chunk++) {
+    /* Weights change between schedules, but only where they are trained. */
+    const bool may_have_changed = engine->plan->purpose == PLAN_TRAIN || engine->round == 1;
+    for (int chunk = 0; may_have_changed && chunk < engine->plan->n_chunks; chunk++) {
         model_take_weights(&engine->models[chunk]);
     }
     for (int64_t i = engine->counter; i < engine->end; i++) {
@@ -285,6 +287,7 @@ static struct model_work work_of(const struct engine *engine, const struct actio
         .targets = engine->batch.targets != NULL ? engine->batch.targets + offset : NULL,
         .loss_scale = engine->batch.loss_scale,
         .wants_best = engine->batch.wants_best,
+        .position = engine->batch.position,
         .loss = engine->batch.losses != NULL ? &engine->batch.losses[action->microbatch] : NULL,
     };
 }

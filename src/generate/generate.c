@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <attnres/rng.h>
 
@@ -59,43 +58,74 @@ int32_t generate_sample(const float *logits, int64_t V, const struct generate_op
     return best;
 }
 
+/** The sequence as it is read: its newest tokens, at most T, each passed through the model once. */
+struct window {
+    struct engine *engine;
+    int32_t *tokens; /* (T) */
+    int64_t length;
+};
+
+/** One more token; the logits behind it are left in their buffer. */
+static void push(struct window *w, int32_t token)
+{
+    const int32_t no_target = -1;
+    w->tokens[w->length] = token;
+    const struct engine_batch batch = {
+        .tokens = &w->tokens[w->length], .targets = &no_target, .position = w->length};
+    engine_run(w->engine, &w->engine->plan->forward, &batch);
+    w->length++;
+}
+
+/** Make room in a full window: its newer half moves to the front, where every position, and so
+ * every key, is another. */
+static void make_room(struct window *w, int64_t T)
+{
+    if (w->length < T) {
+        return;
+    }
+    const int64_t n_kept = T > 1 ? T - T / 2 : 0, first = T - n_kept;
+    w->length = 0;
+    for (int64_t i = 0; i < n_kept; i++) {
+        push(w, w->tokens[first + i]);
+    }
+}
+
+static int32_t draw_token(const struct engine *engine, const struct generate_options *options,
+                          int64_t index, double *scratch)
+{
+    const struct plan *plan = engine->plan;
+    int32_t token = 0;
+    if (plan->ranks[engine->rank].has_last) {
+        const struct stage *head = &plan->stages[plan->n_stages - 1];
+        const float *logits = model_logits(&engine->models[head->chunk], 0);
+        token =
+            generate_sample(logits, plan->config->model.vocab, options, (uint64_t)index, scratch);
+    }
+    transport_broadcast(engine->transport, plan_last_rank(plan), &token, sizeof token);
+    return token;
+}
+
 void generate_tokens(struct engine *engine, const struct generate_options *options,
                      const int32_t *prompt, int64_t n_prompt,
                      void (*emit)(void *user, int32_t token), void *user)
 {
-    const struct model_config *config = &engine->plan->config->model;
-    const int64_t T = config->seq_len, V = config->vocab;
-    assert(n_prompt >= 1 && engine->plan->config->batch.microbatch == 1);
-    int32_t *window = memory_buffer(engine->memory, BUFFER_TOKENS, 0);
-    int32_t *targets = memory_buffer(engine->memory, BUFFER_TARGETS, 0);
-    double *scratch = calloc((size_t)V, sizeof *scratch);
+    const struct plan *plan = engine->plan;
+    const int64_t T = plan->config->model.seq_len;
+    assert(n_prompt >= 1 && plan->purpose == PLAN_GENERATE && plan->microbatch_tokens == 1);
+    double *scratch = calloc((size_t)plan->config->model.vocab, sizeof *scratch);
     assert(scratch != NULL);
-    memset(targets, 0xff, (size_t)T * sizeof *targets);
-    int64_t length = n_prompt < T ? n_prompt : T;
-    memcpy(window, prompt + n_prompt - length, (size_t)length * sizeof *window);
-    memset(window + length, 0, (size_t)(T - length) * sizeof *window);
-    const struct stage *head = &engine->plan->stages[engine->plan->n_stages - 1];
+    struct window window = {engine, memory_buffer(engine->memory, BUFFER_TOKENS, 0), 0};
+    for (int64_t i = n_prompt < T ? 0 : n_prompt - T; i < n_prompt; i++) {
+        push(&window, prompt[i]);
+    }
     for (int64_t i = 0; i < options->n_tokens; i++) {
-        const struct engine_batch batch = {.tokens = window, .targets = targets};
-        engine_run(engine, &engine->plan->forward, &batch);
-        int32_t token = 0;
-        if (engine->plan->ranks[engine->rank].has_last) {
-            const float *logits = model_logits(&engine->models[head->chunk], 0);
-            token = generate_sample(logits + (length - 1) * V, V, options, (uint64_t)i, scratch);
-        }
-        transport_broadcast(engine->transport, plan_last_rank(engine->plan), &token, sizeof token);
+        const int32_t token = draw_token(engine, options, i, scratch);
         emit(user, token);
-        if (options->stop_at_newline && token == '\n') {
+        if (i + 1 == options->n_tokens || (options->stop_at_newline && token == '\n')) {
             break;
         }
-        if (length == T) {
-            length = T - T / 2;
-            memmove(window, window + T / 2, (size_t)length * sizeof *window);
-            if (length == T) { /* a window of one token */
-                length = 0;
-            }
-        }
-        window[length++] = token;
+        make_room(&window, T);
+        push(&window, token);
     }
     engine_drain(engine);
     free(scratch);

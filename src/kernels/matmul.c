@@ -159,7 +159,8 @@ struct matmul *matmul_create(const struct matmul_shape *shape, enum matmul_preci
     assert(matmul_refusal(precision, kernels) == NULL);
     const int64_t n = shape->n, in = shape->in, out = shape->out;
     const bool is_bf16 = precision == MATMUL_BF16;
-    const bool with_onednn = uses_onednn(kernels);
+    /* One row in f32 is bound by reading w, which oneDNN would pack: OpenBLAS has code for it. */
+    const bool with_onednn = uses_onednn(kernels) && (is_bf16 || n > 1);
     const struct product_plan forward = {.size = {.m = n, .n = out, .k = in},
                                          .c_stride = out,
                                          .a_stride = in,

@@ -20,6 +20,11 @@ void product_nn(float *c, int64_t c_stride, const float *a, int64_t a_stride, co
 void product_nt(float *c, int64_t c_stride, const float *a, int64_t a_stride, const float *b,
                 int64_t b_stride, const struct product *size)
 {
+    if (size->m == 1) { /* reads b once, where a general product would pack it first */
+        cblas_sgemv(CblasRowMajor, CblasNoTrans, (blasint)size->n, (blasint)size->k, 1.0F, b,
+                    (blasint)b_stride, a, 1, beta_of(size), c, 1);
+        return;
+    }
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)size->m, (blasint)size->n,
                 (blasint)size->k, 1.0F, a, (blasint)a_stride, b, (blasint)b_stride, beta_of(size),
                 c, (blasint)c_stride);

@@ -145,9 +145,10 @@ static bool run(const struct command_line *line, struct error *err)
         return false;
     }
     struct session session = {0};
-    const bool ok = run_open_checkpoint(&session, line, NOTHING, transport, &log, err) &&
-                    (strcmp(task, "hops") == 0 ? evaluate_hops(line, &session, err)
-                                               : evaluate_data_loss(line, &session, err));
+    const bool ok =
+        run_open_checkpoint(&session, line, NOTHING, PLAN_FORWARD, transport, &log, err) &&
+        (strcmp(task, "hops") == 0 ? evaluate_hops(line, &session, err)
+                                   : evaluate_data_loss(line, &session, err));
     session_finish(&session);
     run_stop_ranks(transport, &log, err);
     return ok;

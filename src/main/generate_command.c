@@ -86,8 +86,9 @@ static bool run(const struct command_line *line, struct error *err)
         return false;
     }
     struct session session = {0};
-    const bool ok = run_open_checkpoint(&session, line, ONE_SEQUENCE, transport, &log, err) &&
-                    generate(line, &session, err);
+    const bool ok =
+        run_open_checkpoint(&session, line, ONE_SEQUENCE, PLAN_GENERATE, transport, &log, err) &&
+        generate(line, &session, err);
     session_finish(&session);
     run_stop_ranks(transport, &log, err);
     return ok;

@@ -89,8 +89,8 @@ static bool read_config(struct config *config, const struct checkpoint *c,
 }
 
 bool run_open_checkpoint(struct session *session, const struct command_line *line,
-                         const char *const *extra, struct transport *transport, struct log *log,
-                         struct error *err)
+                         const char *const *extra, enum plan_purpose purpose,
+                         struct transport *transport, struct log *log, struct error *err)
 {
     struct checkpoint c = {0};
     char path[FILE_PATH_BYTES];
@@ -103,7 +103,7 @@ bool run_open_checkpoint(struct session *session, const struct command_line *lin
         ok = session_share_config(config, transport,
                                   !is_root || read_config(config, &c, line, extra, err), err);
     }
-    ok = ok && session_plan(session, config, transport, log, PLAN_FORWARD, err) &&
+    ok = ok && session_plan(session, config, transport, log, purpose, err) &&
          session_check_memory(session, err) && session_require_launch(session, NULL, true, err) &&
          session_start(session, err);
     if (ok) {

@@ -1,6 +1,7 @@
 #include "model_internal.h"
 
 #include <assert.h>
+#include <string.h>
 
 /** Inverse RMS of a value as a source of this stage's query reads. */
 static void measure_source(const struct model *model, int slot, int64_t id)
@@ -119,6 +120,22 @@ static const void *normalise(const struct model *model, const struct model_work 
     return model_operand_keep(model, normed, model->n * config->dim);
 }
 
+/** Attention of one token to itself and those before it, whose keys and values are remembered. */
+static void attend_to_past(const struct model *model, const struct model_work *work, int part,
+                           float *attended, float *qkv)
+{
+    const struct attention_shape *shape = &model->shape;
+    const int64_t H = shape->n_heads * shape->head_dim, KV = shape->n_kv_heads * shape->head_dim;
+    float *past = model_past(model, work->slot, part);
+    assert(shape->n_sequences == 1 && work->position < model->plan->config->model.seq_len);
+    model->kernels->rope_forward(qkv, memory_buffer(model->memory, BUFFER_ROPE, 0), shape,
+                                 work->position);
+    memcpy(past + work->position * 2 * KV, qkv + H, (size_t)(2 * KV) * sizeof *past);
+    model->kernels->attention_decode(attended, qkv, past, past + KV,
+                                     memory_buffer(model->memory, BUFFER_ATTENTION_SCRATCH, 0),
+                                     work->position + 1, 2 * KV, shape);
+}
+
 static const void *attend(const struct model *model, const struct model_work *work, int part,
                           const void *normed)
 {
@@ -131,9 +148,13 @@ static const void *attend(const struct model *model, const struct model_work *wo
     float *attended = model_lasting_row(model, BUFFER_ATTENDED, work, part, n * C);
     const void *w_qkv = model_operand_weight(model, model_param(model, l, PARAM_Q));
     matmul_forward(model->qkv, qkv, normed, w_qkv, model->product_scratch);
-    model->kernels->rope_forward(qkv, memory_buffer(model->memory, BUFFER_ROPE, 0), shape, 0);
-    model->kernels->attention_forward(
-        attended, lse, qkv, memory_buffer(model->memory, BUFFER_ATTENTION_SCRATCH, 0), shape);
+    if (model->plan->purpose == PLAN_GENERATE) {
+        attend_to_past(model, work, part, attended, qkv);
+    } else {
+        model->kernels->rope_forward(qkv, memory_buffer(model->memory, BUFFER_ROPE, 0), shape, 0);
+        model->kernels->attention_forward(
+            attended, lse, qkv, memory_buffer(model->memory, BUFFER_ATTENTION_SCRATCH, 0), shape);
+    }
     return model_operand_copy(model, attended, n * C, OPERAND_X);
 }
 

@@ -71,6 +71,14 @@ void *model_gradient_row(const struct model *model, enum buffer_id id,
     return model_row(model, id, work->gradient_slot, index, row_count);
 }
 
+float *model_past(const struct model *model, int slot, int part)
+{
+    const int64_t index = count_sort(model->stage->first, model_part_sublayer(model, part));
+    const int64_t row_count =
+        model->plan->config->model.seq_len * 2 * model->shape.n_kv_heads * model->shape.head_dim;
+    return model_row(model, BUFFER_PAST, slot, index, row_count);
+}
+
 int64_t model_deep_sources(const struct model *model, int part)
 {
     return model->stage->score_offset[part + 1] - model->stage->score_offset[part];
@@ -254,14 +262,15 @@ void model_init(struct model *model, const struct plan *plan, int stage,
                 const struct memory *memory, const struct kernels *kernels)
 {
     const struct model_config *config = &plan->config->model;
-    const int64_t T = config->seq_len, D = config->dim / config->n_heads;
+    const int64_t B = plan->config->batch.microbatch, T = config->seq_len,
+                  D = config->dim / config->n_heads;
     *model = (struct model){
         .plan = plan,
         .stage = &plan->stages[stage],
         .memory = memory,
         .kernels = kernels,
         .n = plan->microbatch_tokens,
-        .shape = {plan->microbatch_tokens / T, T, config->n_heads, config->n_kv_heads, D}};
+        .shape = {B, plan->microbatch_tokens / B, config->n_heads, config->n_kv_heads, D}};
     model->reads = allocate((size_t)model->stage->n_reads, sizeof *model->reads);
     model->sources = allocate((size_t)model->stage->n_values, sizeof *model->sources);
     model->dsources = allocate((size_t)model->stage->n_values, sizeof *model->dsources);

@@ -23,6 +23,9 @@ void *model_lasting_row(const struct model *model, enum buffer_id id, const stru
 void *model_gradient_row(const struct model *model, enum buffer_id id,
                          const struct model_work *work, int part, int64_t row_count);
 
+/** PLAN_GENERATE: keys and values of the tokens so far, for a part's attention. (T, 2 KV D) */
+float *model_past(const struct model *model, int slot, int part);
+
 /** Inverse RMS of a value in a slot. (n) */
 float *model_inverse_rms(const struct model *model, int slot, int64_t id);
 

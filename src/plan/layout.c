@@ -36,6 +36,7 @@ static const char *const BUFFER_NAMES[BUFFER_COUNT] = {
     [BUFFER_RSTD] = "inverse rms of inputs",
     [BUFFER_QKV] = "q, k, v",
     [BUFFER_ATTENTION_LSE] = "attention log-sum-exp",
+    [BUFFER_PAST] = "keys and values so far",
     [BUFFER_GATE_UP] = "gate, up",
     [BUFFER_NORMED] = "normed inputs",
     [BUFFER_ATTENDED] = "attention results",
@@ -299,6 +300,8 @@ static void place_activations(struct buffer_table *t, const struct sizes *s)
     const int64_t logit_slots = s->rank->has_last ? s->plan->n_logit_slots : 0;
     const enum buffer_group kept = GROUP_ACTIVATIONS, i = again ? GROUP_SCRATCH : kept,
                             w = again ? GROUP_ACTIVATION_GRADIENTS : kept;
+    const bool generates = s->plan->purpose == PLAN_GENERATE;
+    const int64_t T = s->model->seq_len;
     const struct span *span = &s->span;
     const struct request requests[] = {
         {BUFFER_VALUES, kept, slots, {s->n_kept, n, C}, 4},
@@ -310,6 +313,7 @@ static void place_activations(struct buffer_table *t, const struct sizes *s)
         {BUFFER_RSTD, i, for_i, {span->n_reads, n, 1}, 4},
         {BUFFER_QKV, i, for_i, {span->n_attention, n, QKV}, 4},
         {BUFFER_ATTENTION_LSE, i, for_i, {span->n_attention, n, H}, 4},
+        {BUFFER_PAST, kept, generates ? slots : 0, {s->n_attention, T, 2 * s->KV}, 4},
         {BUFFER_GATE_UP, i, for_i, {span->n_mlp, n, 2 * F}, 4},
         {BUFFER_NORMED, w, for_w, {s->n_reads, n, C}, operand_bytes(s)},
         {BUFFER_ATTENDED, w, for_w, {s->n_attention, n, C}, 4},
@@ -386,7 +390,9 @@ static void place_scratch(struct buffer_table *t, const struct sizes *s)
     const bool lends = trains || plan_recomputes(s->plan);
     const int64_t n = s->n, C = s->C, T = s->model->seq_len, D = C / s->model->n_heads;
     const struct attention_shape shape = {n / T, T, s->model->n_heads, s->model->n_kv_heads, D};
-    const int64_t attention = (int64_t)kernels_attention_scratch_count(&shape);
+    const int64_t attention = s->plan->purpose == PLAN_GENERATE
+                                  ? T * s->model->n_heads
+                                  : (int64_t)kernels_attention_scratch_count(&shape);
     /* Sums over tokens in tiles, of the widest vector they are taken of. */
     const int64_t partials = (int64_t)kernels_partials_count(n, larger(C, s->most_sources));
     const struct request requests[] = {

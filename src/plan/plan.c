@@ -251,7 +251,8 @@ bool plan_init_measured(struct plan *plan, const struct config *config, const st
                       .depth = depth_plan_make(&config->model),
                       .n_microbatches = config->batch.n_sequences / config->batch.microbatch /
                                         config->pipeline.n_replicas,
-                      .microbatch_tokens = config->batch.microbatch * config->model.seq_len};
+                      .microbatch_tokens = config->batch.microbatch *
+                                           (purpose == PLAN_GENERATE ? 1 : config->model.seq_len)};
     plan->measured = costs != NULL ? *costs : (struct costs){0};
     if (!grid_init(&plan->grid, n_ranks, config->pipeline.n_replicas, config->pipeline.n_stages,
                    err)) {

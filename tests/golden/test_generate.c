@@ -1,0 +1,149 @@
+/* Writing one token at a time against whole sequences: the logits at every position are those of a
+ * forward pass over all tokens, as evaluation makes it. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include <attnres/generate.h>
+
+#include "../support/pipeline.h"
+
+static const char *const COMMON[] = {"model.layers=6",   "model.blocks=3",    "model.dim=32",
+                                     "model.heads=4",    "model.kv_heads=2",  "model.ff=44",
+                                     "model.seq_len=40", "batch.sequences=1", "batch.microbatch=1"};
+enum { N_COMMON = sizeof COMMON / sizeof COMMON[0], N_OWN = 2 };
+
+/** Of f32, where libraries sum a product of one row in another order than one of forty. */
+static const double SAME_LOGITS = 1e-5;
+
+/** A rank of one that generates with the weights that `whole` drew. */
+struct writer {
+    struct plan plan;
+    struct memory memory;
+    struct model model;
+    struct transport_world *world;
+    struct engine engine;
+};
+
+static void writer_init(struct writer *w, const struct pipeline *whole)
+{
+    struct error err = {0};
+    assert_true(plan_init(&w->plan, &whole->config, 1, PLAN_GENERATE, &err));
+    assert_true(memory_init(&w->memory, &w->plan, 0, &err));
+    model_init(&w->model, &w->plan, 0, &w->memory, whole->ranks[0].models[0].kernels);
+    model_draw_weights(&w->model, whole->config.run.seed);
+    w->world = transport_world_create(1);
+    assert_non_null(w->world);
+    engine_init(&w->engine, &w->plan, &w->model, &w->memory, transport_world_rank(w->world, 0));
+}
+
+static void writer_finish(struct writer *w)
+{
+    engine_finish(&w->engine);
+    transport_world_destroy(w->world);
+    model_finish(&w->model);
+    memory_finish(&w->memory);
+    plan_finish(&w->plan);
+}
+
+static double relative_error(const float *a, const float *b, int64_t count)
+{
+    double difference = 0.0, norm = 0.0;
+    for (int64_t i = 0; i < count; i++) {
+        const double x = (double)a[i], y = (double)b[i];
+        difference += (x - y) * (x - y);
+        norm += y * y;
+    }
+    return sqrt(difference / norm);
+}
+
+static double worst_of_all_positions(struct writer *w, const struct pipeline *whole)
+{
+    const int64_t T = whole->config.model.seq_len, V = whole->config.model.vocab;
+    const float *expected = memory_buffer(&whole->ranks[0].memory, BUFFER_LOGITS, 0);
+    const float *logits = memory_buffer(&w->memory, BUFFER_LOGITS, 0);
+    const int32_t no_target = -1;
+    double worst = 0.0;
+    for (int64_t t = 0; t < T; t++) {
+        const struct engine_batch batch = {
+            .tokens = &whole->tokens[t], .targets = &no_target, .position = t};
+        engine_run(&w->engine, &w->plan.forward, &batch);
+        worst = fmax(worst, relative_error(logits, expected + t * V, V));
+    }
+    return worst;
+}
+
+static void compare(const char *const *own)
+{
+    const char *overrides[N_COMMON + N_OWN];
+    int n = 0;
+    for (int i = 0; i < N_COMMON; i++) {
+        overrides[n++] = COMMON[i];
+    }
+    for (int i = 0; i < N_OWN && own[i] != NULL; i++) {
+        overrides[n++] = own[i];
+    }
+    struct error err = {0};
+    struct pipeline *whole = pipeline_create(1, overrides, n, &err);
+    assert_non_null(whole);
+    assert_true(pipeline_run(whole, &whole->plan.forward, 0.0F));
+    struct writer w;
+    writer_init(&w, whole);
+    const double worst = worst_of_all_positions(&w, whole);
+    printf("%s%s%s: worst logits %.1e\n", own[0], own[1] != NULL ? ", " : "",
+           own[1] != NULL ? own[1] : "", worst);
+    assert_true(worst <= SAME_LOGITS);
+    writer_finish(&w);
+    pipeline_destroy(whole);
+}
+
+static void logits_are_those_of_evaluation(void **state)
+{
+    (void)state;
+    static const char *const MODELS[][N_OWN] = {{"model.kind=standard"},
+                                                {"model.kind=full"},
+                                                {"model.kind=block"},
+                                                {"model.kind=block_full"},
+                                                {"model.kind=block_full", "model.read=static"},
+                                                {"model.kind=block_full", "model.tied=true"}};
+    for (size_t i = 0; i < sizeof MODELS / sizeof MODELS[0]; i++) {
+        compare(MODELS[i]);
+    }
+}
+
+static void count(void *user, int32_t token)
+{
+    (void)token;
+    ++*(int *)user;
+}
+
+/* A window of 40 tokens is left three times. */
+static void text_goes_on_beyond_the_window(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct pipeline *whole = pipeline_create(1, COMMON, N_COMMON, &err);
+    assert_non_null(whole);
+    struct writer w;
+    writer_init(&w, whole);
+    const struct generate_options options = {.n_tokens = 90};
+    int n_emitted = 0;
+    generate_tokens(&w.engine, &options, whole->tokens, 7, count, &n_emitted);
+    assert_int_equal(n_emitted, 90);
+    writer_finish(&w);
+    pipeline_destroy(whole);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(logits_are_those_of_evaluation),
+        cmocka_unit_test(text_goes_on_beyond_the_window),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
