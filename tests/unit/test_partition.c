@@ -336,7 +336,7 @@ static void a_plan_beyond_the_limit_is_refused_with_settings_that_fit(void **sta
     } CASES[] = {
         /* less a microbatch; more ranks; the limit */
         {{"batch.microbatch=8", "batch.sequences=32", "pipeline.stages=2",
-          "pipeline.partition=[2,6]", "memory.limit=7.4e6"},
+          "pipeline.partition=[2,6]", "memory.limit=9.4e6"},
          2,
          3},
         /* another partition; another schedule */
