@@ -30,6 +30,15 @@ echo 'TERM to one rank'
 signal=TERM
 ask term signal_rank
 
+echo 'USR2 again and again, in the midst of products: it goes on'
+attnres train $endless model.dim=128 model.ff=336 model.seq_len=256 batch.microbatch=2 train.steps=1000000 run.dir=usr2 >out.txt 2>log.txt &
+job=$!
+until_true has_trained usr2
+for i in $(seq 100); do kill -USR2 $job || break; sleep 0.01; done
+kill -TERM $job
+wait $job
+echo "exit code $?"
+
 echo 'after run.max_hours'
 run attnres train $small run.dir=hours run.max_hours=1e-9 2>log.txt | tail -n 1
 errors_of log.txt
