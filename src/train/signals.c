@@ -1,6 +1,6 @@
 /* Signals are counted and nothing else; the loop looks at the counts between steps, and the watch
- * now and then. A handler has no argument to carry state, so these are the program's one mutable
- * global. */
+ * now and then. A handler has no argument to carry state, and its stack outlives every caller, so
+ * these two are the program's mutable globals. */
 #include "train_internal.h"
 
 #include <signal.h>
@@ -9,19 +9,20 @@ enum { ASKS_TO_STOP, ASKS_FOR_EVENTS, ASKS };
 
 static volatile sig_atomic_t arrived[ASKS];
 
+/** Handlers run on a stack of their own: oneDNN's kernels use the stack pointer as one more
+ * register, and a handler's frame there would overwrite what it points to. AVX-512 registers alone
+ * take 3 KiB of a frame. */
+static unsigned char signal_stack[1 << 16];
+
 static void note(int signal_number)
 {
     const int asks = signal_number == SIGUSR2 ? ASKS_FOR_EVENTS : ASKS_TO_STOP;
     arrived[asks] = arrived[asks] % 100 + 1; /* never 0 again, and never too large */
 }
 
-/** Handlers run on a stack of their own: oneDNN's kernels use the stack pointer as one more
- * register, and a handler's frame there would overwrite what it points to. */
 static void set_signal_stack(void)
 {
-    enum { STACK_BYTES = 1 << 16 }; /* AVX-512 registers alone take 3 KiB of a frame */
-    static unsigned char stack[STACK_BYTES];
-    sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL);
+    sigaltstack(&(stack_t){.ss_sp = signal_stack, .ss_size = sizeof signal_stack}, NULL);
 }
 
 void train_install_signals(void)
