@@ -85,7 +85,10 @@ struct data_item {
  * run.seed), validation 2, test 1. */
 void data_make_item(struct data_item *item, enum task_kind task, uint64_t seed, uint64_t index,
                     int hops);
-int data_task_max_hops(enum task_kind task); /* of the drawn k */
+int data_task_max_hops(enum task_kind task);      /* of the drawn k: what training sees */
+int data_task_farthest_hops(enum task_kind task); /* that can be asked for, the same or more */
+/** The share of items [0, n_items) whose answer is the one that is right most often. */
+double data_best_constant(enum task_kind task, uint64_t seed, int hops, int64_t n_items);
 
 /** `data make`: write count items as "prompt TAB answer TAB options TAB k" lines to path ("-":
  * standard output). */

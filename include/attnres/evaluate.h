@@ -1,4 +1,5 @@
-/** Evaluation on any number of ranks: loss over windows, accuracy over synthetic items.
+/** Evaluation on any number of ranks: loss over windows, accuracy over synthetic items, likelihood
+ * of choices.
  *
  *  Forward passes of one microbatch each follow each other down the pipeline. All functions are
  * collective over all ranks and return the same numbers everywhere; they allocate nothing. */
@@ -10,6 +11,7 @@
 
 #include <attnres/data.h>
 #include <attnres/engine.h>
+#include <attnres/questions.h>
 
 struct evaluate_loss {
     double loss; /* mean nats per counted target; NAN without any */
@@ -26,12 +28,19 @@ struct evaluate_loss evaluate_windows(struct engine *engine, const struct data *
 struct evaluate_hops {
     int hops;
     int64_t n_items, n_right;
-    double chance; /* mean over items of 1 / candidate answers */
+    double chance;   /* mean over items of 1 / candidate answers */
+    double constant; /* what the best answer that is always the same would get right */
 };
 
 /** n_items items of a task with a fixed number of hops under a seed. Items longer than the window
  * lose their beginning. */
 struct evaluate_hops evaluate_task(struct engine *engine, enum task_kind task, uint64_t seed,
                                    int hops, int64_t n_items);
+
+/** Minus the log-likelihood, in nats, of each choice after its question: nats (n_choices), on every
+ * rank. questions are read on the first and the last stage at least, and fit the window
+ * (questions_fit). */
+void evaluate_choices(struct engine *engine, const struct questions *questions, int64_t n_choices,
+                      double *nats);
 
 #endif

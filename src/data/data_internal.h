@@ -113,7 +113,8 @@ bool output_close(struct output *o, bool ok, struct error *err);
 struct task {
     const char *name; /* keys the task's random streams */
     const char *option_separator;
-    int max_hops;
+    int max_hops;      /* of the drawn k, which training sees */
+    int farthest_hops; /* that can be asked for */
     void (*make)(struct data_item *item, struct rng *r, int hops);
 };
 

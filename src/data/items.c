@@ -11,11 +11,11 @@ static const uint64_t SEED_FACTOR = 0xD1342543DE82EF95u;
 static const uint64_t INDEX_FACTOR = 0x2545F4914F6CDD1Du;
 
 static const struct task TASKS[TASK_KINDS] = {
-    [TASK_STORIES] = {"stories", " ", 4, task_make_stories},
-    [TASK_PTR] = {"ptr", "", 8, task_make_ptr},
-    [TASK_PHOP] = {"phop", "", 8, task_make_phop},
-    [TASK_VARS] = {"vars", "", 6, task_make_vars},
-    [TASK_PERM] = {"perm", "", 8, task_make_perm},
+    [TASK_STORIES] = {"stories", " ", 4, 4, task_make_stories},
+    [TASK_PTR] = {"ptr", "", 8, 12, task_make_ptr},
+    [TASK_PHOP] = {"phop", "", 8, 12, task_make_phop},
+    [TASK_VARS] = {"vars", "", 6, 10, task_make_vars},
+    [TASK_PERM] = {"perm", "", 8, 12, task_make_perm},
 };
 
 const struct task *task_find(enum task_kind kind)
@@ -27,6 +27,11 @@ const struct task *task_find(enum task_kind kind)
 int data_task_max_hops(enum task_kind task)
 {
     return task_find(task)->max_hops;
+}
+
+int data_task_farthest_hops(enum task_kind task)
+{
+    return task_find(task)->farthest_hops;
 }
 
 static struct rng item_stream(const char *name, uint64_t seed, uint64_t index)
@@ -44,7 +49,7 @@ void data_make_item(struct data_item *item, enum task_kind task, uint64_t seed, 
                     int hops)
 {
     const struct task *t = task_find(task);
-    assert(hops >= 0 && hops <= t->max_hops);
+    assert(hops >= 0 && hops <= t->farthest_hops);
     struct rng r = item_stream(t->name, seed, index);
     item->text[0] = '\0';
     item->prompt_length = 0;
@@ -55,6 +60,43 @@ void data_make_item(struct data_item *item, enum task_kind task, uint64_t seed, 
     assert(item->answer_length > 0 && length + 1 < DATA_ITEM_BYTES);
     item->text[length] = '\n';
     item->text[length + 1] = '\0';
+}
+
+/** Different answers of items of one task and number of hops, and how often each is right. */
+struct answers {
+    char texts[DATA_MAX_OPTIONS][DATA_OPTION_BYTES];
+    int64_t counts[DATA_MAX_OPTIONS];
+    int n;
+};
+
+static void count_answer(struct answers *a, const struct data_item *item)
+{
+    const char *text = item->text + item->prompt_length;
+    const size_t length = (size_t)item->answer_length;
+    int i = 0;
+    while (i < a->n && (strlen(a->texts[i]) != length || memcmp(a->texts[i], text, length) != 0)) {
+        i++;
+    }
+    if (i == a->n) {
+        assert(a->n < DATA_MAX_OPTIONS && length < DATA_OPTION_BYTES);
+        memcpy(a->texts[a->n++], text, length);
+    }
+    a->counts[i]++;
+}
+
+double data_best_constant(enum task_kind task, uint64_t seed, int hops, int64_t n_items)
+{
+    struct answers answers = {0};
+    struct data_item item;
+    int64_t n_most = 0;
+    for (int64_t i = 0; i < n_items; i++) {
+        data_make_item(&item, task, seed, (uint64_t)i, hops);
+        count_answer(&answers, &item);
+    }
+    for (int i = 0; i < answers.n; i++) {
+        n_most = answers.counts[i] > n_most ? answers.counts[i] : n_most;
+    }
+    return n_items > 0 ? (double)n_most / (double)n_items : 0.0;
 }
 
 void item_add(struct data_item *item, const char *format, ...)

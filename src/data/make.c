@@ -21,9 +21,9 @@ bool data_write_items(enum task_kind task, uint64_t seed, int64_t count, int hop
                       struct error *err)
 {
     const struct task *t = task_find(task);
-    if (hops < 0 || hops > t->max_hops) {
+    if (hops < 0 || hops > t->farthest_hops) {
         return error_set(err, ERROR_USAGE, "%s takes 1 to %d hops (0: drawn), not %d", t->name,
-                         t->max_hops, hops);
+                         t->farthest_hops, hops);
     }
     struct output o;
     if (!output_open(&o, path, err)) {

@@ -104,17 +104,39 @@ struct evaluate_loss evaluate_windows(struct engine *engine, const struct data *
                                   .n_targets = total.n};
 }
 
-/** Lay an item into a row: as much of its end as fits, targets on the answer's bytes only. */
-static void place_item(int32_t *tokens, int32_t *targets, int64_t T, const struct data_item *item)
+/** Tokens that are given, and those behind them that are to be predicted. */
+struct sequence {
+    const int32_t *given, *asked;
+    int64_t n_given, n_asked;
+};
+
+static int32_t token_of(const struct sequence *s, int64_t at)
 {
-    const int64_t length = item->prompt_length + item->answer_length;
+    return at < s->n_given ? s->given[at] : s->asked[at - s->n_given];
+}
+
+/** Lay a sequence into a row: as much of its end as fits, targets on what is asked only. */
+static void place_sequence(int32_t *tokens, int32_t *targets, int64_t T, const struct sequence *s)
+{
+    const int64_t length = s->n_given + s->n_asked;
     const int64_t start = length - 1 > T ? length - 1 - T : 0;
     for (int64_t t = 0; t < T; t++) {
         const int64_t at = start + t;
-        tokens[t] = at < length ? (unsigned char)item->text[at] : 0;
-        const bool is_answer = at + 1 >= item->prompt_length && at + 1 < length;
-        targets[t] = is_answer ? (unsigned char)item->text[at + 1] : -1;
+        tokens[t] = at < length ? token_of(s, at) : 0;
+        targets[t] = at + 1 >= s->n_given && at + 1 < length ? token_of(s, at + 1) : -1;
     }
+}
+
+static void place_item(int32_t *tokens, int32_t *targets, int64_t T, const struct data_item *item)
+{
+    int32_t text[DATA_ITEM_BYTES];
+    const int64_t n_given = item->prompt_length, n_asked = item->answer_length;
+    for (int64_t i = 0; i < n_given + n_asked; i++) {
+        text[i] = (unsigned char)item->text[i];
+    }
+    const struct sequence s = {
+        .given = text, .asked = text + n_given, .n_given = n_given, .n_asked = n_asked};
+    place_sequence(tokens, targets, T, &s);
 }
 
 static bool is_right(const int32_t *best, const int32_t *targets, int64_t T)
@@ -158,5 +180,82 @@ struct evaluate_hops evaluate_task(struct engine *engine, enum task_kind task, u
     return (struct evaluate_hops){.hops = hops,
                                   .n_items = n_items,
                                   .n_right = total.n,
+                                  .constant = data_best_constant(task, seed, hops, n_items),
                                   .chance = n_items > 0 ? total.sum / (double)n_items : 0.0};
+}
+
+/** Rows [first, first + B) are choices; beyond the last one nothing counts. */
+static void read_choices(const struct engine *engine, const struct questions *q, int64_t first)
+{
+    const int64_t T = engine->plan->config->model.seq_len,
+                  B = engine->plan->config->batch.microbatch;
+    int32_t *tokens = memory_buffer(engine->memory, BUFFER_TOKENS, 0);
+    int32_t *targets = memory_buffer(engine->memory, BUFFER_TARGETS, 0);
+    for (int64_t b = 0; b < B; b++) {
+        struct sequence s = {0}; /* nothing is given or asked */
+        const int64_t choice = first + b;
+        if (choice < q->n_choices) {
+            const struct question_choice *c = &q->choices[choice];
+            const struct question_span given = q->rows[c->question].context, asked = c->span;
+            s = (struct sequence){.given = q->tokens + given.first,
+                                  .asked = q->tokens + asked.first,
+                                  .n_given = given.n,
+                                  .n_asked = asked.n};
+        }
+        place_sequence(tokens + b * T, targets + b * T, T, &s);
+    }
+}
+
+/** The last stage: what each row's targets cost, in token order. */
+static void sum_rows(const struct engine *engine, double *nats, int64_t n_rows)
+{
+    const int64_t T = engine->plan->config->model.seq_len;
+    const float *losses = memory_buffer(engine->memory, BUFFER_LOSSES, 0);
+    for (int64_t b = 0; b < n_rows; b++) {
+        nats[b] = 0.0;
+        for (int64_t t = 0; t < T; t++) {
+            nats[b] += (double)losses[b * T + t];
+        }
+    }
+}
+
+/** The last rank of replica 0 takes the rows of the others' microbatches of a round into their
+ * place. */
+static void gather_rows(const struct turn *turn, double *nats, int64_t round, int64_t n_rows)
+{
+    const struct plan *plan = turn->engine->plan;
+    const int64_t B = plan->config->batch.microbatch;
+    const int last = plan_last_rank(plan);
+    for (int replica = 1; replica < turn->n_replicas && turn->engine->rank == last; replica++) {
+        const int64_t first = round + replica * B, n = n_rows - first < B ? n_rows - first : B;
+        if (n > 0 && turn->replica == replica) {
+            transport_send(turn->engine->transport, last, CHANNEL_COLLECTIVE, nats + first,
+                           (size_t)n * sizeof *nats);
+        } else if (n > 0 && turn->replica == 0) {
+            transport_receive(turn->engine->transport, grid_rank(&plan->grid, replica, last),
+                              CHANNEL_COLLECTIVE, nats + first, (size_t)n * sizeof *nats);
+        }
+    }
+}
+
+void evaluate_choices(struct engine *engine, const struct questions *q, int64_t n_choices,
+                      double *nats)
+{
+    const struct turn turn = make_turn(engine);
+    const int64_t B = engine->plan->config->batch.microbatch;
+    const bool is_last = engine->rank == plan_last_rank(engine->plan);
+    for (int64_t round = 0; round < n_choices; round += turn.n_replicas * B) {
+        const int64_t first = round + turn.replica * B, n = n_choices - first;
+        if (turn.reads) {
+            read_choices(engine, q, first);
+        }
+        run_microbatch(engine, false);
+        if (is_last && n > 0) {
+            sum_rows(engine, nats + first, n < B ? n : B);
+        }
+        gather_rows(&turn, nats, round, n_choices);
+    }
+    engine_drain(engine);
+    transport_broadcast(engine->transport, plan_last_rank(engine->plan), nats,
+                        (size_t)n_choices * sizeof *nats);
 }

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <attnres/collective.h>
@@ -41,6 +42,12 @@ static int64_t count_windows(const struct session *s, const struct data *data)
     return count >= 0 ? count : (s->config.train.eval_tokens + T - 1) / T;
 }
 
+/** A result, as one line. */
+static void print_line(const struct json_writer *w)
+{
+    printf("%s\n", json_writer_ok(w) ? w->text : "{}");
+}
+
 static bool evaluate_data_loss(const struct command_line *line, struct session *s,
                                struct error *err)
 {
@@ -62,33 +69,50 @@ static bool evaluate_data_loss(const struct command_line *line, struct session *
         json_int(&w, "tokens", result.n_targets);
         json_number(&w, "bits_per_byte", data_is_bytes(data) ? result.loss / LN2 : NAN);
         json_end_object(&w);
-        printf("%s\n", json_writer_ok(&w) ? text : "{}");
+        print_line(&w);
     }
     data_close(data);
     return true;
 }
 
-static void print_hops(const char *task, const struct evaluate_hops *r, bool as_json)
+/** What a guesser reaches, of accuracy: the better of guessing among an item's candidates and of
+ * saying always the same. Its standard error over n items. */
+struct guess {
+    double accuracy, error;
+};
+
+static struct guess best_guess(const struct evaluate_hops *r)
 {
-    const double n = (double)r->n_items, accuracy = (double)r->n_right / n;
-    const double error = sqrt(r->chance * (1.0 - r->chance) / n); /* of the accuracy of a guesser */
+    const double p = fmax(r->chance, r->constant);
+    return (struct guess){p, sqrt(p * (1.0 - p) / (double)r->n_items)};
+}
+
+static void print_hops(enum task_kind task, const struct evaluate_hops *r, bool as_json)
+{
+    const char *name = config_task_name(task);
+    const double accuracy = (double)r->n_right / (double)r->n_items;
+    const struct guess guess = best_guess(r);
+    const bool trained = r->hops <= data_task_max_hops(task);
     if (!as_json) {
-        printf("%-8s %4d %7lld   %8.4f  %8.4f  %14.4f  %+9.1f\n", task, r->hops,
-               (long long)r->n_items, accuracy, r->chance, error, (accuracy - r->chance) / error);
+        printf("%-8s %3d%s %7lld   %8.4f  %8.4f  %8.4f  %14.4f  %+9.1f\n", name, r->hops,
+               trained ? " " : "*", (long long)r->n_items, accuracy, r->chance, r->constant,
+               guess.error, (accuracy - guess.accuracy) / guess.error);
         return;
     }
     char text[1024];
     struct json_writer w;
     json_writer_init(&w, text, sizeof text);
     json_begin_object(&w, NULL);
-    json_text(&w, "task", task);
+    json_text(&w, "task", name);
     json_int(&w, "hops", r->hops);
+    json_bool(&w, "trained", trained);
     json_int(&w, "items", r->n_items);
     json_number(&w, "accuracy", accuracy);
     json_number(&w, "chance", r->chance);
-    json_number(&w, "standard_error", error);
+    json_number(&w, "constant", r->constant);
+    json_number(&w, "standard_error", guess.error);
     json_end_object(&w);
-    printf("%s\n", json_writer_ok(&w) ? text : "{}");
+    print_line(&w);
 }
 
 static void evaluate_one_task(const struct command_line *line, struct session *s,
@@ -96,16 +120,16 @@ static void evaluate_one_task(const struct command_line *line, struct session *s
 {
     enum { TEST_SEED = 1 };
     const int64_t n_items = command_int(line, "items", 500);
-    for (int hops = 1; hops <= data_task_max_hops(task); hops++) {
+    for (int hops = 1; hops <= data_task_farthest_hops(task); hops++) {
         const struct evaluate_hops result =
             evaluate_task(&s->engine, task, TEST_SEED, hops, n_items);
         if (transport_rank(s->transport) == 0) {
-            print_hops(config_task_name(task), &result, command_has(line, "json"));
+            print_hops(task, &result, command_has(line, "json"));
         }
     }
 }
 
-static bool evaluate_hops(const struct command_line *line, struct session *s, struct error *err)
+static bool evaluate_all_hops(const struct command_line *line, struct session *s, struct error *err)
 {
     const struct data_config *data = &s->config.data;
     if (data->kind != DATA_SYNTHETIC) {
@@ -120,8 +144,9 @@ static bool evaluate_hops(const struct command_line *line, struct session *s, st
         return collective_agree(s->transport,
                                 error_set(err, ERROR_USAGE, "--items must be at least 1"), err);
     }
-    if (transport_rank(s->transport) == 0 && !command_has(line, "json")) {
-        printf("task     hops   items   accuracy    chance  standard error  in errors\n");
+    const bool prints = transport_rank(s->transport) == 0 && !command_has(line, "json");
+    if (prints) {
+        printf("task    hops    items   accuracy    chance  constant  standard error  in errors\n");
     }
     for (int64_t i = 0; i < data->n_tasks; i++) {
         evaluate_one_task(line, s, data->tasks[i].task);
@@ -129,15 +154,120 @@ static bool evaluate_hops(const struct command_line *line, struct session *s, st
     if (data->n_tasks == 0) {
         evaluate_one_task(line, s, data->task);
     }
+    if (prints) {
+        printf("*: more hops than training shows\n");
+    }
     return true;
+}
+
+static enum questions_form form_of(const struct command_line *line)
+{
+    return strcmp(command_text(line, "task", "loss"), "pairs") == 0 ? QUESTIONS_PAIRS
+                                                                    : QUESTIONS_CHOICE;
+}
+
+/** On the ends of the pipeline. */
+static bool open_questions(struct questions *q, int64_t *n_cut, const struct command_line *line,
+                           const struct session *s, struct error *err)
+{
+    const char *path = command_text(line, "file", NULL);
+    const int64_t vocab = s->config.model.vocab;
+    if (!s->own->has_first && !s->own->has_last) {
+        return true;
+    }
+    const struct questions_request request = {
+        .form = form_of(line), .vocab = vocab, .join = command_text(line, "join", " ")};
+    if (!questions_read(q, path, &request, err) ||
+        !questions_fit(q, path, s->config.model.seq_len, n_cut, err)) {
+        return false;
+    }
+    if (q->is_text && s->config.data.kind == DATA_TOKENS && vocab > 256) {
+        return error_set(err, ERROR_DATA,
+                         "%s: is text, taken as bytes, but the model was trained on tokens; give "
+                         "an evaluation file of llm.c",
+                         path);
+    }
+    return true;
+}
+
+static void print_choices(const struct questions *q, enum questions_form form, int64_t n_cut,
+                          const double *nats)
+{
+    char text[1024];
+    struct questions_score score;
+    struct json_writer w;
+    const bool is_choice = form == QUESTIONS_CHOICE;
+    questions_score(&score, q, nats);
+    json_writer_init(&w, text, sizeof text);
+    json_begin_object(&w, NULL);
+    json_int(&w, is_choice ? "questions" : "pairs", q->n);
+    json_number(&w, "accuracy", score.accuracy);
+    json_number(&w, "standard_error", score.standard_error);
+    json_number(&w, "accuracy_normalised", score.accuracy_normalised);
+    json_number(&w, "standard_error_normalised", score.standard_error_normalised);
+    json_text(&w, "normalised_by", q->is_text ? "byte" : "token");
+    json_number(&w, "chance", score.chance);
+    json_number(&w, "constant", is_choice ? score.constant : NAN);
+    json_number(&w, "answer_loss", score.answer_loss);
+    json_int(&w, "cut", n_cut);
+    json_end_object(&w);
+    print_line(&w);
+}
+
+static bool evaluate_questions(const struct command_line *line, struct session *s,
+                               struct error *err)
+{
+    struct questions q = {0};
+    int64_t n_cut = 0;
+    bool ok = collective_agree(s->transport, open_questions(&q, &n_cut, line, s, err), err);
+    int64_t n_choices = q.n_choices;
+    if (ok) {
+        transport_broadcast(s->transport, 0, &n_choices, sizeof n_choices);
+    }
+    double *nats = ok ? calloc((size_t)n_choices, sizeof *nats) : NULL;
+    ok = ok && collective_agree(
+                   s->transport,
+                   nats != NULL || error_set(err, ERROR_CREATE, "no memory for likelihoods"), err);
+    if (ok) {
+        evaluate_choices(&s->engine, &q, n_choices, nats);
+        if (transport_rank(s->transport) == 0) {
+            print_choices(&q, form_of(line), n_cut, nats);
+        }
+    }
+    free(nats);
+    questions_finish(&q);
+    return ok;
+}
+
+typedef bool task_function(const struct command_line *line, struct session *s, struct error *err);
+
+static task_function *find_task(const char *name)
+{
+    static const struct {
+        const char *name;
+        task_function *run;
+    } TASKS[] = {{"loss", evaluate_data_loss},
+                 {"hops", evaluate_all_hops},
+                 {"choice", evaluate_questions},
+                 {"pairs", evaluate_questions}};
+    for (size_t i = 0; i < sizeof TASKS / sizeof TASKS[0]; i++) {
+        if (strcmp(name, TASKS[i].name) == 0) {
+            return TASKS[i].run;
+        }
+    }
+    return NULL;
 }
 
 static bool run(const struct command_line *line, struct error *err)
 {
     static const char *const NOTHING[] = {NULL};
-    const char *task = command_text(line, "task", "loss");
-    if (strcmp(task, "loss") != 0 && strcmp(task, "hops") != 0) {
-        return error_set(err, ERROR_USAGE, "--task=%s: choose loss or hops", task);
+    const char *name = command_text(line, "task", "loss");
+    task_function *const task = find_task(name);
+    if (task == NULL) {
+        return error_set(err, ERROR_USAGE, "--task=%s: choose loss, hops, choice or pairs", name);
+    }
+    if (task == evaluate_questions && !command_has(line, "file")) {
+        return error_set(err, ERROR_USAGE, "--task=%s needs --file=PATH", name);
     }
     struct log log;
     struct transport *transport = run_start_ranks(line, &log, err);
@@ -147,8 +277,7 @@ static bool run(const struct command_line *line, struct error *err)
     struct session session = {0};
     const bool ok =
         run_open_checkpoint(&session, line, NOTHING, PLAN_FORWARD, transport, &log, err) &&
-        (strcmp(task, "hops") == 0 ? evaluate_hops(line, &session, err)
-                                   : evaluate_data_loss(line, &session, err));
+        task(line, &session, err);
     session_finish(&session);
     run_stop_ranks(transport, &log, err);
     return ok;
@@ -156,17 +285,40 @@ static bool run(const struct command_line *line, struct error *err)
 
 const struct command eval_command = {
     .name = "eval",
-    .usage = "CKPT [--task=loss|hops] [--file=PATH] [key=value ...]",
-    .summary = "measure a checkpoint: loss on a text, or accuracy on items that need hops",
-    .details = "CKPT is a step folder, or a run folder (its newest checkpoint). Works on any "
-               "number of ranks.\n\n"
-               "loss: mean nats per token over --file or the validation data, one JSON line. hops: "
-               "for each number of hops,\n"
-               "the share of held-out items answered byte for byte, beside what guessing among the "
-               "candidates would reach,\n"
-               "that guess's standard error, and how many of them lie between.",
-    .flags = {{"task", FLAG_TEXT, "NAME", "loss (default) or hops"},
-              {"file", FLAG_TEXT, "PATH", "loss: a text (file, folder or glob) or token shard"},
+    .usage = "CKPT [--task=loss|hops|choice|pairs] [--file=PATH] [key=value ...]",
+    .summary = "measure a checkpoint: loss on a text, accuracy on questions or on items that need "
+               "hops",
+    .details =
+        "CKPT is a step folder, or a run folder (its newest checkpoint). Works on any number of "
+        "ranks.\n\n"
+        "loss    mean nats per token over --file or the validation data.\n"
+        "hops    for each number of hops, more than training shows included, the share of items "
+        "answered byte for byte,\n"
+        "        beside what guessing among an item's candidates reaches, and always giving the "
+        "same answer (the best\n"
+        "        one); the standard error of the better guesser, and how many of them the accuracy "
+        "lies above it. Items\n"
+        "        are drawn under a seed that training never uses; of perm with one or two hops "
+        "there are so few that\n"
+        "        the same come up.\n"
+        "choice  which of several continuations is likeliest. FILE: an evaluation file of llm.c "
+        "(u16 tokens), or JSON\n"
+        "        lines, taken as bytes: {\"question\": \"2 + 2 =\", \"choices\": [\"3\", \"4\"], "
+        "\"answer\": 1}; answer is an\n"
+        "        index from 0, a letter from A, or the text of a choice. Right is whose "
+        "log-likelihood, summed over its\n"
+        "        bytes or tokens, is above all others'; normalised: their mean. cut: choices whose "
+        "question did not fit\n"
+        "        the window and lost its beginning. answer_loss: nats per byte or token of the "
+        "right choices.\n"
+        "pairs   which of two texts is likelier, each after a newline: JSON lines {\"good\": "
+        "\"...\", \"bad\": \"...\"}.\n\n"
+        "Each but hops prints one JSON line.",
+    .flags = {{"task", FLAG_TEXT, "NAME", "loss (default), hops, choice or pairs"},
+              {"file", FLAG_TEXT, "PATH",
+               "loss: a text (file, folder or glob) or token shard; choice, pairs: the questions"},
+              {"join", FLAG_TEXT, "TEXT",
+               "choice: stands between question and choice of JSON lines (default a space)"},
               {"items", FLAG_INT, "N", "hops: items per number of hops (default 500)"},
               {"json", FLAG_SWITCH, NULL, "hops: one JSON object a line"}},
     .least = 1,

@@ -12,6 +12,7 @@
 #include <attnres/generate.h>
 
 #include "../support/pipeline.h"
+#include "../support/single_rank.h"
 
 static const char *const COMMON[] = {"model.layers=6",   "model.blocks=3",    "model.dim=32",
                                      "model.heads=4",    "model.kv_heads=2",  "model.ff=44",
@@ -20,36 +21,6 @@ enum { N_COMMON = sizeof COMMON / sizeof COMMON[0], N_OWN = 2 };
 
 /** Of f32, where libraries sum a product of one row in another order than one of forty. */
 static const double SAME_LOGITS = 1e-5;
-
-/** A rank of one that generates with the weights that `whole` drew. */
-struct writer {
-    struct plan plan;
-    struct memory memory;
-    struct model model;
-    struct transport_world *world;
-    struct engine engine;
-};
-
-static void writer_init(struct writer *w, const struct pipeline *whole)
-{
-    struct error err = {0};
-    assert_true(plan_init(&w->plan, &whole->config, 1, PLAN_GENERATE, &err));
-    assert_true(memory_init(&w->memory, &w->plan, 0, &err));
-    model_init(&w->model, &w->plan, 0, &w->memory, whole->ranks[0].models[0].kernels);
-    model_draw_weights(&w->model, whole->config.run.seed);
-    w->world = transport_world_create(1);
-    assert_non_null(w->world);
-    engine_init(&w->engine, &w->plan, &w->model, &w->memory, transport_world_rank(w->world, 0));
-}
-
-static void writer_finish(struct writer *w)
-{
-    engine_finish(&w->engine);
-    transport_world_destroy(w->world);
-    model_finish(&w->model);
-    memory_finish(&w->memory);
-    plan_finish(&w->plan);
-}
 
 static double relative_error(const float *a, const float *b, int64_t count)
 {
@@ -62,7 +33,7 @@ static double relative_error(const float *a, const float *b, int64_t count)
     return sqrt(difference / norm);
 }
 
-static double worst_of_all_positions(struct writer *w, const struct pipeline *whole)
+static double worst_of_all_positions(struct single_rank *w, const struct pipeline *whole)
 {
     const int64_t T = whole->config.model.seq_len, V = whole->config.model.vocab;
     const float *expected = memory_buffer(&whole->ranks[0].memory, BUFFER_LOGITS, 0);
@@ -92,13 +63,13 @@ static void compare(const char *const *own)
     struct pipeline *whole = pipeline_create(1, overrides, n, &err);
     assert_non_null(whole);
     assert_true(pipeline_run(whole, &whole->plan.forward, 0.0F));
-    struct writer w;
-    writer_init(&w, whole);
+    struct single_rank w;
+    single_rank_init(&w, &whole->config, PLAN_GENERATE);
     const double worst = worst_of_all_positions(&w, whole);
     printf("%s%s%s: worst logits %.1e\n", own[0], own[1] != NULL ? ", " : "",
            own[1] != NULL ? own[1] : "", worst);
     assert_true(worst <= SAME_LOGITS);
-    writer_finish(&w);
+    single_rank_finish(&w);
     pipeline_destroy(whole);
 }
 
@@ -129,13 +100,13 @@ static void text_goes_on_beyond_the_window(void **state)
     struct error err = {0};
     struct pipeline *whole = pipeline_create(1, COMMON, N_COMMON, &err);
     assert_non_null(whole);
-    struct writer w;
-    writer_init(&w, whole);
+    struct single_rank w;
+    single_rank_init(&w, &whole->config, PLAN_GENERATE);
     const struct generate_options options = {.n_tokens = 90};
     int n_emitted = 0;
     generate_tokens(&w.engine, &options, whole->tokens, 7, count, &n_emitted);
     assert_int_equal(n_emitted, 90);
-    writer_finish(&w);
+    single_rank_finish(&w);
     pipeline_destroy(whole);
 }
 

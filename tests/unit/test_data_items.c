@@ -17,18 +17,34 @@ static const struct {
     int count, hops;
     uint32_t crc;
 } RECORDED[] = {
-    {TASK_PTR, 1U, 300, 0, 0x8A7C4AC1},     {TASK_PTR, 2U, 300, 0, 0x1E846D9C},
-    {TASK_PTR, 1001U, 300, 0, 0x530023F4},  {TASK_PTR, 1U, 300, 1, 0x9248002A},
-    {TASK_PTR, 7U, 300, 3, 0x8BF45E08},     {TASK_PTR, 9223372036854775813U, 300, 6, 0x1FDA40E1},
-    {TASK_PHOP, 1U, 300, 0, 0x8D8F549F},    {TASK_PHOP, 2U, 300, 0, 0x74BBC743},
-    {TASK_PHOP, 1001U, 300, 0, 0xB8FC40A9}, {TASK_PHOP, 1U, 300, 1, 0x83C245D5},
-    {TASK_PHOP, 7U, 300, 3, 0x3DE36AD1},    {TASK_PHOP, 9223372036854775813U, 300, 6, 0xE59788FB},
-    {TASK_VARS, 1U, 300, 0, 0x636A5967},    {TASK_VARS, 2U, 300, 0, 0xCBD4BD8B},
-    {TASK_VARS, 1001U, 300, 0, 0xCB1EAF11}, {TASK_VARS, 1U, 300, 1, 0x359BDB0D},
-    {TASK_VARS, 7U, 300, 3, 0xF2DBC6CD},    {TASK_VARS, 9223372036854775813U, 300, 6, 0x4AEC162B},
-    {TASK_PERM, 1U, 300, 0, 0x0413F6BB},    {TASK_PERM, 2U, 300, 0, 0xF5047734},
-    {TASK_PERM, 1001U, 300, 0, 0x4453B1ED}, {TASK_PERM, 1U, 300, 1, 0x6C8951A1},
-    {TASK_PERM, 7U, 300, 3, 0x89A25C2D},    {TASK_PERM, 9223372036854775813U, 300, 6, 0xD2C02B8D},
+    {TASK_PTR, 1U, 300, 0, 0x8A7C4AC1},
+    {TASK_PTR, 2U, 300, 0, 0x1E846D9C},
+    {TASK_PTR, 1001U, 300, 0, 0x530023F4},
+    {TASK_PTR, 1U, 300, 1, 0x9248002A},
+    {TASK_PTR, 7U, 300, 3, 0x8BF45E08},
+    {TASK_PTR, 9223372036854775813U, 300, 6, 0x1FDA40E1},
+    {TASK_PTR, 1U, 300, 12, 0xCA587C91},
+    {TASK_PHOP, 1U, 300, 0, 0x8D8F549F},
+    {TASK_PHOP, 2U, 300, 0, 0x74BBC743},
+    {TASK_PHOP, 1001U, 300, 0, 0xB8FC40A9},
+    {TASK_PHOP, 1U, 300, 1, 0x83C245D5},
+    {TASK_PHOP, 7U, 300, 3, 0x3DE36AD1},
+    {TASK_PHOP, 9223372036854775813U, 300, 6, 0xE59788FB},
+    {TASK_PHOP, 1U, 300, 12, 0xA701B784},
+    {TASK_VARS, 1U, 300, 0, 0x636A5967},
+    {TASK_VARS, 2U, 300, 0, 0xCBD4BD8B},
+    {TASK_VARS, 1001U, 300, 0, 0xCB1EAF11},
+    {TASK_VARS, 1U, 300, 1, 0x359BDB0D},
+    {TASK_VARS, 7U, 300, 3, 0xF2DBC6CD},
+    {TASK_VARS, 9223372036854775813U, 300, 6, 0x4AEC162B},
+    {TASK_VARS, 1U, 300, 10, 0xF7A77464},
+    {TASK_PERM, 1U, 300, 0, 0x0413F6BB},
+    {TASK_PERM, 2U, 300, 0, 0xF5047734},
+    {TASK_PERM, 1001U, 300, 0, 0x4453B1ED},
+    {TASK_PERM, 1U, 300, 1, 0x6C8951A1},
+    {TASK_PERM, 7U, 300, 3, 0x89A25C2D},
+    {TASK_PERM, 9223372036854775813U, 300, 6, 0xD2C02B8D},
+    {TASK_PERM, 1U, 300, 12, 0xEFE023A2},
 };
 
 static void make_folder(char *folder)
@@ -60,8 +76,46 @@ static void hops_beyond_the_task_are_refused(void **state)
 {
     (void)state;
     struct error err = {0};
-    assert_false(data_write_items(TASK_PTR, 1, 1, 9, "-", &err));
+    assert_false(data_write_items(TASK_PTR, 1, 1, 13, "-", &err));
     assert_int_equal(err.kind, ERROR_USAGE);
+}
+
+static void far_items_have_the_hops_that_were_asked_for(void **state)
+{
+    (void)state;
+    for (int task = 0; task < TASK_KINDS; task++) {
+        const int farthest = data_task_farthest_hops((enum task_kind)task);
+        assert_true(farthest >= data_task_max_hops((enum task_kind)task));
+        for (uint64_t index = 0; index < 50; index++) {
+            struct data_item item;
+            data_make_item(&item, (enum task_kind)task, 1, index, farthest);
+            assert_int_equal(item.hops, farthest);
+        }
+    }
+}
+
+/* Counted here by comparing every item with every other. */
+static void the_best_constant_answer_is_the_commonest(void **state)
+{
+    (void)state;
+    enum { N = 60, HOPS = 2 };
+    for (int task = 0; task < TASK_KINDS; task++) {
+        struct data_item items[N];
+        int n_most = 0;
+        for (int i = 0; i < N; i++) {
+            data_make_item(&items[i], (enum task_kind)task, 1, (uint64_t)i, HOPS);
+        }
+        for (int i = 0; i < N; i++) {
+            int n = 0;
+            for (int k = 0; k < N; k++) {
+                n += strcmp(items[i].text + items[i].prompt_length,
+                            items[k].text + items[k].prompt_length) == 0;
+            }
+            n_most = n > n_most ? n : n_most;
+        }
+        const double found = data_best_constant((enum task_kind)task, 1, HOPS, N);
+        assert_true(found * N > n_most - 0.5 && found * N < n_most + 0.5);
+    }
 }
 
 static int count_option(const struct data_item *item, const char *word, size_t length)
@@ -139,6 +193,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(items_equal_the_reference_generator),
         cmocka_unit_test(hops_beyond_the_task_are_refused),
+        cmocka_unit_test(far_items_have_the_hops_that_were_asked_for),
+        cmocka_unit_test(the_best_constant_answer_is_the_commonest),
         cmocka_unit_test(every_item_offers_its_answer_once),
         cmocka_unit_test(stories_mention_candidates_equally_often),
         cmocka_unit_test(stories_fit_a_short_window_and_draw_hops_evenly),
