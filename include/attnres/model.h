@@ -41,6 +41,8 @@ struct model {
     struct depth_read *reads;     /* reads in progress: the open block's on this stage */
     struct depth_source *sources; /* scratch: one read's sources */
     float **dsources;             /* scratch: and where their gradients go */
+    int64_t masked; /* id of a value that reads of several sources leave out, as if it were none of
+                       theirs: what is it worth? -1: none. In forward passes alone. */
 };
 
 /** Where one microbatch lives, and what the ends of the pipeline know of it. */
@@ -99,6 +101,15 @@ float *model_dvalue(const struct model *model, int gradient_slot, int64_t id);
 float *model_logits(const struct model *model, int microbatch);
 /** Scales of a completed value in representative.value: int8. (n); NULL otherwise */
 float *model_scales(const struct model *model, int slot, int64_t id);
+
+/** Sources of a part's read; 0 if the read has one source and returns it. */
+int64_t model_deep_sources(const struct model *model, int part);
+/** The read's result h (n,C) in a slot. */
+float *model_hidden(const struct model *model, int slot, int part);
+/** A read of several sources as the kernels take it, with nothing seen yet. Its scores, and m as
+ * after finish, are those that the last forward pass through the slot has left, if nothing is
+ * recomputed. */
+struct depth_read model_read(const struct model *model, int slot, int part);
 
 /** The stage's tensors of a row of the parameter table that it owns. */
 float *model_weight(const struct model *model, const struct param *param);

@@ -58,7 +58,7 @@ const char *command_text(const struct command_line *line, const char *flag, cons
 int64_t command_int(const struct command_line *line, const char *flag, int64_t fallback);
 double command_real(const struct command_line *line, const char *flag, double fallback);
 
-extern const struct command train_command, eval_command, generate_command, plan_command,
-    doctor_command, data_command, config_command, fit_command, bench_command;
+extern const struct command train_command, eval_command, generate_command, inspect_command,
+    plan_command, doctor_command, data_command, config_command, fit_command, bench_command;
 
 #endif

@@ -11,30 +11,6 @@
 
 static const double LN2 = 0.69314718055994530942;
 
-/** Open what the loss is taken of, on the ends of the pipeline: --file, or the configuration's
- * validation data. */
-static bool open_data(struct data **data, const struct session *s, const char *path,
-                      struct error *err)
-{
-    const struct plan_rank *own = s->own;
-    const struct model_config *model = &s->config.model;
-    if (!own->has_first && !own->has_last) {
-        return true;
-    }
-    if (path != NULL) {
-        return data_open_path(data, path, model->seq_len, model->vocab, err);
-    }
-    if (!data_open(data, &s->config.data, DATA_VAL, s->config.run.seed, model->seq_len,
-                   model->vocab, err)) {
-        return false;
-    }
-    if (data_in_order_count(*data, true) == 0) {
-        return error_set(err, ERROR_NO_INPUT,
-                         "there is no validation data: give data.val=PATH or --file=PATH");
-    }
-    return true;
-}
-
 /** Text and shards whole; endless synthetic data as far as training looks at it. */
 static int64_t count_windows(const struct session *s, const struct data *data)
 {
@@ -52,8 +28,8 @@ static bool evaluate_data_loss(const struct command_line *line, struct session *
                                struct error *err)
 {
     struct data *data = NULL;
-    if (!collective_agree(s->transport, open_data(&data, s, command_text(line, "file", NULL), err),
-                          err)) {
+    if (!collective_agree(s->transport,
+                          run_open_data(&data, s, command_text(line, "file", NULL), err), err)) {
         data_close(data);
         return false;
     }

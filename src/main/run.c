@@ -113,3 +113,24 @@ bool run_open_checkpoint(struct session *session, const struct command_line *lin
     free(config);
     return ok;
 }
+
+bool run_open_data(struct data **data, const struct session *s, const char *path, struct error *err)
+{
+    const struct plan_rank *own = s->own;
+    const struct model_config *model = &s->config.model;
+    if (!own->has_first && !own->has_last) {
+        return true;
+    }
+    if (path != NULL) {
+        return data_open_path(data, path, model->seq_len, model->vocab, err);
+    }
+    if (!data_open(data, &s->config.data, DATA_VAL, s->config.run.seed, model->seq_len,
+                   model->vocab, err)) {
+        return false;
+    }
+    if (data_in_order_count(*data, true) == 0) {
+        return error_set(err, ERROR_NO_INPUT,
+                         "there is no validation data: give data.val=PATH or --file=PATH");
+    }
+    return true;
+}

@@ -6,6 +6,7 @@
 #include "command.h"
 
 #include <attnres/checkpoint.h>
+#include <attnres/data.h>
 #include <attnres/log.h>
 #include <attnres/session.h>
 #include <attnres/transport.h>
@@ -27,5 +28,10 @@ void run_stop_ranks(struct transport *transport, struct log *log, struct error *
 bool run_open_checkpoint(struct session *session, const struct command_line *line,
                          const char *const *extra, enum plan_purpose purpose,
                          struct transport *transport, struct log *log, struct error *err);
+
+/** Open what a loss is taken of, on the ends of the pipeline: the data at path whole, or, NULL, the
+ * configuration's validation data. */
+bool run_open_data(struct data **data, const struct session *s, const char *path,
+                   struct error *err);
 
 #endif

@@ -11,6 +11,7 @@ static void copy_dvalue(const struct model *model, int gradient_slot, int64_t to
 
 void model_input_gradient_begin(const struct model *model, const struct model_work *work)
 {
+    assert(model->masked < 0);
     if (!model->stage->is_last) {
         return;
     }

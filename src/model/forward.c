@@ -1,6 +1,7 @@
 #include "model_internal.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 /** Inverse RMS of a value as a source of this stage's query reads. */
@@ -50,6 +51,63 @@ void model_forward_begin(const struct model *model, const struct model_work *wor
     }
 }
 
+/** Sources [from, end) of read l, in a slot. */
+struct source_run {
+    int slot;
+    int64_t l, from, end;
+};
+
+/** Run the recurrence of reads that have the same next sources. */
+static void advance(const struct model *model, struct depth_read *reads, int n_reads,
+                    const struct source_run *run)
+{
+    model_fill_sources(model, run->slot, run->l, run->from, run->end);
+    model->kernels->depth_read_advance(reads, n_reads, model->sources, run->end - run->from,
+                                       model->n, model->plan->config->model.dim);
+}
+
+/** Leave the next source out: it gets no weight. If it is the first, the recurrence begins with
+ * nothing, below which every score lies by so much that what follows is exactly the start. */
+static void pass_over(const struct model *model, struct depth_read *read)
+{
+    static const float BELOW_ALL = -1e30F;
+    const int64_t n = model->n;
+    float *scores = read->s + read->n_seen * n;
+    for (int64_t t = 0; t < n; t++) {
+        scores[t] = -INFINITY;
+    }
+    if (read->n_seen == 0) {
+        for (int64_t t = 0; t < n; t++) {
+            read->m[t] = BELOW_ALL;
+        }
+        memset(read->d, 0, (size_t)n * sizeof *read->d);
+        memset(read->o, 0, (size_t)(n * model->plan->config->model.dim) * sizeof *read->o);
+    }
+    read->n_seen++;
+}
+
+/** The same without model->masked, if it is among the sources. */
+static void advance_unmasked(const struct model *model, struct depth_read *reads, int n_reads,
+                             struct source_run run)
+{
+    const struct depth_set set = depth_live(&model->plan->depth, run.l);
+    const int64_t end = run.end;
+    run.end = run.from;
+    while (run.end < end && depth_set_id(&set, run.end) != model->masked) {
+        run.end++;
+    }
+    advance(model, reads, n_reads, &run);
+    if (run.end == end) {
+        return;
+    }
+    for (int i = 0; i < n_reads; i++) {
+        pass_over(model, &reads[i]);
+    }
+    run.from = run.end + 1;
+    run.end = end;
+    advance(model, reads, n_reads, &run);
+}
+
 /** First phase: the reads of the open block on this stage take the completed sources, all in one
  * sweep. Queries do not depend on the input, so this needs nothing but the sources. */
 static void start_reads(const struct model *model, int slot, int part)
@@ -73,10 +131,8 @@ static void start_reads(const struct model *model, int slot, int part)
     }
     if (n_reads > 0) {
         const struct depth_set sources = depth_live(depth, l);
-        model_fill_sources(model, slot, l, 0, sources.n_completed);
-        model->kernels->depth_read_advance(&model->reads[first], n_reads, model->sources,
-                                           sources.n_completed, model->n,
-                                           model->plan->config->model.dim);
+        const struct source_run run = {slot, l, 0, sources.n_completed};
+        advance_unmasked(model, &model->reads[first], n_reads, run);
     }
 }
 
@@ -94,15 +150,13 @@ static const float *read_sources(const struct model *model, int slot, int part)
     }
     const int64_t n_sources = model_deep_sources(model, part);
     if (n_sources > 0) {
-        const int64_t l = model_part_sublayer(model, part), C = model->plan->config->model.dim;
         struct depth_read *read = &model->reads[part];
-        const int64_t n_seen = read->n_seen;
-        if (n_seen < n_sources) {
-            model_fill_sources(model, slot, l, n_seen, n_sources);
-            model->kernels->depth_read_advance(read, 1, model->sources, n_sources - n_seen,
-                                               model->n, C);
+        if (read->n_seen < n_sources) {
+            const struct source_run run = {slot, model_part_sublayer(model, part), read->n_seen,
+                                           n_sources};
+            advance_unmasked(model, read, 1, run);
         }
-        model->kernels->depth_read_finish(read, model->n, C);
+        model->kernels->depth_read_finish(read, model->n, model->plan->config->model.dim);
     }
     return model_hidden(model, slot, part);
 }

@@ -270,6 +270,7 @@ void model_init(struct model *model, const struct plan *plan, int stage,
         .memory = memory,
         .kernels = kernels,
         .n = plan->microbatch_tokens,
+        .masked = -1,
         .shape = {B, plan->microbatch_tokens / B, config->n_heads, config->n_kv_heads, D}};
     model->reads = allocate((size_t)model->stage->n_reads, sizeof *model->reads);
     model->sources = allocate((size_t)model->stage->n_values, sizeof *model->sources);

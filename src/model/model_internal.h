@@ -29,15 +29,6 @@ float *model_past(const struct model *model, int slot, int part);
 /** Inverse RMS of a value in a slot. (n) */
 float *model_inverse_rms(const struct model *model, int slot, int64_t id);
 
-/** Sources of a part's read; 0 if the read has one source and returns it. */
-int64_t model_deep_sources(const struct model *model, int part);
-
-/** The read's result h (n,C) in a slot. */
-float *model_hidden(const struct model *model, int slot, int part);
-
-/** A part's read as the kernels take it, with nothing seen yet. */
-struct depth_read model_read(const struct model *model, int slot, int part);
-
 /** Fill model->sources with the sources [from, end) of read l. */
 void model_fill_sources(const struct model *model, int slot, int64_t l, int64_t from, int64_t end);
 

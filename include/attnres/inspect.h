@@ -1,0 +1,79 @@
+/** What a trained model does along its depth: which sources its reads draw on, how large things are
+ * and how their gradients are, and what each source is worth.
+ *
+ *  Nothing is computed anew: a training step's forward pass, backward pass and weight gradients run
+ * as they always do, on one rank and without recomputation, and what they leave in the planned
+ * buffers is read: from scores s_i and log-denominators the weights a_i = e^(s_i - (m + ln d)) of
+ * model.md 3, from values and read results their magnitudes. What a source is worth is how much the
+ * loss rises when no read has it (model.masked).
+ *
+ *  Sources go by their ids of depth.h: 0 the embedding, then completed blocks, then what sublayers
+ * leave in the open block. */
+#ifndef ATTNRES_INSPECT_H
+#define ATTNRES_INSPECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <attnres/engine.h>
+#include <attnres/error.h>
+#include <attnres/model.h>
+
+/** Windows of T tokens; of each the first n_tokens are looked at. */
+struct inspect_input {
+    const int32_t *tokens, *targets; /* (windows, T); targets behind those are -1 */
+    int64_t n_windows, n_tokens;
+};
+
+struct inspection {
+    struct depth_plan depth;
+    bool is_static;    /* read: static */
+    int64_t n_sources; /* ids: N + 1 + L */
+    int64_t n_tokens;  /* looked at: of one window where weights are kept, of all otherwise */
+    double loss;       /* mean nats per target */
+    double *map;       /* (L+1, sources): mean weight of a source in a read; NAN: not one of its */
+    double *inputs;    /* (L+1): root mean square of what a read gives */
+    double *outputs;   /* (L): of what a sublayer puts out, before it is added to anything */
+    double *weight_gradients; /* (L): norm of the gradient of a sublayer's weights, those of its
+                                 read left out: the same tensors for every kind */
+    double *output_gradients; /* (L): norm of the loss's gradient with regard to its output */
+    double *without;          /* (N+1): the loss without a completed source; NAN: nobody reads it */
+    float *weights; /* (L+1, sources, tokens) of the only window, where wanted; NULL otherwise */
+};
+
+/** Look at a model through some windows. engine has one rank with PLAN_TRAIN, one sequence a
+ * microbatch and a step, and no recomputation; model is its only one, masked meanwhile.
+ * wants_weights: keep those of each token, of one window. False (ERROR_CREATE) without memory. End
+ * with inspection_finish, also after a failure. */
+bool inspect_model(struct inspection *inspection, struct engine *engine, struct model *model,
+                   const struct inspect_input *input, bool wants_weights, struct error *err);
+void inspection_finish(struct inspection *inspection);
+
+enum { INSPECT_NAME_BYTES = 32 };
+/** A source: b0, b3; an output that is one by itself: 4.attn, 4.mlp, layers counted from 0; a sum
+ * up to it: to 4.mlp. A read: the sublayer behind it, or head. */
+void inspect_name_source(char name[INSPECT_NAME_BYTES], const struct depth_plan *depth, int64_t id);
+void inspect_name_read(char name[INSPECT_NAME_BYTES], const struct depth_plan *depth, int64_t l);
+
+/** What was looked at, for printing. */
+struct inspect_label {
+    const char *checkpoint; /* path of the step folder */
+    int64_t step;
+    const char *kind;
+    const int32_t *prompt; /* (n_tokens) where weights are kept; NULL otherwise */
+};
+/** For people. Length like snprintf, as the next ones. */
+size_t inspect_print(const struct inspection *inspection, const struct inspect_label *label,
+                     char *text, size_t capacity);
+/** One JSON object, which report reads. Returns whether it fits. */
+bool inspect_print_json(const struct inspection *inspection, const struct inspect_label *label,
+                        char *text, size_t capacity);
+/** Bytes that the JSON needs at most. */
+size_t inspect_json_bytes(const struct inspection *inspection);
+/** A picture (SVG): for each source, which reads take how much of it at which token. Requires
+ * weights. */
+size_t inspect_draw(const struct inspection *inspection, const struct inspect_label *label,
+                    char *text, size_t capacity);
+
+#endif

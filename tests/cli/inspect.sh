@@ -1,0 +1,29 @@
+# What a model does along its depth. Which source is the heaviest depends on the instruction set.
+without_reads() { without_numbers | sed '/^read  /,/^$/d'; }
+attnres train $small >/dev/null 2>&1
+run attnres inspect run | without_reads
+run attnres inspect run/checkpoints/step-00000002 --prompt='AB<&' --svg=p.svg | without_reads
+python3 -c 'import xml.dom.minidom; xml.dom.minidom.parse("p.svg"); print("valid XML")'
+run attnres inspect run --windows=2 --json >run/inspect.json
+sed -i 1d run/inspect.json
+python3 - <<END
+import json
+found = json.loads(open("run/inspect.json").readline())
+print(sorted(found))
+print(found["sources"], found["reads"], found["tokens"])
+print([round(sum(w for w in row if w is not None), 5) for row in found["map"]])
+END
+attnres train $small model.kind=standard run.dir=standard >/dev/null 2>&1
+run attnres inspect standard --prompt=ABC | without_numbers
+attnres train $small model.kind=full model.read=static data.kind=text data.train=$configs/reference.yaml run.dir=full >/dev/null 2>&1
+run attnres inspect full --windows=1 | without_reads | head -n 7
+run attnres inspect full --windows=2 --file=$configs/text.yaml | without_numbers | sed -n 3p
+
+run ranks 2 attnres inspect run
+run attnres inspect run --prompt=A
+run attnres inspect run --prompt=123456789012345678901234567890123
+run attnres inspect run --svg=p.svg
+run attnres inspect run --windows=0
+run attnres inspect nowhere
+run attnres inspect full data.train=gone.txt
+run attnres inspect run --prompt=AB --svg=nowhere/p.svg

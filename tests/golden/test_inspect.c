@@ -1,0 +1,257 @@
+/* What inspect says of whole models, by facts that tie the kinds together (model.md 7) and by what
+ * leaving a source out must be. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <attnres/inspect.h>
+#include <attnres/rng.h>
+
+#include "../support/single_rank.h"
+
+/** Twelve sublayers in three blocks of four. */
+static const char *const COMMON[] = {"model.layers=6",   "model.blocks=3",    "model.dim=32",
+                                     "model.heads=4",    "model.kv_heads=2",  "model.ff=44",
+                                     "model.seq_len=24", "batch.sequences=1", "batch.microbatch=1"};
+enum { N_COMMON = sizeof COMMON / sizeof COMMON[0], N_OWN = 3, L = 12, T = 24, N_WINDOWS = 3 };
+
+/** Of f32 against the same function summed in another order, as in test_facts.c. */
+static const double SAME_FUNCTION = 1e-5;
+/** Of gradients likewise, which come through twelve sublayers. */
+static const double SAME_GRADIENT = 1e-4;
+
+/** A model, and what is looked at. */
+struct trial {
+    struct config config;
+    struct single_rank rank;
+    int32_t tokens[N_WINDOWS * T], targets[N_WINDOWS * T];
+    struct inspection found;
+};
+
+static struct trial *make(const char *const *own)
+{
+    const char *overrides[N_COMMON + N_OWN];
+    struct trial *trial = calloc(1, sizeof *trial);
+    struct error err = {0};
+    int n = 0;
+    assert_non_null(trial);
+    for (int i = 0; i < N_COMMON; i++) {
+        overrides[n++] = COMMON[i];
+    }
+    for (int i = 0; i < N_OWN && own[i] != NULL; i++) {
+        overrides[n++] = own[i];
+    }
+    if (!config_load(&trial->config, NULL, n, overrides, &err)) {
+        fail_msg("%s", err.message);
+    }
+    single_rank_init(&trial->rank, &trial->config, PLAN_TRAIN);
+    for (int i = 0; i < N_WINDOWS * T; i++) {
+        trial->tokens[i] = (int32_t)(rng_at(1, (uint64_t)i) % 256);
+        trial->targets[i] = (int32_t)(rng_at(2, (uint64_t)i) % 256);
+    }
+    return trial;
+}
+
+static void destroy(struct trial *trial)
+{
+    inspection_finish(&trial->found);
+    single_rank_finish(&trial->rank);
+    free(trial);
+}
+
+/** Queries or logits as training might leave them. */
+static void draw_reads(struct trial *trial)
+{
+    const double STD = 0.5;
+    for (int64_t i = 0; i < trial->rank.plan.params.n_rows; i++) {
+        const struct param *param = &trial->rank.plan.params.rows[i];
+        float *weight = model_weight(&trial->rank.model, param);
+        for (int64_t k = 0; param->role == PARAM_READ && k < param->count; k++) {
+            weight[k] = (float)(STD * rng_normal_at(rng_key(2, param->name), (uint64_t)k));
+        }
+    }
+}
+
+static void look(struct trial *trial, int64_t n_windows, bool wants_weights)
+{
+    const struct inspect_input input = {
+        .tokens = trial->tokens, .targets = trial->targets, .n_windows = n_windows, .n_tokens = T};
+    struct error err = {0};
+    assert_true(inspect_model(&trial->found, &trial->rank.engine, &trial->rank.model, &input,
+                              wants_weights, &err));
+}
+
+static double forward_loss(struct trial *trial)
+{
+    double loss = 0.0;
+    const struct engine_batch batch = {
+        .tokens = trial->tokens, .targets = trial->targets, .losses = &loss};
+    engine_run(&trial->rank.engine, &trial->rank.plan.forward, &batch);
+    return loss / T;
+}
+
+static void expect_near(double found, double expected, double tolerance)
+{
+    if (!(fabs(found - expected) <= tolerance * fabs(expected))) {
+        fail_msg("%.9g is not %.9g", found, expected);
+    }
+}
+
+/* With queries of zero every kind is the standard model: what a sublayer puts out and every
+ * gradient are the same, though they are read from a running sum, from partial sums and from
+ * outputs; and a read is the mean over the sources where the running sum is their sum. */
+static void kinds_agree_where_they_are_one_function(void **state)
+{
+    (void)state;
+    static const char *const KINDS[][N_OWN] = {
+        {"model.kind=standard", "model.norm_eps=1e-14"},
+        {"model.kind=full", "model.norm_eps=1e-14"},
+        {"model.kind=block", "model.norm_eps=1e-14"},
+        {"model.kind=block_full", "model.norm_eps=1e-14"},
+    };
+    struct trial *standard = make(KINDS[0]);
+    look(standard, N_WINDOWS, false);
+    for (int kind = 1; kind < 4; kind++) {
+        struct trial *trial = make(KINDS[kind]);
+        const struct inspection *found = &trial->found, *expected = &standard->found;
+        look(trial, N_WINDOWS, false);
+        expect_near(found->loss, expected->loss, SAME_FUNCTION);
+        for (int64_t l = 0; l < L; l++) {
+            expect_near(found->outputs[l], expected->outputs[l], SAME_GRADIENT);
+            expect_near(found->weight_gradients[l], expected->weight_gradients[l], SAME_GRADIENT);
+            expect_near(found->output_gradients[l], expected->output_gradients[l], SAME_GRADIENT);
+        }
+        for (int64_t l = 0; l <= L && trial->config.model.kind == MODEL_FULL; l++) {
+            expect_near((double)(l + 1) * found->inputs[l], expected->inputs[l], SAME_FUNCTION);
+        }
+        destroy(trial);
+    }
+    destroy(standard);
+}
+
+/** One read: returns how many sources it has. */
+static int64_t check_read(const struct inspection *found, int64_t l)
+{
+    double sum_of_means = 0.0;
+    int64_t n_sources = 0;
+    for (int64_t id = 0; id < found->n_sources; id++) {
+        const int64_t cell = l * found->n_sources + id;
+        double mean = 0.0;
+        for (int64_t t = 0; t < T; t++) {
+            mean += (double)found->weights[cell * T + t] / T;
+        }
+        if (isnan(found->map[cell])) {
+            assert_true(mean == 0.0);
+            continue;
+        }
+        expect_near(mean, found->map[cell], SAME_FUNCTION);
+        sum_of_means += found->map[cell];
+        n_sources++;
+    }
+    expect_near(sum_of_means, 1.0, SAME_FUNCTION);
+    return n_sources;
+}
+
+static void weights_of_a_read_sum_to_one_and_average_to_the_map(void **state)
+{
+    (void)state;
+    static const char *const KINDS[][N_OWN] = {
+        {"model.kind=full"},
+        {"model.kind=block"},
+        {"model.kind=block_full"},
+        {"model.kind=block_full", "model.read=static"},
+    };
+    for (size_t kind = 0; kind < sizeof KINDS / sizeof KINDS[0]; kind++) {
+        struct trial *trial = make(KINDS[kind]);
+        draw_reads(trial);
+        look(trial, 1, true);
+        for (int64_t l = 0; l <= L; l++) {
+            const struct depth_set set = depth_live(&trial->found.depth, l);
+            assert_int_equal(check_read(&trial->found, l), depth_set_count(&set));
+        }
+        destroy(trial);
+    }
+}
+
+/** Give a completed source this logit in every static read that has it beside others. */
+static void set_logits(struct trial *trial, int64_t id, float logit)
+{
+    const struct plan *plan = &trial->rank.plan;
+    for (int64_t l = 0; l <= L; l++) {
+        const struct depth_set set = depth_live(&plan->depth, l);
+        if (set.n_completed > id && depth_set_count(&set) > 1) {
+            model_weight(&trial->rank.model, params_find(&plan->params, l, PARAM_READ))[id] = logit;
+        }
+    }
+}
+
+/* In a static read that is to give its source the logit minus infinity; -1e30 is as good. */
+static void leaving_a_source_out_is_a_logit_of_minus_infinity(void **state)
+{
+    (void)state;
+    static const char *const KINDS[][N_OWN] = {
+        {"model.kind=full", "model.read=static"},
+        {"model.kind=block", "model.read=static"},
+        {"model.kind=block_full", "model.read=static"},
+    };
+    for (int kind = 0; kind < 3; kind++) {
+        const int64_t N = kind == 0 ? L : 3;
+        for (int64_t id = 0; id <= N; id++) {
+            struct trial *trial = make(KINDS[kind]);
+            draw_reads(trial);
+            look(trial, 1, false);
+            expect_near(trial->found.loss, forward_loss(trial), SAME_FUNCTION);
+            set_logits(trial, id, -1e30F);
+            assert_true(trial->found.without[id] == forward_loss(trial));
+            assert_true(trial->found.without[id] != trial->found.loss);
+            destroy(trial);
+        }
+    }
+}
+
+/* The first read of the last block is the first that sees the block before it: leaving that out
+ * changes nothing in front of it, and its other weights grow by one factor. */
+static void the_other_weights_of_a_query_read_keep_their_proportions(void **state)
+{
+    (void)state;
+    enum { READ = 8, LEFT_OUT = 2 };
+    static const char *const OWN[N_OWN] = {"model.kind=block_full"};
+    struct trial *trial = make(OWN);
+    double before[LEFT_OUT + 1][T];
+    const struct depth_read read = model_read(&trial->rank.model, 0, READ);
+    draw_reads(trial);
+    forward_loss(trial);
+    for (int64_t i = 0; i <= LEFT_OUT; i++) {
+        for (int64_t t = 0; t < T; t++) {
+            before[i][t] = exp((double)read.s[i * T + t] - (double)read.m[t]);
+        }
+    }
+    trial->rank.model.masked = LEFT_OUT;
+    forward_loss(trial);
+    trial->rank.model.masked = -1;
+    for (int64_t t = 0; t < T; t++) {
+        for (int64_t i = 0; i < LEFT_OUT; i++) {
+            expect_near(exp((double)read.s[i * T + t] - (double)read.m[t]),
+                        before[i][t] / (1.0 - before[LEFT_OUT][t]), SAME_GRADIENT);
+        }
+        assert_true(exp((double)read.s[LEFT_OUT * T + t] - (double)read.m[t]) == 0.0);
+    }
+    destroy(trial);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(kinds_agree_where_they_are_one_function),
+        cmocka_unit_test(weights_of_a_read_sum_to_one_and_average_to_the_map),
+        cmocka_unit_test(leaving_a_source_out_is_a_logit_of_minus_infinity),
+        cmocka_unit_test(the_other_weights_of_a_query_read_keep_their_proportions),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
