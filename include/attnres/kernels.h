@@ -74,10 +74,9 @@ struct kernels {
      * kept. */
     void (*attention_forward)(float *out, float *lse, const float *qkv, float *scratch,
                               const struct attention_shape *shape);
-    /** dqkv (n, (H + 2 KV) D) is OVERWRITTEN (it has no other contribution). */
-    void (*attention_backward)(float *dqkv, const float *dout, const float *qkv, const float *out,
-                               const float *lse, float *scratch,
-                               const struct attention_shape *shape);
+    /** qkv (n, (H + 2 KV) D) is REPLACED by its gradient (it has no other contribution). */
+    void (*attention_backward)(float *qkv, const float *dout, const float *out, const float *lse,
+                               float *scratch, const struct attention_shape *shape);
     /** One query row against cached keys: out (H D), q (H D) rotated, keys and values (n_past, KV
      * D) each with row stride `stride` floats; scratch n_past floats a head. For generation. */
     void (*attention_decode)(float *out, const float *q, const float *keys, const float *values,
@@ -86,9 +85,8 @@ struct kernels {
 
     /** act (n,F) = silu(gate) * up, gate_up (n, 2F): gate then up in each row. arXiv:2002.05202. */
     void (*swiglu_forward)(float *act, const float *gate_up, int64_t n, int64_t F);
-    /** dgate_up (n, 2F) is OVERWRITTEN. */
-    void (*swiglu_backward)(float *dgate_up, const float *dact, const float *gate_up, int64_t n,
-                            int64_t F);
+    /** gate_up (n, 2F) is REPLACED by its gradient. */
+    void (*swiglu_backward)(float *gate_up, const float *dact, int64_t n, int64_t F);
 
     /** r (n) = 1/sqrt(mean(v^2) + eps) of a source v (n,C). */
     void (*depth_inverse_rms)(float *r, const float *v, int64_t n, int64_t C, float eps);
@@ -122,6 +120,8 @@ struct kernels {
     void (*round_bf16)(float *x, int64_t count);
     /** out (count) = x in bf16, nearest even. */
     void (*to_bf16)(uint16_t *out, const float *x, int64_t count);
+    /** Each row of x (n,C) is replaced by itself in bf16, in the first half of its bytes. */
+    void (*rows_to_bf16)(float *x, int64_t n, int64_t C);
     /** v (n,C) in place, per token: q = rint(v (127 / absmax)) clamped to +-127, value q (absmax /
      * 127); scales (n) gets absmax / 127. An absmax below 2^-100 gives 0. */
     void (*round_int8)(float *v, float *scales, int64_t n, int64_t C);
@@ -182,6 +182,7 @@ void kernels_rope_table(float *cos_sin, int64_t T, int64_t D);
  * every sum are f32. */
 struct matmul_shape {
     int64_t n, in, out;
+    int64_t dy_stride; /* elements from a row of dy to the next; out, or more */
 };
 enum matmul_precision { MATMUL_F32, MATMUL_BF16 };
 struct matmul;

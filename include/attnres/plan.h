@@ -209,11 +209,12 @@ enum buffer_id {
     BUFFER_READ_LSE,
     BUFFER_HIDDEN,
     BUFFER_RSTD,
-    BUFFER_QKV,
     BUFFER_ATTENTION_LSE,
     BUFFER_PAST, /* PLAN_GENERATE: keys and values of a sequence's tokens so far */
+    /* what W needs of it, or of the gradient by which I replaces it: per activation slot,
+       recomputed per gradient slot */
+    BUFFER_QKV,
     BUFFER_GATE_UP,
-    /* what W needs of it: per activation slot, recomputed per gradient slot */
     BUFFER_NORMED,
     BUFFER_ATTENDED,
     BUFFER_ACTIVATED,
@@ -224,8 +225,6 @@ enum buffer_id {
     BUFFER_WORKING_INVERSE_RMS,
     /* per gradient slot: from I to W */
     BUFFER_DVALUES,
-    BUFFER_DQKV,
-    BUFFER_DGATE_UP,
     BUFFER_DEPOSITS, /* message cache: gradients waiting for the stage that brought their source */
     /* messages */
     BUFFER_VALUES_IN,
@@ -243,6 +242,7 @@ enum buffer_id {
     BUFFER_DNORMED,
     BUFFER_DHIDDEN,
     BUFFER_DINNER,
+    BUFFER_WIDE, /* what nobody needs again of BUFFER_QKV and BUFFER_GATE_UP */
     BUFFER_DENOMINATOR,
     BUFFER_DRAFT,    /* compute.precision: bf16, an operand in f32 before it is kept */
     BUFFER_OPERANDS, /* and operands of one product whose tensors stay f32 */

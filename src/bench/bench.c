@@ -94,7 +94,7 @@ static double time_operation(const struct operation *operation, const struct wor
 static bool measure_floor(struct bench_result *result, const struct workbench *b, int n_threads,
                           struct error *err)
 {
-    const struct matmul_shape cube = {CUBE, CUBE, CUBE};
+    const struct matmul_shape cube = {CUBE, CUBE, CUBE, CUBE};
     struct matmul *matmul = matmul_create(&cube, MATMUL_F32, b->kernels);
     result->product_rate =
         2.0 * CUBE * CUBE * CUBE / time_product(matmul, SIDE_FORWARD, b, n_threads);
@@ -138,7 +138,7 @@ static void measure_products(struct bench_result *result, const struct workbench
     const double operand_bytes = precision == MATMUL_BF16 ? 2.0 : 4.0, n = (double)b->n;
     for (size_t i = 0; i < sizeof matrices / sizeof matrices[0]; i++) {
         const double in = (double)matrices[i].in, out = (double)matrices[i].out;
-        const struct matmul_shape shape = {b->n, matrices[i].in, matrices[i].out};
+        const struct matmul_shape shape = {b->n, matrices[i].in, matrices[i].out, matrices[i].out};
         struct matmul *matmul = matmul_create(&shape, precision, b->kernels);
         /* Two operands, and a result in f32 that a weight gradient also reads. */
         const double bytes[SIDES] = {operand_bytes * (n * in + in * out) + 4.0 * n * out,
@@ -199,10 +199,9 @@ static void lay_out(struct workbench *b, struct slices *s)
     b->scratch = take(s, partials > scores ? partials : scores, sizeof(float));
     b->rope = take(s, (size_t)(b->shape.n_tokens * b->D), sizeof(float));
     b->tokens = take(s, (size_t)b->n, sizeof *b->tokens);
-    b->product_scratch = take(s,
-                              matmul_scratch_bytes(&(struct matmul_shape){larger(b->n, CUBE), CUBE,
-                                                                          larger(widest, CUBE)}),
-                              1);
+    const int64_t out = larger(widest, CUBE);
+    const struct matmul_shape largest = {larger(b->n, CUBE), CUBE, out, out};
+    b->product_scratch = take(s, matmul_scratch_bytes(&largest), 1);
     b->depth_sources = take(s, (size_t)n_all, sizeof *b->depth_sources);
     b->dsources = take(s, (size_t)n_all, sizeof *b->dsources);
     b->reads = take(s, (size_t)b->n_reads, sizeof *b->reads);

@@ -43,7 +43,7 @@ static void attention_forward(const struct workbench *b)
 
 static void attention_backward(const struct workbench *b)
 {
-    b->kernels->attention_backward(b->z, b->y, b->x, b->y, b->small, b->scratch, &b->shape);
+    b->kernels->attention_backward(b->x, b->y, b->y, b->small, b->scratch, &b->shape);
 }
 
 static void swiglu_forward(const struct workbench *b)
@@ -53,7 +53,7 @@ static void swiglu_forward(const struct workbench *b)
 
 static void swiglu_backward(const struct workbench *b)
 {
-    b->kernels->swiglu_backward(b->z, b->y, b->x, b->n, b->F);
+    b->kernels->swiglu_backward(b->x, b->y, b->n, b->F);
 }
 
 static void cross_entropy(const struct workbench *b)

@@ -290,8 +290,8 @@ void KERNEL(attention_forward)(float *restrict out, float *restrict lse, const f
  * yet; a tile of keys meets its first queries on the diagonal. */
 struct head {
     bool is_first;
-    float *dq;
-    const float *q, *out, *dout, *lse;
+    float *q; /* then dq */
+    const float *out, *dout, *lse;
 };
 
 /* p: S in, P out; ds: dP in, dS out. */
@@ -339,13 +339,14 @@ static void backward_tile(const struct head *head, const struct slot *slot, cons
         scatter(slot->dk + key * width, slot->ds, slot->q, &tile, view, !is_new);
         gather(slot->sum, slot->ds, k, &tile, view, key > 0);
     }
-    unpack(head->dq + first * view->stride, view->stride, slot->sum, rows, view->scale, view);
+    unpack(head->q + first * view->stride, view->stride, slot->sum, rows, view->scale, view);
 }
 
-void KERNEL(attention_backward)(float *restrict dqkv, const float *restrict dout,
-                                const float *restrict qkv, const float *restrict out,
-                                const float *restrict lse, float *restrict scratch,
-                                const struct attention_shape *shape)
+/* In place: a task has packed its keys and values before it writes their gradients, and each tile
+ * of queries before that of theirs; no other task reads or writes them. */
+void KERNEL(attention_backward)(float *restrict qkv, const float *restrict dout,
+                                const float *restrict out, const float *restrict lse,
+                                float *restrict scratch, const struct attention_shape *shape)
 {
     const struct view view = view_of(shape);
     const int64_t H = shape->n_heads, KV = shape->n_kv_heads, D = view.D, T = view.T;
@@ -360,7 +361,6 @@ void KERNEL(attention_backward)(float *restrict dqkv, const float *restrict dout
         pack(slot.v, qkv + v_at, view.stride, T, padded, 1.0F, &view);
         for (int64_t h = key_head * group; h < (key_head + 1) * group; h++) {
             const struct head head = {.is_first = h == key_head * group,
-                                      .dq = dqkv + row + h * D,
                                       .q = qkv + row + h * D,
                                       .out = out + out_row + h * D,
                                       .dout = dout + out_row + h * D,
@@ -369,8 +369,8 @@ void KERNEL(attention_backward)(float *restrict dqkv, const float *restrict dout
                 backward_tile(&head, &slot, &view, first);
             }
         }
-        unpack(dqkv + k_at, view.stride, slot.dk, T, 1.0F, &view);
-        unpack(dqkv + v_at, view.stride, slot.dv, T, 1.0F, &view);
+        unpack(qkv + k_at, view.stride, slot.dk, T, 1.0F, &view);
+        unpack(qkv + v_at, view.stride, slot.dv, T, 1.0F, &view);
     }
 }
 

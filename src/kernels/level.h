@@ -30,18 +30,17 @@ void KERNEL(rope_backward)(float *restrict dqkv, const float *restrict cos_sin,
                            const struct attention_shape *shape);
 void KERNEL(attention_forward)(float *restrict out, float *restrict lse, const float *restrict qkv,
                                float *restrict scratch, const struct attention_shape *shape);
-void KERNEL(attention_backward)(float *restrict dqkv, const float *restrict dout,
-                                const float *restrict qkv, const float *restrict out,
-                                const float *restrict lse, float *restrict scratch,
-                                const struct attention_shape *shape);
+void KERNEL(attention_backward)(float *restrict qkv, const float *restrict dout,
+                                const float *restrict out, const float *restrict lse,
+                                float *restrict scratch, const struct attention_shape *shape);
 void KERNEL(attention_decode)(float *restrict out, const float *restrict q,
                               const float *restrict keys, const float *restrict values,
                               float *restrict scratch, int64_t n_past, int64_t stride,
                               const struct attention_shape *shape);
 void KERNEL(swiglu_forward)(float *restrict act, const float *restrict gate_up, int64_t n,
                             int64_t F);
-void KERNEL(swiglu_backward)(float *restrict dgate_up, const float *restrict dact,
-                             const float *restrict gate_up, int64_t n, int64_t F);
+void KERNEL(swiglu_backward)(float *restrict gate_up, const float *restrict dact, int64_t n,
+                             int64_t F);
 void KERNEL(depth_inverse_rms)(float *restrict r, const float *restrict v, int64_t n, int64_t C,
                                float eps);
 void KERNEL(depth_read_advance)(struct depth_read *reads, int64_t n_reads,
@@ -56,6 +55,7 @@ void KERNEL(cross_entropy)(float *restrict losses, int32_t *restrict best, float
 void KERNEL(add)(float *out, const float *a, const float *b, int64_t count);
 void KERNEL(round_bf16)(float *x, int64_t count);
 void KERNEL(to_bf16)(uint16_t *out, const float *x, int64_t count);
+void KERNEL(rows_to_bf16)(float *x, int64_t n, int64_t C);
 void KERNEL(round_int8)(float *v, float *scales, int64_t n, int64_t C);
 double KERNEL(sum_squares)(const float *restrict x, double *restrict partials, int64_t count);
 void KERNEL(adamw)(float *restrict p, float *restrict exp_avg, float *restrict exp_avg_sq,

@@ -155,7 +155,7 @@ const char *matmul_refusal(enum matmul_precision precision, const struct kernels
 struct matmul *matmul_create(const struct matmul_shape *shape, enum matmul_precision precision,
                              const struct kernels *kernels)
 {
-    assert(shape->n > 0 && shape->in > 0 && shape->out > 0);
+    assert(shape->n > 0 && shape->in > 0 && shape->out > 0 && shape->dy_stride >= shape->out);
     assert(matmul_refusal(precision, kernels) == NULL);
     const int64_t n = shape->n, in = shape->in, out = shape->out;
     const bool is_bf16 = precision == MATMUL_BF16;
@@ -169,13 +169,13 @@ struct matmul *matmul_create(const struct matmul_shape *shape, enum matmul_preci
                                          .is_bf16 = is_bf16};
     const struct product_plan input_gradient = {.size = {.m = n, .n = in, .k = out},
                                                 .c_stride = in,
-                                                .a_stride = out,
+                                                .a_stride = shape->dy_stride,
                                                 .b_stride = in,
                                                 .is_bf16 = is_bf16};
     const struct product_plan weight_gradient = {
         .size = {.m = out, .n = in, .k = n, .accumulate = true},
         .c_stride = in,
-        .a_stride = out,
+        .a_stride = shape->dy_stride,
         .b_stride = in,
         .a_transposed = true,
         .is_bf16 = is_bf16};

@@ -46,6 +46,31 @@ void KERNEL(to_bf16)(uint16_t *restrict out, const float *restrict x, int64_t co
     }
 }
 
+/* A piece at a time through a buffer, since what is written lies in what is read. */
+static void narrow_row(float *x, int64_t C)
+{
+    enum { PIECE = 256 };
+    unsigned char *to = (unsigned char *)x;
+    for (int64_t begin = 0; begin < C; begin += PIECE) {
+        const int64_t count = kernels_min(C - begin, PIECE);
+        uint16_t piece[PIECE];
+#pragma omp simd
+        for (int64_t c = 0; c < count; c++) {
+            piece[c] = (uint16_t)(round_bits(x[begin + c]) >> 16);
+        }
+        memcpy(to, piece, (size_t)count * sizeof piece[0]);
+        to += (size_t)count * sizeof piece[0];
+    }
+}
+
+void KERNEL(rows_to_bf16)(float *x, int64_t n, int64_t C)
+{
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < n; t++) {
+        narrow_row(x + t * C, C);
+    }
+}
+
 /* One token: q = rint(v * (127 / absmax)) clamped to +-127, value q * (absmax / 127). Below 2^-100
  * all is 0. A NaN or an infinity makes the whole row NaN, so that it reaches the loss on one rank
  * as on many. */

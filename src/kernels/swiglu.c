@@ -23,24 +23,23 @@ void KERNEL(swiglu_forward)(float *restrict act, const float *restrict gate_up, 
     }
 }
 
-static void backward_row(float *restrict dgate, float *restrict dup, const float *restrict dact,
-                         const float *restrict gate, const float *restrict up, int64_t F)
+static void backward_row(float *restrict gate, float *restrict up, const float *restrict dact,
+                         int64_t F)
 {
 #pragma omp simd
     for (int64_t f = 0; f < F; f++) {
-        const float g = gate[f], sigma = 1.0F / (1.0F + exponential(-g));
-        dup[f] = dact[f] * g * sigma;
-        dgate[f] = dact[f] * up[f] * sigma * (1.0F + g * (1.0F - sigma));
+        const float g = gate[f], u = up[f], sigma = 1.0F / (1.0F + exponential(-g));
+        up[f] = dact[f] * g * sigma;
+        gate[f] = dact[f] * u * sigma * (1.0F + g * (1.0F - sigma));
     }
 }
 
-void KERNEL(swiglu_backward)(float *restrict dgate_up, const float *restrict dact,
-                             const float *restrict gate_up, int64_t n, int64_t F)
+void KERNEL(swiglu_backward)(float *restrict gate_up, const float *restrict dact, int64_t n,
+                             int64_t F)
 {
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < n; t++) {
-        float *dgate = dgate_up + t * 2 * F;
-        const float *gate = gate_up + t * 2 * F;
-        backward_row(dgate, dgate + F, dact + t * F, gate, gate + F, F);
+        float *gate = gate_up + t * 2 * F;
+        backward_row(gate, gate + F, dact + t * F, F);
     }
 }

@@ -22,6 +22,7 @@ const struct kernels KERNEL(kernels) = {
     .sum_squares = KERNEL(sum_squares),
     .round_bf16 = KERNEL(round_bf16),
     .to_bf16 = KERNEL(to_bf16),
+    .rows_to_bf16 = KERNEL(rows_to_bf16),
     .round_int8 = KERNEL(round_int8),
     .adamw = KERNEL(adamw),
 };

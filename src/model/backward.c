@@ -41,6 +41,7 @@ static const float *spread_output(const struct model *model, int gradient_slot, 
     return model_dvalue(model, gradient_slot, out.value);
 }
 
+/** Leaves the gradient of q, k, v in their place, for W. */
 static void attend_backward(const struct model *model, const struct model_work *work, int part,
                             float *dnormed, const void *dy)
 {
@@ -48,37 +49,34 @@ static void attend_backward(const struct model *model, const struct model_work *
     const int64_t n = model->n, C = model->plan->config->model.dim;
     const int64_t width = C + 2 * shape->n_kv_heads * shape->head_dim,
                   l = model_part_sublayer(model, part);
-    const float *qkv = model_inner_row(model, BUFFER_QKV, work, part, n * width);
+    float *qkv = model_lasting_row(model, BUFFER_QKV, work, part, n * width);
     const float *attended = model_lasting_row(model, BUFFER_ATTENDED, work, part, n * C);
     const float *lse = model_inner_row(model, BUFFER_ATTENTION_LSE, work, part, n * shape->n_heads);
-    void *kept = model_gradient_row(model, BUFFER_DQKV, work, part, n * width);
     float *dattended = memory_buffer(model->memory, BUFFER_DINNER, 0);
     const void *w_qkv = model_operand_weight(model, model_param(model, l, PARAM_Q));
     const void *w_o = model_operand_weight(model, model_param(model, l, PARAM_O));
     matmul_input_gradient(model->attention_out, dattended, dy, w_o, model->product_scratch);
-    float *dqkv = model_operand_draft(model, kept);
-    model->kernels->attention_backward(dqkv, dattended, qkv, attended, lse,
+    model->kernels->attention_backward(qkv, dattended, attended, lse,
                                        memory_buffer(model->memory, BUFFER_ATTENTION_SCRATCH, 0),
                                        shape);
-    model->kernels->rope_backward(dqkv, memory_buffer(model->memory, BUFFER_ROPE, 0), shape);
-    matmul_input_gradient(model->qkv, dnormed, model_operand_keep(model, kept, n * width), w_qkv,
+    model->kernels->rope_backward(qkv, memory_buffer(model->memory, BUFFER_ROPE, 0), shape);
+    matmul_input_gradient(model->qkv, dnormed, model_operand_narrow(model, qkv, width), w_qkv,
                           model->product_scratch);
 }
 
+/** Leaves the gradient of gate and up in their place, for W. */
 static void transform_backward(const struct model *model, const struct model_work *work, int part,
                                float *dnormed, const void *dy)
 {
     const int64_t n = model->n, F = model->plan->config->model.ff,
                   l = model_part_sublayer(model, part);
-    const float *gate_up = model_inner_row(model, BUFFER_GATE_UP, work, part, n * 2 * F);
-    void *dgate_up = model_gradient_row(model, BUFFER_DGATE_UP, work, part, n * 2 * F);
+    float *gate_up = model_lasting_row(model, BUFFER_GATE_UP, work, part, n * 2 * F);
     float *dactivated = memory_buffer(model->memory, BUFFER_DINNER, 0);
     const void *w_gate_up = model_operand_weight(model, model_param(model, l, PARAM_GATE));
     const void *w_down = model_operand_weight(model, model_param(model, l, PARAM_DOWN));
     matmul_input_gradient(model->down, dactivated, dy, w_down, model->product_scratch);
-    model->kernels->swiglu_backward(model_operand_draft(model, dgate_up), dactivated, gate_up, n,
-                                    F);
-    matmul_input_gradient(model->gate_up, dnormed, model_operand_keep(model, dgate_up, n * 2 * F),
+    model->kernels->swiglu_backward(gate_up, dactivated, n, F);
+    matmul_input_gradient(model->gate_up, dnormed, model_operand_narrow(model, gate_up, 2 * F),
                           w_gate_up, model->product_scratch);
 }
 
@@ -178,8 +176,8 @@ static void sublayer_weight_gradient(const struct model *model, const struct mod
     if (is_attention) {
         middle = model_operand_copy(model, middle, n * C, OPERAND_X);
     }
-    const void *dwide = model_gradient_row(model, is_attention ? BUFFER_DQKV : BUFFER_DGATE_UP,
-                                           work, part, n * width);
+    const void *dwide =
+        model_lasting_row(model, is_attention ? BUFFER_QKV : BUFFER_GATE_UP, work, part, n * width);
     const struct depth_output out = depth_output_of(&model->plan->depth, l);
     const void *dy = model_operand_copy(model, model_dvalue(model, work->gradient_slot, out.value),
                                         n * C, OPERAND_DY);

@@ -197,7 +197,7 @@ static const void *attend(const struct model *model, const struct model_work *wo
     const int64_t n = model->n, C = model->plan->config->model.dim,
                   l = model_part_sublayer(model, part);
     const int64_t width = C + 2 * shape->n_kv_heads * shape->head_dim;
-    float *qkv = model_inner_row(model, BUFFER_QKV, work, part, n * width);
+    float *qkv = model_lasting_row(model, BUFFER_QKV, work, part, n * width);
     float *lse = model_inner_row(model, BUFFER_ATTENTION_LSE, work, part, n * shape->n_heads);
     float *attended = model_lasting_row(model, BUFFER_ATTENDED, work, part, n * C);
     const void *w_qkv = model_operand_weight(model, model_param(model, l, PARAM_Q));
@@ -217,7 +217,7 @@ static const void *transform(const struct model *model, const struct model_work 
 {
     const int64_t n = model->n, F = model->plan->config->model.ff,
                   l = model_part_sublayer(model, part);
-    float *gate_up = model_inner_row(model, BUFFER_GATE_UP, work, part, n * 2 * F);
+    float *gate_up = model_lasting_row(model, BUFFER_GATE_UP, work, part, n * 2 * F);
     void *activated = model_lasting_row(model, BUFFER_ACTIVATED, work, part, n * F);
     const void *w_gate_up = model_operand_weight(model, model_param(model, l, PARAM_GATE));
     matmul_forward(model->gate_up, gate_up, normed, w_gate_up, model->product_scratch);

@@ -48,6 +48,20 @@ void *model_inner_row(const struct model *model, enum buffer_id id, const struct
     return model_row(model, id, inner_slot(model, work->slot), index, row_count);
 }
 
+/** Where an F that is run again leaves what only W needs. */
+static enum buffer_id scratch_for(enum buffer_id id)
+{
+    switch (id) {
+    case BUFFER_NORMED:
+        return BUFFER_DNORMED;
+    case BUFFER_QKV:
+    case BUFFER_GATE_UP:
+        return BUFFER_WIDE;
+    default:
+        return BUFFER_DINNER;
+    }
+}
+
 void *model_lasting_row(const struct model *model, enum buffer_id id, const struct model_work *work,
                         int part, int64_t row_count)
 {
@@ -58,16 +72,8 @@ void *model_lasting_row(const struct model *model, enum buffer_id id, const stru
         return model_row(model, id, work->slot, index, row_count);
     }
     if (work->gradient_slot < 0) {
-        return memory_buffer(model->memory, id == BUFFER_NORMED ? BUFFER_DNORMED : BUFFER_DINNER,
-                             0);
+        return memory_buffer(model->memory, scratch_for(id), 0);
     }
-    return model_row(model, id, work->gradient_slot, index, row_count);
-}
-
-void *model_gradient_row(const struct model *model, enum buffer_id id,
-                         const struct model_work *work, int part, int64_t row_count)
-{
-    const int64_t index = count_sort(model->stage->first, model_part_sublayer(model, part));
     return model_row(model, id, work->gradient_slot, index, row_count);
 }
 
@@ -235,25 +241,31 @@ static void *allocate(size_t count, size_t size)
     return memory;
 }
 
+static struct matmul *plan_product(const struct model *model, int64_t in, int64_t out,
+                                   int64_t dy_stride)
+{
+    const struct matmul_shape shape = {model->n, in, out, dy_stride};
+    return matmul_create(&shape, model_operand_is_bf16(model) ? MATMUL_BF16 : MATMUL_F32,
+                         model->kernels);
+}
+
 static void plan_products(struct model *model)
 {
     const struct model_config *config = &model->plan->config->model;
-    const int64_t n = model->n, C = config->dim, F = config->ff;
+    const int64_t C = config->dim, F = config->ff;
     const int64_t QKV = C + 2 * model->shape.n_kv_heads * model->shape.head_dim;
-    const struct kernels *kernels = model->kernels;
-    const enum matmul_precision precision =
-        model->plan->config->compute.precision == PRECISION_BF16 ? MATMUL_BF16 : MATMUL_F32;
+    /* The gradient of what is wide takes its place, in bf16 in the first half of each row. */
+    const int64_t step = model_operand_is_bf16(model) ? 2 : 1;
     if (model->stage->n_attention > 0) {
-        model->qkv = matmul_create(&(struct matmul_shape){n, C, QKV}, precision, kernels);
-        model->attention_out = matmul_create(&(struct matmul_shape){n, C, C}, precision, kernels);
+        model->qkv = plan_product(model, C, QKV, step * QKV);
+        model->attention_out = plan_product(model, C, C, C);
     }
     if (model->stage->n_mlp > 0) {
-        model->gate_up = matmul_create(&(struct matmul_shape){n, C, 2 * F}, precision, kernels);
-        model->down = matmul_create(&(struct matmul_shape){n, F, C}, precision, kernels);
+        model->gate_up = plan_product(model, C, 2 * F, step * 2 * F);
+        model->down = plan_product(model, F, C, C);
     }
     if (model->stage->is_last) {
-        model->head =
-            matmul_create(&(struct matmul_shape){n, C, config->vocab}, precision, kernels);
+        model->head = plan_product(model, C, config->vocab, config->vocab);
     }
     model->product_scratch = memory_buffer(model->memory, BUFFER_PRODUCT_SCRATCH, 0);
 }

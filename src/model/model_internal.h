@@ -12,17 +12,13 @@ bool model_part_is_head(const struct model *model, int part);
 void *model_row(const struct model *model, enum buffer_id id, int slot, int64_t index,
                 int64_t row_count);
 
-/** A part's row of what I needs of the forward pass: in its slot, or in the working set. */
+/** A part's row of what I alone needs of the forward pass: in its slot, or in the working set. */
 void *model_inner_row(const struct model *model, enum buffer_id id, const struct model_work *work,
                       int part, int64_t row_count);
-/** A part's row of what W needs of it: in its slot, or in the gradient slot when it is run again;
- * scratch in an F that is. */
+/** A part's row of what W needs of it, or of the gradient that I leaves in its place: in its slot,
+ * or in the gradient slot when it is run again; scratch in an F that is. */
 void *model_lasting_row(const struct model *model, enum buffer_id id, const struct model_work *work,
                         int part, int64_t row_count);
-/** A sublayer's row of what I leaves for W. */
-void *model_gradient_row(const struct model *model, enum buffer_id id,
-                         const struct model_work *work, int part, int64_t row_count);
-
 /** PLAN_GENERATE: keys and values of the tokens so far, for a part's attention. (T, 2 KV D) */
 float *model_past(const struct model *model, int slot, int part);
 
@@ -32,10 +28,15 @@ float *model_inverse_rms(const struct model *model, int slot, int64_t id);
 /** Fill model->sources with the sources [from, end) of read l. */
 void model_fill_sources(const struct model *model, int slot, int64_t l, int64_t from, int64_t end);
 
+bool model_operand_is_bf16(const struct model *model);
+
 /** An operand that products alone read, kept in compute.precision: fill its draft with f32, then
  * keep it. In f32 the draft is its place itself. One draft at a time. keep returns `kept`. */
 float *model_operand_draft(const struct model *model, void *kept);
 const void *model_operand_keep(const struct model *model, void *kept, int64_t count);
+
+/** x (n,C), which from now on products alone read: each row is rounded in its place. Returns x. */
+const void *model_operand_narrow(const struct model *model, float *x, int64_t C);
 
 /** A tensor that others read too as an operand, valid until the next copy of the same name: what
  * flows forward (an x), and a gradient (a dy). */

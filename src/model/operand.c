@@ -1,30 +1,38 @@
 /* Operands of matrix products in compute.precision. In f32 an operand is the tensor itself. In bf16
- * what only products read is kept rounded: it is made in a draft and rounded into its place. What
- * others read too stays f32, and a product gets a rounded copy. */
+ * what only products read is kept rounded: it is made in a draft and rounded into its place, or in
+ * the place itself. What others read too stays f32, and a product gets a rounded copy. */
 #include "model_internal.h"
 
-static bool is_bf16(const struct model *model)
+bool model_operand_is_bf16(const struct model *model)
 {
     return model->plan->config->compute.precision == PRECISION_BF16;
 }
 
 float *model_operand_draft(const struct model *model, void *kept)
 {
-    return is_bf16(model) ? memory_buffer(model->memory, BUFFER_DRAFT, 0) : kept;
+    return model_operand_is_bf16(model) ? memory_buffer(model->memory, BUFFER_DRAFT, 0) : kept;
 }
 
 const void *model_operand_keep(const struct model *model, void *kept, int64_t count)
 {
-    if (is_bf16(model)) {
+    if (model_operand_is_bf16(model)) {
         model->kernels->to_bf16(kept, memory_buffer(model->memory, BUFFER_DRAFT, 0), count);
     }
     return kept;
 }
 
+const void *model_operand_narrow(const struct model *model, float *x, int64_t C)
+{
+    if (model_operand_is_bf16(model)) {
+        model->kernels->rows_to_bf16(x, model->n, C);
+    }
+    return x;
+}
+
 const void *model_operand_copy(const struct model *model, const float *x, int64_t count,
                                enum operand_copy which)
 {
-    if (!is_bf16(model)) {
+    if (!model_operand_is_bf16(model)) {
         return x;
     }
     uint16_t *copy = memory_buffer(model->memory, BUFFER_OPERANDS, which);
@@ -49,13 +57,13 @@ static bool has_own_head(const struct model *model)
 const void *model_operand_weight(const struct model *model, const struct param *param)
 {
     const float *weight = model_weight(model, param);
-    return is_bf16(model) ? (const void *)rounded_weight(model, weight) : weight;
+    return model_operand_is_bf16(model) ? (const void *)rounded_weight(model, weight) : weight;
 }
 
 const void *model_operand_head_weight(const struct model *model)
 {
     const float *weight = model_head_weight(model);
-    if (!is_bf16(model)) {
+    if (!model_operand_is_bf16(model)) {
         return weight;
     }
     return has_own_head(model) ? memory_buffer(model->memory, BUFFER_HEAD_WEIGHT_BF16, 0)
@@ -64,7 +72,7 @@ const void *model_operand_head_weight(const struct model *model)
 
 void model_take_weights(const struct model *model)
 {
-    if (!is_bf16(model)) {
+    if (!model_operand_is_bf16(model)) {
         return;
     }
     const struct param *first = &model->plan->params.rows[model->stage->first_param];

@@ -34,9 +34,9 @@ static const char *const BUFFER_NAMES[BUFFER_COUNT] = {
     [BUFFER_READ_LSE] = "read log-sum-exp",
     [BUFFER_HIDDEN] = "read results",
     [BUFFER_RSTD] = "inverse rms of inputs",
-    [BUFFER_QKV] = "q, k, v",
     [BUFFER_ATTENTION_LSE] = "attention log-sum-exp",
     [BUFFER_PAST] = "keys and values so far",
+    [BUFFER_QKV] = "q, k, v",
     [BUFFER_GATE_UP] = "gate, up",
     [BUFFER_NORMED] = "normed inputs",
     [BUFFER_ATTENDED] = "attention results",
@@ -46,8 +46,6 @@ static const char *const BUFFER_NAMES[BUFFER_COUNT] = {
     [BUFFER_WORKING_SCALES] = "scales of values in work",
     [BUFFER_WORKING_INVERSE_RMS] = "inverse rms of values in work",
     [BUFFER_DVALUES] = "gradients of values",
-    [BUFFER_DQKV] = "gradients of q, k, v",
-    [BUFFER_DGATE_UP] = "gradients of gate, up",
     [BUFFER_DEPOSITS] = "deposited gradients",
     [BUFFER_VALUES_IN] = "values, receiving",
     [BUFFER_VALUES_OUT] = "values, sending",
@@ -63,6 +61,7 @@ static const char *const BUFFER_NAMES[BUFFER_COUNT] = {
     [BUFFER_DNORMED] = "gradient of a normed input",
     [BUFFER_DHIDDEN] = "gradient of a read result",
     [BUFFER_DINNER] = "gradient inside a sublayer",
+    [BUFFER_WIDE] = "q, k, v or gate, up in work",
     [BUFFER_DENOMINATOR] = "read denominators",
     [BUFFER_DRAFT] = "an operand before it is rounded",
     [BUFFER_OPERANDS] = "rounded operands of a product",
@@ -100,7 +99,7 @@ const char *plan_group_name(enum buffer_group group)
 
 /** Rows that the parts of a segment need of what I needs. */
 struct span {
-    int64_t n_reads, n_deep_reads, n_scores, n_attention, n_mlp;
+    int64_t n_reads, n_deep_reads, n_scores, n_attention;
 };
 
 /** What the sizes of a rank's buffers are made of: the largest of its stages where slots serve them
@@ -143,7 +142,6 @@ static void note_segment(struct span *span, const struct stage *stage, int64_t f
 {
     const int64_t sublayer = stage->first + first;
     const int64_t behind = stage->first + end < stage->end ? stage->first + end : stage->end;
-    const int64_t n_attention = (behind + 1) / 2 - (sublayer + 1) / 2;
     int64_t n_deep_reads = 0;
     for (int64_t i = first; i < end; i++) {
         n_deep_reads += stage->score_offset[i + 1] > stage->score_offset[i];
@@ -151,8 +149,7 @@ static void note_segment(struct span *span, const struct stage *stage, int64_t f
     span->n_reads = larger(span->n_reads, end - first);
     span->n_deep_reads = larger(span->n_deep_reads, n_deep_reads);
     span->n_scores = larger(span->n_scores, stage->score_offset[end] - stage->score_offset[first]);
-    span->n_attention = larger(span->n_attention, n_attention);
-    span->n_mlp = larger(span->n_mlp, behind - sublayer - n_attention);
+    span->n_attention = larger(span->n_attention, (behind + 1) / 2 - (sublayer + 1) / 2);
 }
 
 static void note_stage(struct sizes *s, const struct stage *stage)
@@ -311,10 +308,10 @@ static void place_activations(struct buffer_table *t, const struct sizes *s)
         {BUFFER_READ_LSE, i, for_i, {span->n_deep_reads, n, 1}, 4},
         {BUFFER_HIDDEN, i, for_i, {span->n_deep_reads, n, C}, 4},
         {BUFFER_RSTD, i, for_i, {span->n_reads, n, 1}, 4},
-        {BUFFER_QKV, i, for_i, {span->n_attention, n, QKV}, 4},
         {BUFFER_ATTENTION_LSE, i, for_i, {span->n_attention, n, H}, 4},
         {BUFFER_PAST, kept, generates ? slots : 0, {s->n_attention, T, 2 * s->KV}, 4},
-        {BUFFER_GATE_UP, i, for_i, {span->n_mlp, n, 2 * F}, 4},
+        {BUFFER_QKV, w, for_w, {s->n_attention, n, QKV}, 4},
+        {BUFFER_GATE_UP, w, for_w, {s->n_mlp, n, 2 * F}, 4},
         {BUFFER_NORMED, w, for_w, {s->n_reads, n, C}, operand_bytes(s)},
         {BUFFER_ATTENDED, w, for_w, {s->n_attention, n, C}, 4},
         {BUFFER_ACTIVATED, w, for_w, {s->n_mlp, n, F}, operand_bytes(s)},
@@ -329,12 +326,9 @@ static void place_activations(struct buffer_table *t, const struct sizes *s)
 static void place_activation_gradients(struct buffer_table *t, const struct sizes *s)
 {
     const enum buffer_group backward = GROUP_ACTIVATION_GRADIENTS;
-    const int64_t n = s->n, C = s->C, QKV = C + 2 * s->KV, F = s->F;
-    const int64_t gradient_slots = s->n_gradient_slots;
+    const int64_t n = s->n, C = s->C, gradient_slots = s->n_gradient_slots;
     const struct request requests[] = {
         {BUFFER_DVALUES, backward, gradient_slots, {s->n_values, n, C}, 4},
-        {BUFFER_DQKV, backward, gradient_slots, {s->n_attention, n, QKV}, operand_bytes(s)},
-        {BUFFER_DGATE_UP, backward, gradient_slots, {s->n_mlp, n, 2 * F}, operand_bytes(s)},
         {BUFFER_DEPOSITS, backward, s->n_deposit_slots, {s->n_deposits, n, C}, 4},
     };
     place_all(t, requests, sizeof requests / sizeof requests[0]);
@@ -380,14 +374,14 @@ static void place_messages(struct buffer_table *t, const struct sizes *s)
 static int64_t product_scratch_bytes(const struct sizes *s)
 {
     const int64_t widest = larger(larger(s->C + 2 * s->KV, 2 * s->F), s->model->vocab);
-    return (int64_t)matmul_scratch_bytes(&(struct matmul_shape){s->n, s->C, widest});
+    return (int64_t)matmul_scratch_bytes(&(struct matmul_shape){s->n, s->C, widest, widest});
 }
 
 static void place_scratch(struct buffer_table *t, const struct sizes *s)
 {
     const bool trains = s->trains, is_last = s->rank->has_last, attends = s->n_attention > 0;
     /* F takes the scratch of I for what only a later W would need. */
-    const bool lends = trains || plan_recomputes(s->plan);
+    const bool again = plan_recomputes(s->plan), lends = trains || again;
     const int64_t n = s->n, C = s->C, T = s->model->seq_len, D = C / s->model->n_heads;
     const struct attention_shape shape = {n / T, T, s->model->n_heads, s->model->n_kv_heads, D};
     const int64_t attention = s->plan->purpose == PLAN_GENERATE
@@ -400,8 +394,9 @@ static void place_scratch(struct buffer_table *t, const struct sizes *s)
         {BUFFER_DNORMED, GROUP_SCRATCH, lends, {n, C, 1}, 4},
         {BUFFER_DHIDDEN, GROUP_SCRATCH, trains, {n, C, 1}, 4},
         {BUFFER_DINNER, GROUP_SCRATCH, lends, {n, larger(s->F, C), 1}, 4},
+        {BUFFER_WIDE, GROUP_SCRATCH, again, {n, larger(C + 2 * s->KV, 2 * s->F), 1}, 4},
         {BUFFER_DENOMINATOR, GROUP_SCRATCH, 1, {s->span.n_deep_reads, n, 1}, 4},
-        {BUFFER_DRAFT, GROUP_SCRATCH, is_bf16(s), {n, larger(C + 2 * s->KV, 2 * s->F), 1}, 4},
+        {BUFFER_DRAFT, GROUP_SCRATCH, is_bf16(s), {n, larger(C, s->F), 1}, 4},
         {BUFFER_OPERANDS, GROUP_SCRATCH, is_bf16(s) ? 2 : 0, {n, larger(C, s->model->vocab), 1}, 2},
         {BUFFER_LOSSES, GROUP_SCRATCH, is_last, {n, 1, 1}, 4},
         {BUFFER_BEST, GROUP_SCRATCH, is_last, {n, 1, 1}, 4},

@@ -116,7 +116,7 @@ int64_t session_resident_bytes(void)
 static void warm_up_libraries(const struct kernels *kernels)
 {
     enum { N = 64 };
-    const struct matmul_shape shape = {N, N, N};
+    const struct matmul_shape shape = {N, N, N, N};
     const struct kernels *levels[] = {kernels_select(0), kernels};
     float *x = calloc((size_t)N * N * 3, sizeof *x);
     void *scratch = calloc(1, matmul_scratch_bytes(&shape));

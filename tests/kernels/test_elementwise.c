@@ -126,6 +126,27 @@ static void to_bf16_keeps_the_upper_half_of_the_rounded(void **state)
     }
 }
 
+/* C: one, odd, past the pieces that a row is narrowed in. */
+static void rows_to_bf16_narrows_each_row_in_its_place(void **state)
+{
+    (void)state;
+    static const int64_t WIDTHS[] = {1, 17, 256, 613};
+    enum { N = 5 };
+    for (int i = 0; i < 4 * kernels_level_count(); i++) {
+        const struct kernels *kernels = kernels_select(i / 4);
+        const int64_t C = WIDTHS[i % 4];
+        struct tensors memory = {0};
+        float *x = tensors_random(&memory, (size_t)(N * C), 3, 10.0);
+        uint16_t *expected = (uint16_t *)(void *)tensors_nan(&memory, (size_t)(N * C));
+        kernels->to_bf16(expected, x, N * C);
+        kernels->rows_to_bf16(x, N, C);
+        for (int64_t t = 0; t < N; t++) {
+            assert_memory_equal(x + t * C, expected + t * C, (size_t)C * sizeof *expected);
+        }
+        tensors_finish(&memory);
+    }
+}
+
 static void int8_keeps_a_scale_per_token(void **state)
 {
     (void)state;
@@ -175,6 +196,7 @@ int main(void)
         cmocka_unit_test(add_agrees_and_may_be_in_place),
         cmocka_unit_test(bf16_rounds_to_nearest_even),
         cmocka_unit_test(to_bf16_keeps_the_upper_half_of_the_rounded),
+        cmocka_unit_test(rows_to_bf16_narrows_each_row_in_its_place),
         cmocka_unit_test(int8_keeps_a_scale_per_token),
         cmocka_unit_test(rounding_twice_changes_nothing_in_bf16),
         cmocka_unit_test(sum_squares_agrees),

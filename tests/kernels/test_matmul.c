@@ -9,14 +9,34 @@
 /* A sum of up to 300 products in f32, in BLAS's order. */
 static const double ERROR_F32 = 2e-6;
 
-/* n, in, out: one, odd, prime, one past a panel of tokens and of weights; 513 rows make four panels
- */
-static const int64_t SIZES[][TRIAL_SIZES] = {{1, 1, 1},      {7, 3, 5},      {64, 32, 48},
-                                             {257, 17, 129}, {300, 31, 513}, {513, 5, 17}};
+/* n, in, out, stride of dy: one, odd, prime, one past a panel of tokens and of weights; 513 rows
+ * make four panels */
+static const int64_t SIZES[][TRIAL_SIZES] = {{1, 1, 1, 1},         {7, 3, 5, 8},
+                                             {64, 32, 48, 96},     {257, 17, 129, 129},
+                                             {300, 31, 513, 1026}, {513, 5, 17, 17}};
+
+static struct matmul_shape shape_of(const struct trial *trial)
+{
+    return (struct matmul_shape){trial->size[0], trial->size[1], trial->size[2], trial->size[3]};
+}
+
+/* dy (n, out) with its rows as far apart as the shape says, NaN between them. */
+static void *spread(struct trial *trial, const void *dy, size_t element_bytes,
+                    const struct matmul_shape *shape)
+{
+    const size_t stride = (size_t)shape->dy_stride * element_bytes,
+                 row = (size_t)shape->out * element_bytes;
+    unsigned char *rows =
+        (unsigned char *)tensors_nan(&trial->tensors, (size_t)(shape->n * shape->dy_stride));
+    for (int64_t t = 0; t < shape->n; t++) {
+        memcpy(rows + (size_t)t * stride, (const unsigned char *)dy + (size_t)t * row, row);
+    }
+    return rows;
+}
 
 static void run(struct trial *trial)
 {
-    const struct matmul_shape shape = {trial->size[0], trial->size[1], trial->size[2]};
+    const struct matmul_shape shape = shape_of(trial);
     const int64_t nx = shape.n * shape.in, ny = shape.n * shape.out, nw = shape.in * shape.out;
     struct tensors *memory = &trial->tensors;
     const float *x = tensors_random(memory, (size_t)nx, 1, 1.0);
@@ -31,16 +51,17 @@ static void run(struct trial *trial)
     double *dx64 = tensors_zeros_f64(memory, (size_t)nx);
     double *dw64 = tensors_widen(memory, dw, (size_t)nw);
 
+    const void *dy_rows = spread(trial, dy, sizeof *dy, &shape);
     struct matmul *matmul = matmul_create(&shape, MATMUL_F32, trial->kernels);
     float *scratch = tensors_nan(memory, matmul_scratch_bytes(&shape) / sizeof *scratch);
 
     matmul_forward(matmul, y, x, w, scratch);
     oracle_matmul_forward(y64, x64, w64, &shape);
     trial_expect(trial, "y", y, y64, ny, ERROR_F32);
-    matmul_weight_gradient(matmul, dw, dy, x, scratch);
+    matmul_weight_gradient(matmul, dw, dy_rows, x, scratch);
     oracle_matmul_weight_gradient(dw64, dy64, x64, &shape);
     trial_expect(trial, "dw", dw, dw64, nw, ERROR_F32);
-    matmul_input_gradient(matmul, dx, dy, w, scratch);
+    matmul_input_gradient(matmul, dx, dy_rows, w, scratch);
     oracle_matmul_input_gradient(dx64, dy64, w64, &shape);
     trial_expect(trial, "dx", dx, dx64, nx, ERROR_F32);
     matmul_destroy(matmul);
@@ -58,7 +79,7 @@ static float *random_bf16(struct trial *trial, int64_t count, uint64_t seed, uin
 
 static void run_bf16(struct trial *trial)
 {
-    const struct matmul_shape shape = {trial->size[0], trial->size[1], trial->size[2]};
+    const struct matmul_shape shape = shape_of(trial);
     const int64_t nx = shape.n * shape.in, ny = shape.n * shape.out, nw = shape.in * shape.out;
     struct tensors *memory = &trial->tensors;
     uint16_t *x, *w, *dy;
@@ -73,16 +94,17 @@ static void run_bf16(struct trial *trial)
     if (matmul_refusal(MATMUL_BF16, trial->kernels) != NULL) {
         return;
     }
+    const void *dy_rows = spread(trial, dy, sizeof *dy, &shape);
     struct matmul *matmul = matmul_create(&shape, MATMUL_BF16, trial->kernels);
     float *scratch = tensors_nan(memory, matmul_scratch_bytes(&shape) / sizeof *scratch);
 
     matmul_forward(matmul, y, x, w, scratch);
     oracle_matmul_forward(y64, x64, w64, &shape);
     trial_expect(trial, "y", y, y64, ny, ERROR_F32);
-    matmul_weight_gradient(matmul, dw, dy, x, scratch);
+    matmul_weight_gradient(matmul, dw, dy_rows, x, scratch);
     oracle_matmul_weight_gradient(dw64, dy64, x64, &shape);
     trial_expect(trial, "dw", dw, dw64, nw, ERROR_F32);
-    matmul_input_gradient(matmul, dx, dy, w, scratch);
+    matmul_input_gradient(matmul, dx, dy_rows, w, scratch);
     oracle_matmul_input_gradient(dx64, dy64, w64, &shape);
     trial_expect(trial, "dx", dx, dx64, nx, ERROR_F32);
     matmul_destroy(matmul);

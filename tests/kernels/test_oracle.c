@@ -22,7 +22,7 @@ struct operation {
 enum { N = 3, C = 5, OUT = 4, SOURCES = 3 };
 static const int32_t TOKENS[N] = {1, 0, 1};
 static const int32_t TARGETS[N] = {4, -1, 2};
-static const struct matmul_shape MATMUL = {N, C, OUT};
+static const struct matmul_shape MATMUL = {N, C, OUT, OUT};
 static const struct attention_shape ATTENTION = {2, 3, 4, 2, 2};
 enum { ATTENTION_IN = 2 * 3 * (4 + 2 * 2) * 2, ATTENTION_OUT = 2 * 3 * 4 * 2 };
 

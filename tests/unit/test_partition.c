@@ -237,9 +237,12 @@ static void many_chunks_are_nearly_even(void **state)
     free(t.config);
 }
 
-/* From a limit that few partitions keep on. A rank's memory depends on the other ranks by a few
- * hundred bytes (reports are as long as the longest), which the search does not look into: so the
- * tightest limit leaves a hundredth. */
+/* A rank's memory depends on the other ranks: its file headers have room for as many tensors as the
+ * rank with the most, 1 KiB each. The search does not look into that, so it need not find what
+ * comes this close to the limit. */
+enum { DEPENDENCE_BYTES = 32 * 1024 };
+
+/* From a limit that few partitions keep on. */
 static void auto_is_the_best_that_keeps_the_limit(void **state)
 {
     (void)state;
@@ -253,14 +256,15 @@ static void auto_is_the_best_that_keeps_the_limit(void **state)
             try_all(&unlimited, &t, n_ranks, SIZE_MAX, &least);
             for (int i = 0; i < 4; i++) {
                 char limit[64];
-                const size_t bytes = least + least / 100 + least / 16 * (size_t)i;
-                snprintf(limit, sizeof limit, "memory.limit=%zu", bytes);
+                const size_t bytes = least + least / 16 * (size_t)i;
+                snprintf(limit, sizeof limit, "memory.limit=%zu", bytes + DEPENDENCE_BYTES);
                 assert_true(try_all(&best, &t, n_ranks, bytes, &unused) > 0);
                 make_or_fail(&plan, &t, limit);
                 found = judge(&plan);
                 assert_true(plan_check_memory(&plan, NULL));
-                assert_true(found.slowest_rank == best.slowest_rank);
-                assert_int_equal(found.n_inside, best.n_inside);
+                assert_true(found.slowest_rank <= best.slowest_rank);
+                assert_true(found.slowest_rank < best.slowest_rank ||
+                            found.n_inside <= best.n_inside);
                 n_moved += is_better(&unlimited, &found);
                 plan_finish(&plan);
             }
