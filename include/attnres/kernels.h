@@ -21,15 +21,25 @@ struct depth_source {
     const float *r;
 };
 
-/** One read in progress (model.md 3): o (n,C) holds the running weighted sum until finish, then h;
- * m and d (n) the running maximum and denominator, and after finish m is m + ln d; s (sources of
- * the read, n) the scores, row i of source i of the read. w (C) is the query; `read: static` uses
- * `logits` (one per source) instead and w is NULL. n_seen counts the sources already taken. */
+/** Where a source's gradient goes: dv (n,C) = base + ..., which may be dv itself. */
+struct depth_gradient {
+    float *dv;
+    const float *base;
+};
+
+/** One read in progress (model.md 3): o (n,C) holds the running weighted sum until finish, then h,
+ * and in backward dh; m and d (n) the running maximum and denominator, after finish m is m + ln d,
+ * and in backward d is dh.h; s (sources of the read, n) the scores, row i of source i of the read.
+ * w (C) is the query; `read: static` uses `logits` (one per source) instead and w is NULL. n_seen
+ * counts the sources taken, and in backward those whose terms are still to come. Backward alone
+ * needs the gradient dw of w, or of logits, and partials: kernels_partials_count(n, C) floats
+ * (static: C = number of sources), sums over tiles of tokens that it keeps from begin to end. */
 struct depth_read {
     float *o, *m, *d, *s;
     const float *w;
     const float *logits;
     int64_t n_seen;
+    float *dw, *partials;
 };
 
 struct attention_shape {
@@ -56,10 +66,11 @@ struct kernels {
     /** out (n,C) = x / rms(x) * gain, rstd (n) kept. arXiv:1910.07467. */
     void (*rmsnorm_forward)(float *out, float *rstd, const float *x, const float *gain, int64_t n,
                             int64_t C, float eps);
-    /** dx (n,C) += ..., dgain (C) += ...; scratch: kernels_partials_count(n, C) floats. */
-    void (*rmsnorm_backward)(float *dx, float *dgain, const float *dout, const float *x,
-                             const float *gain, const float *rstd, float *scratch, int64_t n,
-                             int64_t C);
+    /** dx (n,C) = base + ..., where base may be dx; dgain (C) += ...; scratch:
+     * kernels_partials_count(n, C) floats. */
+    void (*rmsnorm_backward)(float *dx, float *dgain, const float *base, const float *dout,
+                             const float *x, const float *gain, const float *rstd, float *scratch,
+                             int64_t n, int64_t C);
 
     /** Rotate the q and k parts of qkv (n, (H + 2 KV) D) in place; half-split pairing. cos_sin (T,
      * 2, D/2) from kernels_rope_table; row t of each sequence uses position first_position + t.
@@ -96,15 +107,25 @@ struct kernels {
     void (*depth_read_advance)(struct depth_read *reads, int64_t n_reads,
                                const struct depth_source *sources, int64_t n_sources, int64_t n,
                                int64_t C);
-    /** h = o / d in place, m = m + ln d. */
-    void (*depth_read_finish)(struct depth_read *read, int64_t n, int64_t C);
-    /** For sources in descending id, dv_i (n,C) += a_i dh + ds_i (r_i w - (s_i r_i^2 / C) v_i); dw
-     * (C) += sum ds_i r_i v_i. read as after finish (o is h). dv has one pointer per source. `read:
-     * static`: dv_i += a_i dh and dw (one per source) += sum over tokens of ds_i. scratch:
-     * kernels_partials_count(n, C) floats (static: C = number of sources). */
-    void (*depth_read_backward)(float *const *dv, float *dw, const float *dh,
-                                const struct depth_read *read, const struct depth_source *sources,
-                                int64_t n_sources, float *scratch, int64_t n, int64_t C);
+    /** The recurrence over the read's last n_sources sources (0 or more), then h = o / d in place
+     * and m = m + ln d, and the norm behind it: out (n,C) and rstd (n) as in rmsnorm_forward. */
+    void (*depth_read_finish)(float *out, float *rstd, struct depth_read *read,
+                              const struct depth_source *sources, int64_t n_sources,
+                              const float *gain, int64_t n, int64_t C, float eps);
+    /** First phase of backward: through the norm, dgain (C) += ..., to dh; then the terms of the
+     * read's last n_sources sources (0 or more), in descending id,
+     *     dv_i += a_i dh + ds_i (r_i w - (s_i r_i^2 / C) v_i),   dw (C) += sum ds_i r_i v_i,
+     * or for `read: static` dv_i += a_i dh, dlogits_i += sum ds_i. The read is as finish left it,
+     * n_seen all its sources. scratch: kernels_partials_count(n, C) floats. */
+    void (*depth_read_begin_backward)(const struct depth_gradient *dv, float *dgain,
+                                      struct depth_read *read, const float *dout, const float *gain,
+                                      const float *rstd, const struct depth_source *sources,
+                                      int64_t n_sources, float *scratch, int64_t n, int64_t C);
+    /** Second phase: the terms of the sources that are left, which n_reads reads have in common, in
+     * one sweep; of a source the last read's first. Then dw += ... of each. */
+    void (*depth_read_end_backward)(const struct depth_gradient *dv, struct depth_read *reads,
+                                    int64_t n_reads, const struct depth_source *sources,
+                                    int64_t n_sources, int64_t n, int64_t C);
 
     /** losses (n) = -log softmax(logits)[target], 0 where target < 0; logits (n,V) is replaced by
      * its gradient (p - y) * scale on counted rows and by 0 elsewhere; scale 0 leaves the logits

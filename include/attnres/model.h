@@ -17,8 +17,9 @@
  *      all     F 0 1 2 3 4 5      I [0 1 2 3 4 5] 5 4 [2 3] 3 2 [0 1] 1 0
  *
  *  Gradients of values follow three rules, which make their bits independent of cuts: the last
- * stage zeroes those that the head reads; what a sum is made of starts as a copy of the sum's
- * gradient; readers add, deepest first. */
+ * stage zeroes those that the head reads; what a sum is made of starts from the sum's gradient, to
+ * which its deepest reader adds; readers add, deepest first. The reads of a block on a stage pass
+ * over the completed sources together, when the gradients of all their results are known. */
 #ifndef ATTNRES_MODEL_H
 #define ATTNRES_MODEL_H
 
@@ -38,9 +39,9 @@ struct model {
     /* Products with the weights of these roles; NULL where the stage has none. */
     struct matmul *qkv, *attention_out, *gate_up, *down, *head;
     void *product_scratch;
-    struct depth_read *reads;     /* reads in progress: the open block's on this stage */
-    struct depth_source *sources; /* scratch: one read's sources */
-    float **dsources;             /* scratch: and where their gradients go */
+    struct depth_read *reads;        /* reads in progress: the open block's on this stage */
+    struct depth_source *sources;    /* scratch: one read's sources */
+    struct depth_gradient *dsources; /* scratch: and where their gradients go */
     int64_t masked; /* id of a value that reads of several sources leave out, as if it were none of
                        theirs: what is it worth? -1: none. In forward passes alone. */
 };
@@ -97,6 +98,9 @@ void model_weight_gradient_part(const struct model *model, const struct model_wo
 /** A value or its gradient in a slot, by id. (n,C) */
 float *model_value(const struct model *model, int slot, int64_t id);
 float *model_dvalue(const struct model *model, int gradient_slot, int64_t id);
+/** The gradient of what sublayer l puts out, which is that of what this is summed into, from I on.
+ * (n,C) */
+float *model_output_gradient(const struct model *model, int gradient_slot, int64_t l);
 /** Logits of a microbatch, from its forward pass until I. (n,V); NULL off the last stage */
 float *model_logits(const struct model *model, int microbatch);
 /** Scales of a completed value in representative.value: int8. (n); NULL otherwise */
@@ -104,7 +108,8 @@ float *model_scales(const struct model *model, int slot, int64_t id);
 
 /** Sources of a part's read; 0 if the read has one source and returns it. */
 int64_t model_deep_sources(const struct model *model, int part);
-/** The read's result h (n,C) in a slot. */
+/** The read's result h (n,C) in a slot; from the part's I on its gradient, if the read has several
+ * sources. */
 float *model_hidden(const struct model *model, int slot, int part);
 /** A read of several sources as the kernels take it, with nothing seen yet. Its scores, and m as
  * after finish, are those that the last forward pass through the slot has left, if nothing is

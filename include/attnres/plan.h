@@ -240,7 +240,6 @@ enum buffer_id {
     /* scratch of one action */
     BUFFER_OUTPUT,
     BUFFER_DNORMED,
-    BUFFER_DHIDDEN,
     BUFFER_DINNER,
     BUFFER_WIDE, /* what nobody needs again of BUFFER_QKV and BUFFER_GATE_UP */
     BUFFER_DENOMINATOR,

@@ -211,7 +211,7 @@ static void lay_out(struct workbench *b, struct slices *s)
         float *dsource = take(s, rows, sizeof(float));
         if (s->base != NULL) {
             b->depth_sources[i] = source;
-            b->dsources[i] = dsource;
+            b->dsources[i] = (struct depth_gradient){dsource, dsource};
         }
     }
     for (int64_t i = 0; i < b->n_reads; i++) {
@@ -219,7 +219,9 @@ static void lay_out(struct workbench *b, struct slices *s)
                                         .m = take(s, (size_t)b->n, sizeof(float)),
                                         .d = take(s, (size_t)b->n, sizeof(float)),
                                         .s = take(s, (size_t)(n_all * b->n), sizeof(float)),
-                                        .w = b->w};
+                                        .w = b->w,
+                                        .dw = b->z,
+                                        .partials = take(s, partials, sizeof(float))};
         if (s->base != NULL) {
             b->reads[i] = read;
         }

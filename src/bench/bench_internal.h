@@ -19,7 +19,7 @@ struct workbench {
     void *product_scratch;
     struct depth_source *depth_sources;
     struct depth_read *reads;
-    float **dsources;
+    struct depth_gradient *dsources;
 };
 
 /** One kernel as called in a step. Counts are of one run. */

@@ -28,7 +28,8 @@ static void rmsnorm_forward(const struct workbench *b)
 
 static void rmsnorm_backward(const struct workbench *b)
 {
-    b->kernels->rmsnorm_backward(b->y, b->z, b->x, b->x, b->w, b->small, b->scratch, b->n, b->C);
+    b->kernels->rmsnorm_backward(b->y, b->z, b->y, b->x, b->x, b->w, b->small, b->scratch, b->n,
+                                 b->C);
 }
 
 static void rope_forward(const struct workbench *b)
@@ -99,14 +100,21 @@ static void depth_first_phase(const struct workbench *b)
 static void depth_second_phase(const struct workbench *b)
 {
     begin_reads(b);
-    b->kernels->depth_read_advance(b->reads, 1, b->depth_sources, b->n_open, b->n, b->C);
-    b->kernels->depth_read_finish(b->reads, b->n, b->C);
+    b->kernels->depth_read_finish(b->y, b->small, b->reads, b->depth_sources, b->n_open, b->w, b->n,
+                                  b->C, 1e-8F);
 }
 
-static void depth_backward(const struct workbench *b)
+static void depth_begin_backward(const struct workbench *b)
 {
-    b->kernels->depth_read_backward(b->dsources, b->w, b->x, b->reads, b->depth_sources,
-                                    b->n_sources, b->scratch, b->n, b->C);
+    b->reads[0].n_seen = b->n_open;
+    b->kernels->depth_read_begin_backward(b->dsources, b->z, b->reads, b->x, b->w, b->small,
+                                          b->depth_sources, b->n_open, b->scratch, b->n, b->C);
+}
+
+static void depth_end_backward(const struct workbench *b)
+{
+    b->kernels->depth_read_end_backward(b->dsources, b->reads, b->n_reads, b->depth_sources,
+                                        b->n_sources, b->n, b->C);
 }
 
 static double no_flops(const struct workbench *b)
@@ -248,22 +256,32 @@ static double first_phase_bytes(const struct workbench *b)
 
 static double second_phase_flops(const struct workbench *b)
 {
-    return (5.0 * (double)b->n_open + 1.0) * tokens_by(b, b->C);
+    return (5.0 * (double)b->n_open + 1.0) * tokens_by(b, b->C) + rmsnorm_flops(b);
 }
 
 static double second_phase_bytes(const struct workbench *b)
 {
-    return FLOAT * (double)(b->n_open + 1) * tokens_by(b, b->C);
+    return FLOAT * (double)(b->n_open + 3) * tokens_by(b, b->C);
 }
 
-static double depth_backward_flops(const struct workbench *b)
+static double begin_backward_flops(const struct workbench *b)
 {
-    return (9.0 * (double)b->n_sources + 2.0) * tokens_by(b, b->C);
+    return (9.0 * (double)b->n_open + 2.0) * tokens_by(b, b->C) + rmsnorm_backward_flops(b);
 }
 
-static double depth_backward_bytes(const struct workbench *b)
+static double begin_backward_bytes(const struct workbench *b)
 {
-    return FLOAT * (3.0 * (double)b->n_sources + 2.0) * tokens_by(b, b->C);
+    return FLOAT * (3.0 * (double)b->n_open + 3.0) * tokens_by(b, b->C);
+}
+
+static double end_backward_flops(const struct workbench *b)
+{
+    return 9.0 * (double)(b->n_reads * b->n_sources) * tokens_by(b, b->C);
+}
+
+static double end_backward_bytes(const struct workbench *b)
+{
+    return FLOAT * (double)(3 * b->n_sources + b->n_reads) * tokens_by(b, b->C);
 }
 
 const struct operation bench_operations[] = {
@@ -278,8 +296,11 @@ const struct operation bench_operations[] = {
     {"swiglu backward", swiglu_backward, swiglu_backward_flops, swiglu_backward_bytes, false},
     {"depth inverse rms", depth_inverse_rms, inverse_rms_flops, inverse_rms_bytes, true},
     {"depth reads, completed", depth_first_phase, first_phase_flops, first_phase_bytes, true},
-    {"depth read, open", depth_second_phase, second_phase_flops, second_phase_bytes, true},
-    {"depth read backward", depth_backward, depth_backward_flops, depth_backward_bytes, true},
+    {"depth read, open, norm", depth_second_phase, second_phase_flops, second_phase_bytes, true},
+    {"norm, depth read, open, back", depth_begin_backward, begin_backward_flops,
+     begin_backward_bytes, true},
+    {"depth reads, completed, back", depth_end_backward, end_backward_flops, end_backward_bytes,
+     true},
     {"embed forward", embed_forward, no_flops, copy_bytes, false},
     {"embed backward", embed_backward, add_flops, update_bytes, false},
     {"cross-entropy", cross_entropy, cross_entropy_flops, cross_entropy_bytes, false},

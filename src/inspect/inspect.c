@@ -101,6 +101,20 @@ static double square_output(const struct look *look, int64_t l)
     return sum;
 }
 
+/** Sum of squares of the result of read l, from its inverse root mean squares: backward has put its
+ * gradient in its place. */
+static double square_input(const struct look *look, int64_t l)
+{
+    const float *rstd = memory_buffer(look->model->memory, BUFFER_RSTD, SLOT);
+    const double eps = look->engine->plan->config->model.norm_eps;
+    double sum = 0.0;
+    for (int64_t t = 0; t < look->input->n_tokens; t++) {
+        const double r = (double)rstd[l * look->T + t];
+        sum += (double)look->C * fmax(1.0 / (r * r) - eps, 0.0);
+    }
+    return sum;
+}
+
 /** A training step's passes over one window, and what they leave. */
 static void add_window(const struct look *look, int64_t window)
 {
@@ -116,13 +130,12 @@ static void add_window(const struct look *look, int64_t window)
     r->loss += loss / (double)look->n_targets;
     for (int64_t l = 0; l <= L; l++) {
         add_weights(look, l);
-        r->inputs[l] += sum_squares(model_hidden(look->model, SLOT, (int)l), count);
+        r->inputs[l] += square_input(look, l);
     }
     for (int64_t l = 0; l < L; l++) {
-        const int64_t value = depth_output_of(&r->depth, l).value;
         r->outputs[l] += square_output(look, l);
         r->output_gradients[l] +=
-            sum_squares(model_dvalue(look->model, GRADIENT_SLOT, value), count);
+            sum_squares(model_output_gradient(look->model, GRADIENT_SLOT, l), count);
     }
 }
 

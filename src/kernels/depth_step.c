@@ -13,6 +13,7 @@
 
 #include "exponential.h"
 #include "lanes.h"
+#include "norm_row.h"
 
 void KERNEL(depth_step_inverse_rms)(float *restrict r, const float *restrict v,
                                     const struct depth_tile *tile, float eps)
@@ -109,12 +110,48 @@ void KERNEL(depth_step_finish)(const struct depth_read *read, const struct depth
     }
 }
 
-void KERNEL(depth_step_dot)(float *restrict dh_h, const float *restrict dh, const float *restrict h,
-                            const struct depth_tile *tile)
+void KERNEL(depth_step_norm)(float *restrict out, float *restrict rstd, const float *restrict h,
+                             const float *restrict gain, const struct depth_tile *tile, float eps)
 {
     const int64_t C = tile->C;
     for (int64_t t = tile->begin; t < tile->end; t++) {
-        dh_h[t - tile->begin] = lanes_dot(dh + t * C, h + t * C, C);
+        rstd[t] = norm_row(out + t * C, h + t * C, gain, C, eps);
+    }
+}
+
+/* h (C) becomes dh; returns dh.h. */
+static float norm_row_backward(float *restrict h, float *restrict dgain, const float *restrict dout,
+                               const float *restrict gain, float r, int64_t C)
+{
+    const float along = r * r * r * (lanes_dot3(dout, gain, h, C) / (float)C);
+    float lane[LANES] = {0};
+    int64_t c = 0;
+    for (; c + LANES <= C; c += LANES) {
+#pragma omp simd
+        for (int j = 0; j < LANES; j++) {
+            const float x = h[c + j], dh = r * dout[c + j] * gain[c + j] - along * x;
+            dgain[c + j] += dout[c + j] * x * r;
+            lane[j] += dh * x;
+            h[c + j] = dh;
+        }
+    }
+    for (int j = 0; c + j < C; j++) {
+        const float x = h[c + j], dh = r * dout[c + j] * gain[c + j] - along * x;
+        dgain[c + j] += dout[c + j] * x * r;
+        lane[j] += dh * x;
+        h[c + j] = dh;
+    }
+    return lanes_sum(lane);
+}
+
+void KERNEL(depth_step_norm_backward)(const struct depth_read *read, float *restrict dgain_partial,
+                                      const float *restrict dout, const float *restrict gain,
+                                      const float *restrict rstd, const struct depth_tile *tile)
+{
+    const int64_t C = tile->C;
+    for (int64_t t = tile->begin; t < tile->end; t++) {
+        read->d[t] =
+            norm_row_backward(read->o + t * C, dgain_partial, dout + t * C, gain, rstd[t], C);
     }
 }
 
@@ -136,61 +173,64 @@ static void weigh(float *restrict a, float *restrict ds, const float *restrict d
     }
 }
 
-static void backward_row(float *restrict dv, float *restrict dw, const float *restrict dh,
+static void backward_row(float *dv, float *restrict dw, const float *base, const float *restrict dh,
                          const float *restrict w, const float *restrict v, const float factor[3],
                          int64_t C)
 {
     const float a = factor[0], along_w = factor[1], along_v = factor[2];
 #pragma omp simd
     for (int64_t c = 0; c < C; c++) {
-        dv[c] += a * dh[c] + (along_w * w[c] - along_v * v[c]);
+        dv[c] = base[c] + (a * dh[c] + (along_w * w[c] - along_v * v[c]));
         dw[c] += along_w * v[c];
     }
 }
 
-void KERNEL(depth_step_backward)(float *dv, float *dw_partial, const float *dh, const float *dh_h,
+void KERNEL(depth_step_backward)(const struct depth_gradient *dv, float *dw_partial,
                                  const struct depth_read *read, int64_t i,
                                  const struct depth_source *source, const struct depth_tile *tile)
 {
     const int64_t C = tile->C;
-    const float *s = read->s + i * tile->n;
+    const float *s = read->s + i * tile->n, *dh = read->o;
     for (int64_t begin = tile->begin; begin < tile->end; begin += GROUP) {
         const int64_t count = kernels_min(tile->end - begin, GROUP), at = begin * C;
         float a[GROUP], ds[GROUP];
-        weigh(a, ds, dh + at, dh_h + (begin - tile->begin), s + begin, read->m + begin,
-              source->v + at, count, C);
+        weigh(a, ds, dh + at, read->d + begin, s + begin, read->m + begin, source->v + at, count,
+              C);
         for (int64_t t = 0; t < count; t++) {
             const float r = source->r[begin + t], ds_r = ds[t] * r;
             const float factor[3] = {a[t], ds_r, ds_r * r * s[begin + t] / (float)C};
             const int64_t row = at + t * C;
-            backward_row(dv + row, dw_partial, dh + row, read->w, source->v + row, factor, C);
+            backward_row(dv->dv + row, dw_partial, dv->base + row, dh + row, read->w,
+                         source->v + row, factor, C);
         }
     }
 }
 
-static void add_scaled_row(float *restrict dv, const float *restrict dh, float a, int64_t C)
+static void add_scaled_row(float *dv, const float *base, const float *restrict dh, float a,
+                           int64_t C)
 {
 #pragma omp simd
     for (int64_t c = 0; c < C; c++) {
-        dv[c] += a * dh[c];
+        dv[c] = base[c] + a * dh[c];
     }
 }
 
-void KERNEL(depth_step_backward_static)(float *dv, float *dlogit, const float *dh,
-                                        const float *dh_h, const struct depth_read *read, int64_t i,
+void KERNEL(depth_step_backward_static)(const struct depth_gradient *dv, float *dlogit,
+                                        const struct depth_read *read, int64_t i,
                                         const struct depth_source *source,
                                         const struct depth_tile *tile)
 {
     const int64_t C = tile->C;
-    const float *s = read->s + i * tile->n;
+    const float *s = read->s + i * tile->n, *dh = read->o;
     float sum = 0.0F;
     for (int64_t begin = tile->begin; begin < tile->end; begin += GROUP) {
         const int64_t count = kernels_min(tile->end - begin, GROUP), at = begin * C;
         float a[GROUP], ds[GROUP];
-        weigh(a, ds, dh + at, dh_h + (begin - tile->begin), s + begin, read->m + begin,
-              source->v + at, count, C);
+        weigh(a, ds, dh + at, read->d + begin, s + begin, read->m + begin, source->v + at, count,
+              C);
         for (int64_t t = 0; t < count; t++) {
-            add_scaled_row(dv + at + t * C, dh + at + t * C, a[t], C);
+            const int64_t row = at + t * C;
+            add_scaled_row(dv->dv + row, dv->base + row, dh + row, a[t], C);
             sum += ds[t];
         }
     }

@@ -17,16 +17,20 @@ void KERNEL(depth_step_inverse_rms)(float *r, const float *v, const struct depth
 void KERNEL(depth_step_advance)(const struct depth_read *read, int64_t i,
                                 const struct depth_source *source, const struct depth_tile *tile);
 void KERNEL(depth_step_finish)(const struct depth_read *read, const struct depth_tile *tile);
-/* dh_h (LONG_TILE) = dh . h per token. */
-void KERNEL(depth_step_dot)(float *dh_h, const float *dh, const float *h,
-                            const struct depth_tile *tile);
+/* out = h rstd gain */
+void KERNEL(depth_step_norm)(float *out, float *rstd, const float *h, const float *gain,
+                             const struct depth_tile *tile, float eps);
+/* The read's h becomes dh, and d dh.h; dgain_partial (C) gains its terms. */
+void KERNEL(depth_step_norm_backward)(const struct depth_read *read, float *dgain_partial,
+                                      const float *dout, const float *gain, const float *rstd,
+                                      const struct depth_tile *tile);
 /* dv and dw_partial (C) gain the terms of source i. */
-void KERNEL(depth_step_backward)(float *dv, float *dw_partial, const float *dh, const float *dh_h,
+void KERNEL(depth_step_backward)(const struct depth_gradient *dv, float *dw_partial,
                                  const struct depth_read *read, int64_t i,
                                  const struct depth_source *source, const struct depth_tile *tile);
 /* The same for `read: static`, where dlogit gains the sum over the tile's tokens of ds. */
-void KERNEL(depth_step_backward_static)(float *dv, float *dlogit, const float *dh,
-                                        const float *dh_h, const struct depth_read *read, int64_t i,
+void KERNEL(depth_step_backward_static)(const struct depth_gradient *dv, float *dlogit,
+                                        const struct depth_read *read, int64_t i,
                                         const struct depth_source *source,
                                         const struct depth_tile *tile);
 

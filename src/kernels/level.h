@@ -20,10 +20,10 @@ void KERNEL(embed_backward)(float *restrict dtable, const float *restrict dx,
                             const int32_t *restrict tokens, int64_t n, int64_t C);
 void KERNEL(rmsnorm_forward)(float *restrict out, float *restrict rstd, const float *restrict x,
                              const float *restrict gain, int64_t n, int64_t C, float eps);
-void KERNEL(rmsnorm_backward)(float *restrict dx, float *restrict dgain, const float *restrict dout,
-                              const float *restrict x, const float *restrict gain,
-                              const float *restrict rstd, float *restrict scratch, int64_t n,
-                              int64_t C);
+void KERNEL(rmsnorm_backward)(float *dx, float *restrict dgain, const float *base,
+                              const float *restrict dout, const float *restrict x,
+                              const float *restrict gain, const float *restrict rstd,
+                              float *restrict scratch, int64_t n, int64_t C);
 void KERNEL(rope_forward)(float *restrict qkv, const float *restrict cos_sin,
                           const struct attention_shape *shape, int64_t first_position);
 void KERNEL(rope_backward)(float *restrict dqkv, const float *restrict cos_sin,
@@ -46,10 +46,17 @@ void KERNEL(depth_inverse_rms)(float *restrict r, const float *restrict v, int64
 void KERNEL(depth_read_advance)(struct depth_read *reads, int64_t n_reads,
                                 const struct depth_source *sources, int64_t n_sources, int64_t n,
                                 int64_t C);
-void KERNEL(depth_read_finish)(struct depth_read *read, int64_t n, int64_t C);
-void KERNEL(depth_read_backward)(float *const *dv, float *dw, const float *dh,
-                                 const struct depth_read *read, const struct depth_source *sources,
-                                 int64_t n_sources, float *scratch, int64_t n, int64_t C);
+void KERNEL(depth_read_finish)(float *restrict out, float *restrict rstd, struct depth_read *read,
+                               const struct depth_source *sources, int64_t n_sources,
+                               const float *restrict gain, int64_t n, int64_t C, float eps);
+void KERNEL(depth_read_begin_backward)(const struct depth_gradient *dv, float *restrict dgain,
+                                       struct depth_read *read, const float *restrict dout,
+                                       const float *restrict gain, const float *restrict rstd,
+                                       const struct depth_source *sources, int64_t n_sources,
+                                       float *restrict scratch, int64_t n, int64_t C);
+void KERNEL(depth_read_end_backward)(const struct depth_gradient *dv, struct depth_read *reads,
+                                     int64_t n_reads, const struct depth_source *sources,
+                                     int64_t n_sources, int64_t n, int64_t C);
 void KERNEL(cross_entropy)(float *restrict losses, int32_t *restrict best, float *restrict logits,
                            const int32_t *restrict targets, float scale, int64_t n, int64_t V);
 void KERNEL(add)(float *out, const float *a, const float *b, int64_t count);

@@ -3,48 +3,39 @@
  * Backward, with y = dout gain:  dx = rstd (y - x rstd^2 mean(y x)),  dgain = sum dout x rstd. */
 #include "level.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "lanes.h"
+#include "norm_row.h"
 #include "partials.h"
-
-static void norm_row(float *restrict out, float *restrict rstd, const float *restrict x,
-                     const float *restrict gain, int64_t C, float eps)
-{
-    const float r = 1.0F / sqrtf(lanes_dot(x, x, C) / (float)C + eps);
-#pragma omp simd
-    for (int64_t c = 0; c < C; c++) {
-        out[c] = x[c] * r * gain[c];
-    }
-    *rstd = r;
-}
 
 void KERNEL(rmsnorm_forward)(float *restrict out, float *restrict rstd, const float *restrict x,
                              const float *restrict gain, int64_t n, int64_t C, float eps)
 {
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < n; t++) {
-        norm_row(out + t * C, rstd + t, x + t * C, gain, C, eps);
+        rstd[t] = norm_row(out + t * C, x + t * C, gain, C, eps);
     }
 }
 
-static void backward_row(float *restrict dx, float *restrict dgain, const float *restrict dout,
-                         const float *restrict x, const float *restrict gain, float r, int64_t C)
+/* dx may be base. */
+static void backward_row(float *dx, float *restrict dgain, const float *base,
+                         const float *restrict dout, const float *restrict x,
+                         const float *restrict gain, float r, int64_t C)
 {
     const float mean = lanes_dot3(dout, gain, x, C) / (float)C;
     const float along = r * r * r * mean;
 #pragma omp simd
     for (int64_t c = 0; c < C; c++) {
-        dx[c] += r * dout[c] * gain[c] - along * x[c];
+        dx[c] = base[c] + (r * dout[c] * gain[c] - along * x[c]);
         dgain[c] += dout[c] * x[c] * r;
     }
 }
 
-void KERNEL(rmsnorm_backward)(float *restrict dx, float *restrict dgain, const float *restrict dout,
-                              const float *restrict x, const float *restrict gain,
-                              const float *restrict rstd, float *restrict scratch, int64_t n,
-                              int64_t C)
+void KERNEL(rmsnorm_backward)(float *dx, float *restrict dgain, const float *base,
+                              const float *restrict dout, const float *restrict x,
+                              const float *restrict gain, const float *restrict rstd,
+                              float *restrict scratch, int64_t n, int64_t C)
 {
     const int64_t n_tiles = kernels_tile_count(n, TILE);
 #pragma omp parallel for schedule(static)
@@ -53,7 +44,8 @@ void KERNEL(rmsnorm_backward)(float *restrict dx, float *restrict dgain, const f
         memset(partial, 0, (size_t)C * sizeof *partial);
         const int64_t end = kernels_min(n, (tile + 1) * TILE);
         for (int64_t t = tile * TILE; t < end; t++) {
-            backward_row(dx + t * C, partial, dout + t * C, x + t * C, gain, rstd[t], C);
+            const int64_t at = t * C;
+            backward_row(dx + at, partial, base + at, dout + at, x + at, gain, rstd[t], C);
         }
     }
     partials_add(dgain, scratch, n_tiles, C);

@@ -3,12 +3,6 @@
 #include <assert.h>
 #include <string.h>
 
-static void copy_dvalue(const struct model *model, int gradient_slot, int64_t to, int64_t from)
-{
-    const size_t bytes = (size_t)(model->n * model->plan->config->model.dim) * sizeof(float);
-    memcpy(model_dvalue(model, gradient_slot, to), model_dvalue(model, gradient_slot, from), bytes);
-}
-
 void model_input_gradient_begin(const struct model *model, const struct model_work *work)
 {
     assert(model->masked < 0);
@@ -23,22 +17,21 @@ void model_input_gradient_begin(const struct model *model, const struct model_wo
     }
 }
 
-/** The gradients of what a sublayer's output was summed into become its own: every member of a
- * completed block starts from a copy of db_n, and so does the sum that the output was added to.
- * Returns dy (n,C). */
-static const float *spread_output(const struct model *model, int gradient_slot, int64_t l)
+/** What the gradients of a read's open sources start from. They are summed into what the output of
+ * the sublayer is summed into: where it completes its block, all of them are members; where it is
+ * added to a sum, the sum before is the only one. Their deepest reader is this one. NULL: they have
+ * been read before. */
+static const float *start_of_open(const struct model *model, const struct model_work *work,
+                                  int part)
 {
-    const struct depth_plan *depth = &model->plan->depth;
-    const struct depth_output out = depth_output_of(depth, l);
-    if (out.completes >= 0) {
-        for (int64_t member = depth_block_first(depth, out.completes); member <= l; member++) {
-            copy_dvalue(model, gradient_slot, depth_open_id(depth, member), out.completes);
-        }
+    if (model_part_is_head(model, part)) {
+        return NULL;
     }
-    if (out.adds_to >= 0) {
-        copy_dvalue(model, gradient_slot, out.adds_to, out.value);
-    }
-    return model_dvalue(model, gradient_slot, out.value);
+    const int64_t l = model_part_sublayer(model, part);
+    const struct depth_output out = depth_output_of(&model->plan->depth, l);
+    return out.completes >= 0 || out.adds_to >= 0
+               ? model_output_gradient(model, work->gradient_slot, l)
+               : NULL;
 }
 
 /** Leaves the gradient of q, k, v in their place, for W. */
@@ -80,40 +73,85 @@ static void transform_backward(const struct model *model, const struct model_wor
                           w_gate_up, model->product_scratch);
 }
 
-static void normalise_backward(const struct model *model, const struct model_work *work, int part,
-                               float *dh, const float *dnormed)
+/** Where the gradients of the sources [from, end) of a part's read go, starting from `base` or, if
+ * that is NULL, from what they are. */
+static void fill_gradients(const struct model *model, const struct model_work *work, int part,
+                           int64_t from, int64_t end, const float *base)
+{
+    const struct depth_set set = depth_live(&model->plan->depth, model_part_sublayer(model, part));
+    for (int64_t i = from; i < end; i++) {
+        float *dv = model_dvalue(model, work->gradient_slot, depth_set_id(&set, i));
+        model->dsources[i - from] =
+            (struct depth_gradient){.dv = dv, .base = base != NULL ? base : dv};
+    }
+}
+
+/** A read with one source returns it: through the norm alone. */
+static void norm_backward(const struct model *model, const struct model_work *work, int part,
+                          const float *dnormed)
 {
     const struct param *gain = model_param(model, model_part_sublayer(model, part), PARAM_GAIN);
+    fill_gradients(model, work, part, 0, 1, start_of_open(model, work, part));
     model->kernels->rmsnorm_backward(
-        dh, model_gradient(model, gain), dnormed, model_hidden(model, work->slot, part),
-        model_weight(model, gain), model_inner_row(model, BUFFER_RSTD, work, part, model->n),
+        model->dsources[0].dv, model_gradient(model, gain), model->dsources[0].base, dnormed,
+        model_hidden(model, work->slot, part), model_weight(model, gain),
+        model_inner_row(model, BUFFER_RSTD, work, part, model->n),
         memory_buffer(model->memory, BUFFER_PARTIALS, 0), model->n, model->plan->config->model.dim);
 }
 
-/** Through the norm and the read of a part, into the gradients of the read's sources. */
+/** Through the norm and into the open sources. */
+static void begin_read_backward(const struct model *model, const struct model_work *work, int part,
+                                const float *dnormed)
+{
+    const int64_t l = model_part_sublayer(model, part), n_sources = model_deep_sources(model, part);
+    const int64_t n_completed = depth_live(&model->plan->depth, l).n_completed;
+    const struct param *gain = model_param(model, l, PARAM_GAIN);
+    struct depth_read *read = &model->reads[part];
+    *read = model_read(model, work->slot, part);
+    read->n_seen = n_sources;
+    read->dw = model_gradient(model, model_param(model, l, PARAM_READ));
+    read->partials = memory_buffer(model->memory, BUFFER_PARTIALS,
+                                   1 + part - model_reads_of_block(model, part).first);
+    model_fill_sources(model, work->slot, l, n_completed, n_sources);
+    fill_gradients(model, work, part, n_completed, n_sources, start_of_open(model, work, part));
+    model->kernels->depth_read_begin_backward(
+        model->dsources, model_gradient(model, gain), read, dnormed, model_weight(model, gain),
+        model_inner_row(model, BUFFER_RSTD, work, part, model->n), model->sources,
+        n_sources - n_completed, memory_buffer(model->memory, BUFFER_PARTIALS, 0), model->n,
+        model->plan->config->model.dim);
+}
+
+/** When all reads of the open block on this stage have got so far: into the completed sources. */
+static void end_reads_backward(const struct model *model, const struct model_work *work, int part)
+{
+    const struct model_reads group = model_reads_of_block(model, part);
+    const int64_t l = model_part_sublayer(model, part),
+                  n_completed = depth_live(&model->plan->depth, l).n_completed;
+    if (group.end == group.first) {
+        return;
+    }
+    model_fill_sources(model, work->slot, l, 0, n_completed);
+    fill_gradients(model, work, part, 0, n_completed, NULL);
+    model->kernels->depth_read_end_backward(model->dsources, &model->reads[group.first],
+                                            group.end - group.first, model->sources, n_completed,
+                                            model->n, model->plan->config->model.dim);
+}
+
+/** Through the norm and the read of a part, into the gradients of the read's sources; of a source
+ * the deepest reader first, so the read with one source, which is the model's first, last. */
 static void read_backward(const struct model *model, const struct model_work *work, int part,
                           const float *dnormed)
 {
-    const int64_t l = model_part_sublayer(model, part), C = model->plan->config->model.dim;
-    const struct depth_set set = depth_live(&model->plan->depth, l);
-    const int64_t n_sources = model_deep_sources(model, part);
-    if (n_sources == 0) { /* a read with one source returns it */
-        float *dv = model_dvalue(model, work->gradient_slot, depth_set_id(&set, 0));
-        normalise_backward(model, work, part, dv, dnormed);
-        return;
+    const bool is_deep = model_deep_sources(model, part) > 0;
+    if (is_deep) {
+        begin_read_backward(model, work, part, dnormed);
     }
-    float *dh = memory_buffer(model->memory, BUFFER_DHIDDEN, 0);
-    memset(dh, 0, (size_t)(model->n * C) * sizeof(float));
-    normalise_backward(model, work, part, dh, dnormed);
-    model_fill_sources(model, work->slot, l, 0, n_sources);
-    for (int64_t i = 0; i < n_sources; i++) {
-        model->dsources[i] = model_dvalue(model, work->gradient_slot, depth_set_id(&set, i));
+    if (model_opens_block(model, part)) {
+        end_reads_backward(model, work, part);
     }
-    struct depth_read read = model_read(model, work->slot, part);
-    read.n_seen = n_sources;
-    model->kernels->depth_read_backward(
-        model->dsources, model_gradient(model, model_param(model, l, PARAM_READ)), dh, &read,
-        model->sources, n_sources, memory_buffer(model->memory, BUFFER_PARTIALS, 0), model->n, C);
+    if (!is_deep) {
+        norm_backward(model, work, part, dnormed);
+    }
 }
 
 /** At the border in front of a block, the accumulated gradients of the sources before it take their
@@ -148,8 +186,9 @@ void model_input_gradient_part(const struct model *model, const struct model_wor
         matmul_input_gradient(model->head, dnormed, dlogits_of(model, work),
                               model_operand_head_weight(model), model->product_scratch);
     } else {
-        const void *dy = model_operand_copy(model, spread_output(model, work->gradient_slot, l),
-                                            model->n * model->plan->config->model.dim, OPERAND_DY);
+        const void *dy =
+            model_operand_copy(model, model_output_gradient(model, work->gradient_slot, l),
+                               model->n * model->plan->config->model.dim, OPERAND_DY);
         if (l % 2 == 0) {
             attend_backward(model, work, part, dnormed, dy);
         } else {
@@ -178,8 +217,7 @@ static void sublayer_weight_gradient(const struct model *model, const struct mod
     }
     const void *dwide =
         model_lasting_row(model, is_attention ? BUFFER_QKV : BUFFER_GATE_UP, work, part, n * width);
-    const struct depth_output out = depth_output_of(&model->plan->depth, l);
-    const void *dy = model_operand_copy(model, model_dvalue(model, work->gradient_slot, out.value),
+    const void *dy = model_operand_copy(model, model_output_gradient(model, work->gradient_slot, l),
                                         n * C, OPERAND_DY);
     float *dw_in =
         model_gradient(model, model_param(model, l, is_attention ? PARAM_Q : PARAM_GATE));

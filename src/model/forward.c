@@ -112,66 +112,48 @@ static void advance_unmasked(const struct model *model, struct depth_read *reads
  * sweep. Queries do not depend on the input, so this needs nothing but the sources. */
 static void start_reads(const struct model *model, int slot, int part)
 {
-    const struct depth_plan *depth = &model->plan->depth;
-    const int64_t l = model_part_sublayer(model, part);
-    int end = part + 1;
-    if (l < depth->n_sublayers) {
-        const int64_t block_end = depth_block_end(depth, depth_block_of(depth, l));
-        const int64_t stage_end = model->stage->end;
-        end = (int)((block_end < stage_end ? block_end : stage_end) - model->stage->first);
+    const struct model_reads group = model_reads_of_block(model, part);
+    const struct depth_set sources =
+        depth_live(&model->plan->depth, model_part_sublayer(model, part));
+    for (int i = group.first; i < group.end; i++) {
+        model->reads[i] = model_read(model, slot, i);
     }
-    int n_reads = 0, first = part;
-    for (int i = part; i < end; i++) {
-        if (model_deep_sources(model, i) > 0) {
-            model->reads[i] = model_read(model, slot, i);
-            n_reads++;
-        } else {
-            first = i + 1;
-        }
-    }
-    if (n_reads > 0) {
-        const struct depth_set sources = depth_live(depth, l);
-        const struct source_run run = {slot, l, 0, sources.n_completed};
-        advance_unmasked(model, &model->reads[first], n_reads, run);
+    if (group.end > group.first) {
+        const struct source_run run = {slot, model_part_sublayer(model, part), 0,
+                                       sources.n_completed};
+        advance_unmasked(model, &model->reads[group.first], group.end - group.first, run);
     }
 }
 
-/** Whether a part is the first of its block on this stage: there the block's reads begin. */
-static bool opens_block(const struct model *model, int part)
-{
-    return part == 0 || depth_is_border(&model->plan->depth, model_part_sublayer(model, part));
-}
-
-/** The depth attention in front of a part. Returns h (n,C). */
-static const float *read_sources(const struct model *model, int slot, int part)
-{
-    if (model->stage->n_deep_reads > 0 && opens_block(model, part)) {
-        start_reads(model, slot, part);
-    }
-    const int64_t n_sources = model_deep_sources(model, part);
-    if (n_sources > 0) {
-        struct depth_read *read = &model->reads[part];
-        if (read->n_seen < n_sources) {
-            const struct source_run run = {slot, model_part_sublayer(model, part), read->n_seen,
-                                           n_sources};
-            advance_unmasked(model, read, 1, run);
-        }
-        model->kernels->depth_read_finish(read, model->n, model->plan->config->model.dim);
-    }
-    return model_hidden(model, slot, part);
-}
-
-static const void *normalise(const struct model *model, const struct model_work *work, int part,
-                             const float *h)
+/** The depth attention in front of a part and the norm behind it. */
+static const void *forward_input(const struct model *model, const struct model_work *work, int part)
 {
     const struct model_config *config = &model->plan->config->model;
+    const int64_t n = model->n, C = config->dim, n_sources = model_deep_sources(model, part);
     const float *gain =
         model_weight(model, model_param(model, model_part_sublayer(model, part), PARAM_GAIN));
-    void *normed = model_lasting_row(model, BUFFER_NORMED, work, part, model->n * config->dim);
-    float *rstd = model_inner_row(model, BUFFER_RSTD, work, part, model->n);
-    model->kernels->rmsnorm_forward(model_operand_draft(model, normed), rstd, h, gain, model->n,
-                                    config->dim, (float)config->norm_eps);
-    return model_operand_keep(model, normed, model->n * config->dim);
+    void *normed = model_lasting_row(model, BUFFER_NORMED, work, part, n * C);
+    float *rstd = model_inner_row(model, BUFFER_RSTD, work, part, n);
+    float *draft = model_operand_draft(model, normed);
+    if (model_opens_block(model, part)) {
+        start_reads(model, work->slot, part);
+    }
+    if (n_sources == 0) {
+        model->kernels->rmsnorm_forward(draft, rstd, model_hidden(model, work->slot, part), gain, n,
+                                        C, (float)config->norm_eps);
+    } else {
+        struct depth_read *read = &model->reads[part];
+        const int64_t l = model_part_sublayer(model, part);
+        if (model->masked >= 0) {
+            const struct source_run run = {work->slot, l, read->n_seen, n_sources};
+            advance_unmasked(model, read, 1, run);
+        }
+        model_fill_sources(model, work->slot, l, read->n_seen, n_sources);
+        model->kernels->depth_read_finish(draft, rstd, read, model->sources,
+                                          n_sources - read->n_seen, gain, n, C,
+                                          (float)config->norm_eps);
+    }
+    return model_operand_keep(model, normed, n * C);
 }
 
 /** Attention of one token to itself and those before it, whose keys and values are remembered. */
@@ -292,11 +274,6 @@ static void forward_head(const struct model *model, const struct model_work *wor
     if (work->loss != NULL) {
         *work->loss = loss;
     }
-}
-
-static const void *forward_input(const struct model *model, const struct model_work *work, int part)
-{
-    return normalise(model, work, part, read_sources(model, work->slot, part));
 }
 
 int model_forward_count(const struct model *model, const struct model_work *work)

@@ -134,6 +134,12 @@ float *model_dvalue(const struct model *model, int gradient_slot, int64_t id)
                      model->n * model->plan->config->model.dim);
 }
 
+float *model_output_gradient(const struct model *model, int gradient_slot, int64_t l)
+{
+    const struct depth_output out = depth_output_of(&model->plan->depth, l);
+    return model_dvalue(model, gradient_slot, out.completes >= 0 ? out.completes : out.value);
+}
+
 float *model_scales(const struct model *model, int slot, int64_t id)
 {
     if (model->plan->config->representative.value != PRECISION_INT8) {
@@ -184,6 +190,25 @@ struct depth_read model_read(const struct model *model, int slot, int part)
         .w = is_static ? NULL : weight,
         .logits = is_static ? weight : NULL,
     };
+}
+
+bool model_opens_block(const struct model *model, int part)
+{
+    return model->stage->n_deep_reads > 0 &&
+           (part == 0 || depth_is_border(&model->plan->depth, model_part_sublayer(model, part)));
+}
+
+struct model_reads model_reads_of_block(const struct model *model, int part)
+{
+    int first = part, end = part + 1;
+    while (!model_opens_block(model, first)) {
+        first--;
+    }
+    while (end < model_part_count(model) && !model_opens_block(model, end)) {
+        end++;
+    }
+    first += model_deep_sources(model, first) == 0;
+    return (struct model_reads){first, end};
 }
 
 void model_fill_sources(const struct model *model, int slot, int64_t l, int64_t from, int64_t end)

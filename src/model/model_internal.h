@@ -28,6 +28,16 @@ float *model_inverse_rms(const struct model *model, int slot, int64_t id);
 /** Fill model->sources with the sources [from, end) of read l. */
 void model_fill_sources(const struct model *model, int slot, int64_t l, int64_t from, int64_t end);
 
+/** Whether a part is the first of its block on this stage and any read there has several sources:
+ * forwards the block's reads begin there, backwards they end. */
+bool model_opens_block(const struct model *model, int part);
+
+/** The parts of a part's block on this stage whose reads have several sources. */
+struct model_reads {
+    int first, end;
+};
+struct model_reads model_reads_of_block(const struct model *model, int part);
+
 bool model_operand_is_bf16(const struct model *model);
 
 /** An operand that products alone read, kept in compute.precision: fill its draft with f32, then

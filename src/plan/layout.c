@@ -59,7 +59,6 @@ static const char *const BUFFER_NAMES[BUFFER_COUNT] = {
     [BUFFER_REPLICA_SUM] = "replicas, a sum",
     [BUFFER_OUTPUT] = "a sublayer's output",
     [BUFFER_DNORMED] = "gradient of a normed input",
-    [BUFFER_DHIDDEN] = "gradient of a read result",
     [BUFFER_DINNER] = "gradient inside a sublayer",
     [BUFFER_WIDE] = "q, k, v or gate, up in work",
     [BUFFER_DENOMINATOR] = "read denominators",
@@ -119,6 +118,7 @@ struct sizes {
     int64_t values_in_bytes, values_out_bytes, gradients_in_bytes, gradients_out_bytes;
     int64_t frame_bytes, plane_bytes; /* pipeline.deflate, else 0 */
     int64_t most_sources;             /* of one read */
+    int64_t most_together;            /* reads of several sources of one block on a stage */
     int64_t largest_param;            /* elements */
 };
 
@@ -171,9 +171,13 @@ static void note_stage(struct sizes *s, const struct stage *stage)
         note_message(s, &s->values_out_bytes, plan_values_layout(s->plan, stage->index));
         note_message(s, &s->gradients_in_bytes, plan_gradients_layout(s->plan, stage->index));
     }
+    int64_t n_together = 0;
     for (int64_t i = 0; i < stage->n_reads; i++) {
-        s->most_sources =
-            larger(s->most_sources, stage->score_offset[i + 1] - stage->score_offset[i]);
+        const int64_t n_sources = stage->score_offset[i + 1] - stage->score_offset[i];
+        n_together = depth_is_border(&s->plan->depth, stage->first + i) ? 0 : n_together;
+        n_together += n_sources > 0;
+        s->most_sources = larger(s->most_sources, n_sources);
+        s->most_together = larger(s->most_together, n_together);
     }
     for (int64_t i = stage->first_param; i < stage->end_param; i++) {
         s->largest_param = larger(s->largest_param, s->plan->params.rows[i].count);
@@ -387,12 +391,12 @@ static void place_scratch(struct buffer_table *t, const struct sizes *s)
     const int64_t attention = s->plan->purpose == PLAN_GENERATE
                                   ? T * s->model->n_heads
                                   : (int64_t)kernels_attention_scratch_count(&shape);
-    /* Sums over tokens in tiles, of the widest vector they are taken of. */
+    /* Sums over tokens in tiles, of the widest vector they are taken of: a norm's, and of the reads
+     * of a block. */
     const int64_t partials = (int64_t)kernels_partials_count(n, larger(C, s->most_sources));
     const struct request requests[] = {
         {BUFFER_OUTPUT, GROUP_SCRATCH, 1, {n, C, 1}, 4},
         {BUFFER_DNORMED, GROUP_SCRATCH, lends, {n, C, 1}, 4},
-        {BUFFER_DHIDDEN, GROUP_SCRATCH, trains, {n, C, 1}, 4},
         {BUFFER_DINNER, GROUP_SCRATCH, lends, {n, larger(s->F, C), 1}, 4},
         {BUFFER_WIDE, GROUP_SCRATCH, again, {n, larger(C + 2 * s->KV, 2 * s->F), 1}, 4},
         {BUFFER_DENOMINATOR, GROUP_SCRATCH, 1, {s->span.n_deep_reads, n, 1}, 4},
@@ -400,7 +404,7 @@ static void place_scratch(struct buffer_table *t, const struct sizes *s)
         {BUFFER_OPERANDS, GROUP_SCRATCH, is_bf16(s) ? 2 : 0, {n, larger(C, s->model->vocab), 1}, 2},
         {BUFFER_LOSSES, GROUP_SCRATCH, is_last, {n, 1, 1}, 4},
         {BUFFER_BEST, GROUP_SCRATCH, is_last, {n, 1, 1}, 4},
-        {BUFFER_PARTIALS, GROUP_SCRATCH, trains, {partials, 1, 1}, 4},
+        {BUFFER_PARTIALS, GROUP_SCRATCH, trains ? 1 + s->most_together : 0, {partials, 1, 1}, 4},
         {BUFFER_ATTENTION_SCRATCH, GROUP_SCRATCH, attends, {attention, 1, 1}, 4},
         {BUFFER_PRODUCT_SCRATCH, GROUP_SCRATCH, 1, {product_scratch_bytes(s), 1, 1}, 1},
         {BUFFER_ROPE, GROUP_SCRATCH, attends, {T, D, 1}, 4},

@@ -1,3 +1,4 @@
+#include "../support/compare.h"
 #include "../support/oracle.h"
 #include "../support/trial.h"
 
@@ -22,22 +23,25 @@ static void run(struct trial *trial)
     const float *gain = tensors_random(memory, (size_t)C, 2, 1.5);
     const float *dout = tensors_random(memory, count, 3, 1.0);
     float *out = tensors_nan(memory, count), *rstd = tensors_nan(memory, (size_t)n);
-    float *dx = tensors_random(memory, count, 4, 1.0);
+    const float *base = tensors_random(memory, count, 4, 1.0);
+    float *dx = tensors_nan(memory, count), *in_place = tensors_copy(memory, base, count);
     float *dgain = tensors_random(memory, (size_t)C, 5, 1.0);
     float *scratch = tensors_nan(memory, kernels_partials_count(n, C));
     const double *x64 = tensors_widen(memory, x, count);
     const double *gain64 = tensors_widen(memory, gain, (size_t)C);
-    double *out64 = tensors_zeros_f64(memory, count), *dx64 = tensors_widen(memory, dx, count);
+    double *out64 = tensors_zeros_f64(memory, count), *dx64 = tensors_widen(memory, base, count);
     double *dgain64 = tensors_widen(memory, dgain, (size_t)C);
 
     trial->kernels->rmsnorm_forward(out, rstd, x, gain, n, C, EPS);
     oracle_rmsnorm_forward(out64, x64, gain64, n, C, (double)EPS);
     trial_expect(trial, "out", out, out64, n * C, ERROR_F32);
-    trial->kernels->rmsnorm_backward(dx, dgain, dout, x, gain, rstd, scratch, n, C);
+    trial->kernels->rmsnorm_backward(dx, dgain, base, dout, x, gain, rstd, scratch, n, C);
     oracle_rmsnorm_backward(dx64, dgain64, tensors_widen(memory, dout, count), x64, gain64, n, C,
                             (double)EPS);
     trial_expect(trial, "dx", dx, dx64, n * C, ERROR_F32);
     trial_expect(trial, "dgain", dgain, dgain64, C, ERROR_F32);
+    trial->kernels->rmsnorm_backward(in_place, dgain, in_place, dout, x, gain, rstd, scratch, n, C);
+    assert_true(compare_same_bits(in_place, dx, n * C));
 }
 
 static void agrees_with_the_oracle_and_accumulates(void **state)
