@@ -184,39 +184,50 @@ static void scatter(float *restrict to, const float *restrict p, const float *re
     }
 }
 
+_Static_assert(QUERY_TILE % LANES == 0 && LANES % MICRO_ROWS == 0,
+               "of every query, the keys that a product looks at are those of LANES queries");
+
+/* Of the tile, the keys that some of the LANES queries from i on see. */
+static int64_t keys_of(const struct tile *tile, int64_t i)
+{
+    return kernels_min(i + LANES - tile->ahead, tile->n_keys);
+}
+
 /* Scores of keys behind the query become so low that their exponential is 0. */
 static void hide_later_keys(float *s, const struct tile *tile)
 {
     for (int64_t j = 0; j < tile->n_keys; j++) {
-        for (int64_t i = 0; i < first_seeing(tile, j); i++) {
+        const int64_t seen = first_seeing(tile, j);
+        for (int64_t i = seen / LANES * LANES; i < seen; i++) {
             s[j * QUERY_TILE + i] = -FLT_MAX;
         }
     }
 }
 
-/* One tile's step of the softmax: p is S in and e^(S-m') out; keep gets e^(m-m'). */
+/* One tile's step of the softmax of LANES queries: p is S in and e^(S-m') out; keep gets e^(m-m').
+ */
 static void advance_softmax(float *restrict p, float *restrict m, float *restrict d,
                             float *restrict keep, int64_t n_keys)
 {
-    float top[QUERY_TILE], sum[QUERY_TILE] = {0};
+    float top[LANES], sum[LANES] = {0};
     memcpy(top, m, sizeof top);
     for (int64_t j = 0; j < n_keys; j++) {
         const float *row = p + j * QUERY_TILE;
 #pragma omp simd
-        for (int i = 0; i < QUERY_TILE; i++) {
+        for (int i = 0; i < LANES; i++) {
             top[i] = top[i] > row[i] ? top[i] : row[i];
         }
     }
     for (int64_t j = 0; j < n_keys; j++) {
         float *row = p + j * QUERY_TILE;
 #pragma omp simd
-        for (int i = 0; i < QUERY_TILE; i++) {
+        for (int i = 0; i < LANES; i++) {
             row[i] = exponential(row[i] - top[i]);
             sum[i] += row[i];
         }
     }
 #pragma omp simd
-    for (int i = 0; i < QUERY_TILE; i++) {
+    for (int i = 0; i < LANES; i++) {
         keep[i] = exponential(m[i] - top[i]);
         d[i] = d[i] * keep[i] + sum[i];
         m[i] = top[i];
@@ -238,7 +249,7 @@ static void forward_tile(float *out, float *lse, const float *q, const struct sl
                          const struct view *view, int64_t first)
 {
     const int64_t rows = kernels_min(view->T - first, QUERY_TILE), width = view->width;
-    float m[QUERY_TILE], d[QUERY_TILE] = {0}, keep[QUERY_TILE];
+    _Alignas(64) float m[QUERY_TILE], d[QUERY_TILE] = {0}, keep[QUERY_TILE];
     pack(slot->q, q + first * view->stride, view->stride, rows, QUERY_TILE, view->scale, view);
     transpose(slot->q_t, slot->q, width);
     for (int i = 0; i < QUERY_TILE; i++) {
@@ -248,7 +259,9 @@ static void forward_tile(float *out, float *lse, const float *q, const struct sl
         const struct tile tile = tile_at(first, key);
         score(slot->p, slot->k + key * width, slot->q_t, &tile, view);
         hide_later_keys(slot->p, &tile);
-        advance_softmax(slot->p, m, d, keep, tile.n_keys);
+        for (int64_t i = 0; i < QUERY_TILE; i += LANES) {
+            advance_softmax(slot->p + i, m + i, d + i, keep + i, keys_of(&tile, i));
+        }
         if (key > 0) {
             scale_rows(slot->sum, keep, width);
         }
@@ -294,14 +307,14 @@ struct head {
     const float *out, *dout, *lse;
 };
 
-/* p: S in, P out; ds: dP in, dS out. */
+/* LANES queries. p: S in, P out; ds: dP in, dS out. */
 static void make_p_and_ds(float *restrict p, float *restrict ds, const float *restrict lse,
                           const float *restrict delta, int64_t n_keys)
 {
     for (int64_t j = 0; j < n_keys; j++) {
         float *p_row = p + j * QUERY_TILE, *ds_row = ds + j * QUERY_TILE;
 #pragma omp simd
-        for (int i = 0; i < QUERY_TILE; i++) {
+        for (int i = 0; i < LANES; i++) {
             p_row[i] = exponential(p_row[i] - lse[i]);
             ds_row[i] = p_row[i] * (ds_row[i] - delta[i]);
         }
@@ -317,7 +330,7 @@ static void backward_tile(const struct head *head, const struct slot *slot, cons
     const int64_t rows = kernels_min(view->T - first, QUERY_TILE), width = view->width;
     const float *dout = head->dout + first * view->out_stride;
     const float *out = head->out + first * view->out_stride;
-    float lse[QUERY_TILE] = {0}, delta[QUERY_TILE] = {0};
+    _Alignas(64) float lse[QUERY_TILE] = {0}, delta[QUERY_TILE] = {0};
     memcpy(lse, head->lse + first, (size_t)rows * sizeof *lse);
     for (int64_t i = 0; i < rows; i++) {
         delta[i] = lanes_dot(dout + i * view->out_stride, out + i * view->out_stride, view->D);
@@ -333,7 +346,9 @@ static void backward_tile(const struct head *head, const struct slot *slot, cons
         score(slot->p, k, slot->q_t, &tile, view);
         score(slot->ds, slot->v + key * width, slot->dout_t, &tile, view);
         hide_later_keys(slot->p, &tile);
-        make_p_and_ds(slot->p, slot->ds, lse, delta, tile.n_keys);
+        for (int64_t i = 0; i < QUERY_TILE; i += LANES) {
+            make_p_and_ds(slot->p + i, slot->ds + i, lse + i, delta + i, keys_of(&tile, i));
+        }
         const bool is_new = head->is_first && key >= first;
         scatter(slot->dv + key * width, slot->p, slot->dout, &tile, view, !is_new);
         scatter(slot->dk + key * width, slot->ds, slot->q, &tile, view, !is_new);
