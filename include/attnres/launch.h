@@ -5,8 +5,8 @@
  *      launch_judge     pure, a function per row         -> struct launch_report
  *      launch_print, launch_tell
  *
- *  Two facts come before all others, since without them ranks cannot even agree on a configuration:
- * that they know of each other, and that they are the same program. */
+ *  Three facts come before all others, since without them ranks cannot even agree on a
+ * configuration: that they know of each other, are the same program and were told the same. */
 #ifndef ATTNRES_LAUNCH_H
 #define ATTNRES_LAUNCH_H
 
@@ -29,10 +29,10 @@ enum {
 
 /** What comes first. */
 struct launch_start {
-    uint64_t binary;   /* hash of the program's file */
-    int32_t n_ranks;   /* as MPI says */
-    int32_t n_tasks;   /* as the launcher's environment says; 0: no launcher */
-    char launcher[16]; /* "srun", "mpirun"; "Slurm": an allocation without srun */
+    uint64_t binary;    /* hash of the program's file */
+    uint64_t arguments; /* hash of the words behind its name */
+    int32_t n_tasks;    /* as the launcher's environment says; 0: no launcher */
+    char launcher[16];  /* "srun", "mpirun"; "Slurm": an allocation without srun */
 };
 
 /** What a thread of OpenMP does while it waits. */
@@ -119,9 +119,10 @@ void launch_read_cgroup(struct launch_cgroup *cgroup, const char *root);
 /** The launcher's environment, by a function like getenv. */
 void launch_read_launcher(struct launch_start *start, const char *(*get)(const char *name));
 
-/** Judge what comes first. *report is filled on rank 0. False (ERROR_LAUNCH) if it fails.
- * Collective over all ranks. */
-bool launch_check_start(struct launch_report *report, struct transport *t, struct error *err);
+/** Judge what comes first. arguments: of this rank, argc of them, the program's name first. *report
+ * is filled on rank 0. False (ERROR_LAUNCH) if it fails. Collective over all ranks. */
+bool launch_check_start(struct launch_report *report, int argc, char *const *arguments,
+                        struct transport *t, struct error *err);
 /** Gather facts and judge them; the report is appended to on rank 0. folder: rank 0's path of the
  * run's folder, which need not exist; NULL on rank 0: not looked at. Collective over all ranks. */
 void launch_check(struct launch_report *report, const struct plan *plan, struct launch_facts *own,

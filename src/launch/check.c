@@ -27,15 +27,27 @@ static uint64_t hash_binary(void)
     return hash;
 }
 
+/** Of the words behind the program's name, which may differ in its folder. */
+static uint64_t hash_arguments(int argc, char *const *arguments)
+{
+    uint32_t crc = 0;
+    for (int i = 1; i < argc; i++) {
+        crc = zip_crc32(crc, arguments[i], strlen(arguments[i]) + 1);
+    }
+    return crc;
+}
+
 static const char *environment(const char *name)
 {
     return getenv(name);
 }
 
-bool launch_check_start(struct launch_report *report, struct transport *t, struct error *err)
+bool launch_check_start(struct launch_report *report, int argc, char *const *arguments,
+                        struct transport *t, struct error *err)
 {
     const int n = transport_size(t);
-    struct launch_start own = {.binary = hash_binary(), .n_ranks = n};
+    struct launch_start own = {.binary = hash_binary(),
+                               .arguments = hash_arguments(argc, arguments)};
     launch_read_launcher(&own, environment);
     struct launch_start *starts = calloc((size_t)n, sizeof *starts);
     assert(starts != NULL && "a few bytes a rank");

@@ -100,6 +100,23 @@ static void judge_launcher(struct launch_finding *f, const struct launch_start *
     }
 }
 
+static void judge_arguments(struct launch_finding *f, const struct launch_start *starts, int n)
+{
+    struct named others = {.n = 0};
+    for (int i = 1; i < n; i++) {
+        if (starts[i].arguments != starts[0].arguments) {
+            name_rank(&others, i);
+        }
+    }
+    if (others.n == 0) {
+        finding_set(f, LAUNCH_PASS, "the same on every rank");
+        return;
+    }
+    finding_set(f, LAUNCH_FAIL, "others than rank 0's on rank%s %s", plural(others.n),
+                others.bytes);
+    finding_advise(f, "start every rank with the same command line: mpirun -n %d attnres ...", n);
+}
+
 static void judge_binary(struct launch_finding *f, const struct launch_start *starts, int n)
 {
     struct named others = {.n = 0};
@@ -122,7 +139,8 @@ void launch_judge_start(struct launch_report *report, const struct launch_start 
     static const struct {
         const char *name;
         void (*judge)(struct launch_finding *, const struct launch_start *, int);
-    } ROWS[] = {{"launcher", judge_launcher}, {"binary", judge_binary}};
+    } ROWS[] = {
+        {"launcher", judge_launcher}, {"binary", judge_binary}, {"arguments", judge_arguments}};
     for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
         struct launch_finding *f = &report->rows[report->n_rows++];
         f->name = ROWS[i].name;
@@ -141,10 +159,10 @@ static void judge_hashes(struct launch_finding *f, const struct launch_facts *fa
         }
     }
     if (others.n == 0) {
-        finding_set(f, LAUNCH_PASS, "%016" PRIx64 " on every rank", get(&facts[0]));
+        finding_set(f, LAUNCH_PASS, "%08" PRIx64 " on every rank", get(&facts[0]));
         return;
     }
-    finding_set(f, LAUNCH_FAIL, "another than rank 0's (%016" PRIx64 ") on rank%s %s",
+    finding_set(f, LAUNCH_FAIL, "another than rank 0's (%08" PRIx64 ") on rank%s %s",
                 get(&facts[0]), plural(others.n), others.bytes);
     finding_advise(f, "%s", fix);
 }

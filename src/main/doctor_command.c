@@ -62,7 +62,7 @@ static bool run(const struct command_line *line, struct error *err)
     if (ok) {
         const bool is_root = transport_rank(transport) == 0;
         struct error told = {0};
-        ok = !launch_check_start(report, transport, &told) ||
+        ok = !launch_check_start(report, *line->argc, *line->argv, transport, &told) ||
              check_run(line, transport, &log, report, err);
         ok = ok && (!is_root || print(report, command_has(line, "json"), err));
         ok = collective_agree(transport, ok, err);

@@ -53,7 +53,8 @@ struct transport *run_start_ranks(const struct command_line *line, struct log *l
     struct launch_report *report = calloc(1, sizeof *report);
     assert(report != NULL);
     struct transport *transport = run_create_ranks(line, log, err);
-    if (transport != NULL && !launch_check_start(report, transport, err)) {
+    if (transport != NULL &&
+        !launch_check_start(report, *line->argc, *line->argv, transport, err)) {
         run_stop_ranks(transport, log, err);
         transport = NULL;
     }

@@ -1,7 +1,7 @@
 # The launch check by itself. What it finds differs between machines, and crowded ones warn: rows that cannot
 # depend on that are shown.
 steady() {
-    grep -E '^(PASS|WARN|FAIL)  (launcher|binary|configuration|plan|BLAS|run folder|clocks)' | sed -E 's/[0-9a-f]{16}/HASH/; s/Open.*,/BLAS,/'
+    grep -E '^(PASS|WARN|FAIL)  (launcher|binary|arguments|configuration|plan|BLAS|run folder|clocks)' | sed -E 's/[0-9a-f]{8,16} on/HASH on/; s/Open.*,/BLAS,/'
 }
 
 for n in 1 2; do

@@ -4,6 +4,7 @@ run ranks 5 attnres train $small
 run ranks 2 attnres train $small 'pipeline.partition=[1,2]'
 run ranks 2 attnres train $small 'pipeline.partition=[1,1,2]'
 run attnres train $small pipeline.stages=4
+run ranks 1 attnres train $small : -n 1 attnres train $small optim.lr=0.01
 run ls
 
 echo 'as many ranks as sublayers'

@@ -121,8 +121,8 @@ static void ranks_that_do_not_know_of_each_other_fail(void **state)
         {1, 4, "Slurm", LAUNCH_WARN, "mpirun"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct launch_start starts[2] = {{.n_ranks = rows[i].n, .n_tasks = rows[i].n_tasks},
-                                         {.n_ranks = rows[i].n, .n_tasks = rows[i].n_tasks}};
+        struct launch_start starts[2] = {{.n_tasks = rows[i].n_tasks},
+                                         {.n_tasks = rows[i].n_tasks}};
         struct launch_finding f;
         snprintf(starts[0].launcher, sizeof starts[0].launcher, "%s", rows[i].launcher);
         judge_start(&f, starts, rows[i].n, "launcher");
@@ -151,6 +151,37 @@ static void another_program_on_some_rank_fails_and_is_named(void **state)
     }
     judge_start(&f, starts, 12, "binary");
     assert_non_null(strstr(f.found, "on ranks 1, 2, 3, 4, 5, 6, 7, 8 ..."));
+}
+
+static void other_arguments_on_some_rank_fail_and_are_named(void **state)
+{
+    (void)state;
+    const struct launch_start starts[3] = {[1] = {.arguments = 6}};
+    struct launch_finding f;
+    judge_start(&f, starts, 3, "arguments");
+    assert_true(f.verdict == LAUNCH_FAIL && strstr(f.found, "on rank 1") != NULL);
+}
+
+static void check_arguments_on_rank(struct transport *t)
+{
+    char program[32], override[] = "optim.lr=1", *const arguments[] = {program, override};
+    struct launch_report *report = calloc(1, sizeof *report);
+    struct error err = {0};
+    const int other = transport_rank(t) == 0 ? 1 : 2;
+    snprintf(program, sizeof program, "/bin/of-rank-%d", transport_rank(t));
+    CHECK(t, launch_check_start(report, 2, arguments, t, &err));
+    report->n_rows = 0;
+    CHECK(t, !launch_check_start(report, other, arguments, t, &err));
+    free(report);
+}
+
+static void ranks_compare_what_each_was_told(void **state)
+{
+    (void)state;
+    char message[1024];
+    if (!ranks_run_local(2, check_arguments_on_rank, message)) {
+        fail_msg("%s", message);
+    }
 }
 
 static const char *fake_environment(const char *name)
@@ -509,11 +540,11 @@ static void check_on_rank(struct transport *t)
     snprintf(folder, sizeof folder, "%s/not/there", shared_folder);
     CHECK(t, config_load(config, NULL, 1, overrides, &err) &&
                  plan_init(&plan, config, transport_size(t), PLAN_TRAIN, &err));
-    CHECK(t, launch_check_start(report, t, &err));
+    CHECK(t, launch_check_start(report, 0, NULL, t, &err));
     launch_find(&own);
     own.n_threads = 1;
     launch_check(report, &plan, &own, rank == 0 ? folder : NULL, t);
-    CHECK(t, report->n_rows == (rank == 0 ? 14 : 0));
+    CHECK(t, report->n_rows == (rank == 0 ? 15 : 0));
     if (rank == 0) {
         CHECK(t, row_of(report, "binary").verdict == LAUNCH_PASS);
         CHECK(t, row_of(report, "plan").verdict == LAUNCH_PASS);
@@ -546,6 +577,8 @@ int main(void)
         cmocka_unit_test(ranks_that_do_not_know_of_each_other_fail),
         cmocka_unit_test(another_program_on_some_rank_fails_and_is_named),
         cmocka_unit_test(the_innermost_launcher_counts_and_nonsense_does_not),
+        cmocka_unit_test(other_arguments_on_some_rank_fail_and_are_named),
+        cmocka_unit_test(ranks_compare_what_each_was_told),
         cmocka_unit_test(another_configuration_or_plan_fails),
         cmocka_unit_test(kernels_and_blas_that_differ_are_told),
         cmocka_unit_test(threads_beyond_their_processors_warn),
