@@ -43,17 +43,26 @@ bool predict_step(struct prediction *out, const struct plan *plan, const struct 
                   struct error *err);
 void prediction_finish(struct prediction *prediction);
 
-/** Bytes that one pipeline's messages of a step take, in frames. */
+/** Bytes that one rank of a pipeline sends another in a step, in frames. */
+struct predicted_link {
+    int from, to;
+    double bytes;
+};
+/** With these encodings and this routing in place of the plan's own. links: room for two a stage;
+ * returns how many there are, in the order of the stages. */
+int predict_links(struct predicted_link *links, const struct plan *plan,
+                  const struct routing *routing, enum precision value, enum precision gradient);
+
+/** The sum of it. */
 struct predicted_traffic {
     double all;     /* over all links */
     double busiest; /* sent by the rank that sends the most */
 };
-/** With these encodings and this routing in place of the plan's own. */
 struct predicted_traffic predict_traffic(const struct plan *plan, const struct routing *routing,
                                          enum precision value, enum precision gradient);
 
-/** For people: bytes for every encoding, with and without cache; then, unless prediction is NULL,
- * the step's parts and a picture `width` columns wide. Length like snprintf. */
+/** For people: bytes for every encoding and of each link, with and without cache; then, unless
+ * prediction is NULL, the step's parts and a picture `width` columns wide. Length like snprintf. */
 size_t predict_print(const struct plan *plan, const struct costs *costs,
                      const struct prediction *prediction, int width, char *text, size_t capacity);
 /** Members of an open JSON object. */

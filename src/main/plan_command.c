@@ -181,9 +181,27 @@ static bool calibrate(const struct command_line *line, struct config *config,
     return ok;
 }
 
+/** It measures for any plan: what is said of one would be lost. */
+static bool check_stands_alone(const struct command_line *line, struct error *err)
+{
+    const struct flag *flags = line->command->flags;
+    for (int i = 0; i < COMMAND_MAX_FLAGS && flags[i].name != NULL; i++) {
+        if (line->given[i] && strcmp(flags[i].name, "calibrate") != 0) {
+            return error_set(err, ERROR_USAGE,
+                             "--%s beside --calibrate: that only measures; plan with the file that "
+                             "it writes, attnres plan ... pipeline.costs=%s --%s",
+                             flags[i].name, command_text(line, "calibrate", ""), flags[i].name);
+        }
+    }
+    return true;
+}
+
 static bool run_calibration(const struct command_line *line, struct config *config,
                             struct error *err)
 {
+    if (!check_stands_alone(line, err)) {
+        return false;
+    }
     struct log log;
     struct transport *transport = run_start_ranks(line, &log, err);
     if (transport == NULL) {

@@ -248,16 +248,18 @@ static void cut_automatically(int64_t *ends, const struct plan *plan)
     }
 }
 
+bool plan_check_stages(const struct plan *plan, struct error *err)
+{
+    const long long L = (long long)plan->depth.n_sublayers;
+    return plan->n_stages <= L ||
+           error_set(err, ERROR_LAUNCH,
+                     "%d stages, but the model has only %lld sublayers (2 x model.layers): "
+                     "start at most %lld ranks",
+                     plan->n_stages, L, L / plan->n_chunks * plan->grid.n_replicas);
+}
+
 bool plan_partition(int64_t *ends, const struct plan *plan, struct error *err)
 {
-    const int64_t L = plan->depth.n_sublayers;
-    if (plan->n_stages > L) {
-        return error_set(err, ERROR_LAUNCH,
-                         "%d stages, but the model has only %lld sublayers (2 x model.layers): "
-                         "start at most %lld ranks",
-                         plan->n_stages, (long long)L,
-                         (long long)(L / plan->n_chunks * plan->grid.n_replicas));
-    }
     switch (plan->config->pipeline.partition) {
     case PARTITION_LIST:
         return cut_as_listed(ends, plan, err);

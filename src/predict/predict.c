@@ -207,28 +207,50 @@ void prediction_finish(struct prediction *prediction)
     *prediction = (struct prediction){0};
 }
 
+static void add_link(struct predicted_link *links, int *n, int from, int to, double bytes)
+{
+    int i = 0;
+    while (i < *n && (links[i].from != from || links[i].to != to)) {
+        i++;
+    }
+    if (i == *n) {
+        links[(*n)++] = (struct predicted_link){.from = from, .to = to};
+    }
+    links[i].bytes += bytes;
+}
+
+int predict_links(struct predicted_link *links, const struct plan *plan,
+                  const struct routing *routing, enum precision value, enum precision gradient)
+{
+    const double M = (double)plan->n_microbatches;
+    int n = 0;
+    for (int i = 0; i + 1 < plan->n_stages; i++) {
+        if (has_message(plan, i)) {
+            const struct depth_set set = routing_sent(routing, i);
+            const int from = plan->stages[i].rank, to = plan->stages[i + 1].rank;
+            const enum precision back =
+                depth_is_border(&plan->depth, plan->stages[i].end) ? gradient : PRECISION_F32;
+            add_link(links, &n, from, to, M * frame_bytes(plan_message_layout(plan, &set, value)));
+            add_link(links, &n, to, from, M * frame_bytes(plan_message_layout(plan, &set, back)));
+        }
+    }
+    return n;
+}
+
 struct predicted_traffic predict_traffic(const struct plan *plan, const struct routing *routing,
                                          enum precision value, enum precision gradient)
 {
     struct predicted_traffic traffic = {0};
+    struct predicted_link *links = calloc(2 * (size_t)plan->n_stages, sizeof *links);
     double *sent = calloc((size_t)plan->n_ranks, sizeof *sent);
-    assert(sent != NULL && "a few bytes a rank");
-    for (int i = 0; i + 1 < plan->n_stages; i++) {
-        if (has_message(plan, i)) {
-            const struct depth_set set = routing_sent(routing, i);
-            const int64_t cut = plan->stages[i].end;
-            const enum precision back =
-                depth_is_border(&plan->depth, cut) ? gradient : PRECISION_F32;
-            const double M = (double)plan->n_microbatches;
-            sent[plan->stages[i].rank] += M * frame_bytes(plan_message_layout(plan, &set, value));
-            sent[plan->stages[i + 1].rank] +=
-                M * frame_bytes(plan_message_layout(plan, &set, back));
-        }
-    }
-    for (int rank = 0; rank < plan->n_ranks; rank++) {
-        traffic.all += sent[rank];
-        traffic.busiest = fmax(traffic.busiest, sent[rank]);
+    assert(links != NULL && sent != NULL && "a few bytes a stage");
+    const int n = predict_links(links, plan, routing, value, gradient);
+    for (int i = 0; i < n; i++) {
+        sent[links[i].from] += links[i].bytes;
+        traffic.all += links[i].bytes;
+        traffic.busiest = fmax(traffic.busiest, sent[links[i].from]);
     }
     free(sent);
+    free(links);
     return traffic;
 }

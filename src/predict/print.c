@@ -1,6 +1,9 @@
 /* The prediction for people and for scripts. */
 #include "predict_internal.h"
 
+#include <assert.h>
+#include <stdlib.h>
+
 #include <attnres/text.h>
 
 static const double MB = 1e6, MS = 1e3;
@@ -53,6 +56,29 @@ static void put_traffic(struct text *t, const struct plan *plan, const struct ro
     }
 }
 
+/** Each link's bytes in the encodings of the plan. */
+static void put_links(struct text *t, const struct plan *plan, const struct routing *plain,
+                      const struct routing *cached)
+{
+    enum { SHOWN = 6 }; /* at either end of a long pipeline */
+    const struct representative_config *r = &plan->config->representative;
+    struct predicted_link *links = calloc(4 * (size_t)plan->n_stages, sizeof *links);
+    assert(links != NULL && "a few bytes a stage");
+    struct predicted_link *with_cache = links + 2 * (size_t)plan->n_stages;
+    const int n = predict_links(links, plan, plain, r->value, r->gradient);
+    predict_links(with_cache, plan, cached, r->value, r->gradient);
+    text_add(t, "links      MB a step, as chosen         without cache         with cache\n");
+    for (int i = 0; i < n; i++) {
+        if (i == SHOWN && n > 2 * SHOWN + 1) {
+            text_add(t, "           ...\n");
+            i = n - SHOWN;
+        }
+        text_add(t, "           rank %4d to rank %-6d %9.2f %18.2f\n", links[i].from, links[i].to,
+                 links[i].bytes / MB, with_cache[i].bytes / MB);
+    }
+    free(links);
+}
+
 static void put_step(struct text *t, const struct prediction *p, const struct costs *costs)
 {
     const struct {
@@ -82,6 +108,7 @@ size_t predict_print(const struct plan *plan, const struct costs *costs,
     struct routing plain = {0}, cached = {0};
     if (plan->n_ranks > 1 && route(&plain, plan, false) && route(&cached, plan, true)) {
         put_traffic(&t, plan, &plain, &cached);
+        put_links(&t, plan, &plain, &cached);
     }
     routing_finish(&plain);
     routing_finish(&cached);
@@ -104,6 +131,25 @@ size_t predict_print(const struct plan *plan, const struct costs *costs,
     return t.length;
 }
 
+static void write_links(struct json_writer *w, const struct plan *plan,
+                        const struct routing *routing, int encoding)
+{
+    struct predicted_link *links = calloc(2 * (size_t)plan->n_stages, sizeof *links);
+    assert(links != NULL && "a few bytes a stage");
+    const int n = predict_links(links, plan, routing, ENCODINGS[encoding].value,
+                                ENCODINGS[encoding].gradient);
+    json_begin_array(w, "links");
+    for (int i = 0; i < n; i++) {
+        json_begin_object(w, NULL);
+        json_int(w, "from", links[i].from);
+        json_int(w, "to", links[i].to);
+        json_number(w, "bytes", links[i].bytes);
+        json_end_object(w);
+    }
+    json_end_array(w);
+    free(links);
+}
+
 static void write_traffic(struct json_writer *w, const struct plan *plan)
 {
     json_begin_array(w, "traffic");
@@ -120,6 +166,7 @@ static void write_traffic(struct json_writer *w, const struct plan *plan)
             json_bool(w, "cache", cache != 0);
             json_number(w, "bytes_all", traffic.all);
             json_number(w, "bytes_busiest_rank", traffic.busiest);
+            write_links(w, plan, &routing, i);
             json_end_object(w);
         }
         routing_finish(&routing);

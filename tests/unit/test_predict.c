@@ -179,6 +179,31 @@ static void traffic_counts_tensors_and_headers(void **state)
     }
 }
 
+/* Interleaved stages go round the ranks: between two neighbours lie two cuts, between the last and
+ * the first one. */
+static void links_add_up_to_the_traffic(void **state)
+{
+    (void)state;
+    struct trial *t =
+        make_trial(4, (const char *const[]){"pipeline.schedule=interleaved", "pipeline.chunks=2",
+                                            "pipeline.partition=blocks", NULL});
+    struct predicted_link links[16];
+    const int n = predict_links(links, &t->plan, &t->plan.routing, PRECISION_F32, PRECISION_BF16);
+    const struct predicted_traffic traffic =
+        predict_traffic(&t->plan, &t->plan.routing, PRECISION_F32, PRECISION_BF16);
+    double all = 0.0;
+    assert_int_equal(n, 8);
+    for (int i = 0; i < n; i += 2) {
+        assert_int_equal(links[i].to, (links[i].from + 1) % 4);
+        assert_int_equal(links[i + 1].from, links[i].to);
+        assert_int_equal(links[i + 1].to, links[i].from);
+        assert_true(links[i + 1].bytes < links[i].bytes);
+        all += links[i].bytes + links[i + 1].bytes;
+    }
+    assert_true(is_near(all, traffic.all));
+    finish_trial(t);
+}
+
 static void rates_that_are_missing_are_named(void **state)
 {
     (void)state;
@@ -251,6 +276,7 @@ int main(void)
         cmocka_unit_test(update_is_that_of_the_largest_rank),
         cmocka_unit_test(replicas_add_the_sum_of_their_gradients),
         cmocka_unit_test(traffic_counts_tensors_and_headers),
+        cmocka_unit_test(links_add_up_to_the_traffic),
         cmocka_unit_test(rates_that_are_missing_are_named),
         cmocka_unit_test(counted_work_is_its_flops),
         cmocka_unit_test(picture_shows_what_takes_the_longest),
