@@ -113,8 +113,10 @@ void engine_run(struct engine *engine, const struct schedule *schedule,
 void engine_drain(struct engine *engine);
 
 /** Replicas add up their gradients while a training schedule runs: a row's sum begins when its last
- * contribution is in. Behind the schedule, and once a tied embedding has the head's gradient, wait
- * until the rows that this rank owns hold the sums of all replicas. Nothing with one replica. */
+ * contribution is in, and goes on between the parts of forward, I and W, whose events then contain
+ * it, and while the rank waits, as events of its own. Behind the schedule, and once a tied
+ * embedding has the head's gradient, wait until the rows that this rank owns hold the sums of all
+ * replicas. Nothing with one replica. */
 void engine_sum_gradients(struct engine *engine);
 /** After the update of what each rank owns: give all replicas the new weights. */
 void engine_hand_out_weights(struct engine *engine);

@@ -22,6 +22,7 @@ enum journal_kind {
     JOURNAL_UNPACK,          /* a message is taken out of its buffer */
     JOURNAL_WAIT_TO_SEND,    /* until the peer has taken a message */
     JOURNAL_WAIT_TO_RECEIVE, /* until the peer has sent one */
+    JOURNAL_REDUCE,          /* sums over replicas, or new weights to them; see engine.h */
     JOURNAL_NORM,            /* squares of the gradients */
     JOURNAL_UPDATE,
     JOURNAL_WRITE, /* files of a checkpoint */

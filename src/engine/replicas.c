@@ -110,6 +110,18 @@ static bool advance_exchange(struct engine *engine)
     return worked;
 }
 
+/** The same where the rank has nothing else to do: an event of its own. */
+static bool advance_alone(struct engine *engine)
+{
+    struct journal *journal = transport_journal(engine->transport);
+    journal_begin_alone(journal, JOURNAL_REDUCE, -1);
+    const bool worked = advance_exchange(engine);
+    while (worked && !collective_is_done(engine->exchange) && advance_exchange(engine)) {
+    }
+    journal_end(journal);
+    return worked;
+}
+
 void engine_drive_exchange(struct engine *engine)
 {
     const int most = engine->exchange != NULL ? engine->plan->grid.n_replicas : 0;
@@ -137,7 +149,7 @@ static void wait_for_some(struct engine *engine, struct transport_request *reque
 void engine_wait(struct engine *engine, struct transport_request *request)
 {
     while (engine->exchange != NULL && !transport_test(engine->transport, request)) {
-        if (!advance_exchange(engine)) {
+        if (!advance_alone(engine)) {
             wait_for_some(engine, request);
         }
     }
@@ -150,7 +162,7 @@ static void complete(struct engine *engine)
 {
     collective_release(engine->exchange, collective_count_unreleased(engine->exchange));
     while (!collective_is_done(engine->exchange)) {
-        if (!advance_exchange(engine)) {
+        if (!advance_alone(engine)) {
             wait_for_some(engine, NULL);
         }
     }

@@ -189,6 +189,7 @@ const char *journal_kind_name(enum journal_kind kind)
         [JOURNAL_UNPACK] = "unpack",
         [JOURNAL_WAIT_TO_SEND] = "wait to send",
         [JOURNAL_WAIT_TO_RECEIVE] = "wait to receive",
+        [JOURNAL_REDUCE] = "reduce",
         [JOURNAL_NORM] = "gradient norm",
         [JOURNAL_UPDATE] = "update",
         [JOURNAL_WRITE] = "write",

@@ -36,7 +36,7 @@ static const struct {
     [INPUT_GRADIENT] = {"#e69f00", "#000", "input gradient", 120},
     [WEIGHT_GRADIENT] = {"#009e73", "#fff", "weight gradient", 128},
     [MESSAGE] = {"#444444", "#fff", "pack, unpack", 115},
-    [UPDATE] = {"#cc79a7", "#000", "batch, norm, update", 152},
+    [UPDATE] = {"#cc79a7", "#000", "batch, sums, norm, update", 184},
     [WAITING] = {"#eeeeee", "#000", "waiting", 90},
 };
 

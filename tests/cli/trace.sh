@@ -10,5 +10,10 @@ run ls run run/trace
 run attnres train $small run.dir=plain --json >plain.json 2>plain.log
 grep -o '"summary": {"ranks": 1, "steps": 4' plain.json
 run ls plain
+ranks 2 attnres train $small pipeline.replicas=2 trace.first=2 trace.steps=1 run.dir=replicas >/dev/null 2>&1
+python3 -c '
+import json
+names = [event["name"] for event in json.load(open("replicas/trace/trace.json"))["traceEvents"]]
+print("sums of replicas are in the trace:", "reduce" in names)'
 run attnres train $small run.dir=late trace.steps=1 trace.first=5 2>late.log
 errors_of late.log
