@@ -10,6 +10,7 @@
 #include <attnres/kernels.h>
 
 #include "../support/bitwise.h"
+#include "../support/sample.h"
 
 /** Cases run at a time, each in a world of its own: those of one rank leave a core idle. */
 enum { N_WORKERS = 2 };
@@ -146,7 +147,7 @@ static int take_case(struct suite *suite, struct bitwise_case *c)
     int i = suite->next;
     for (; i < bitwise_case_count(); i++) {
         *c = bitwise_case_at(i);
-        if (is_chosen(c) && !is_source(c)) {
+        if (is_chosen(c) && !is_source(c) && sample_takes(i)) {
             break;
         }
     }
@@ -209,7 +210,8 @@ int main(void)
     run_others(suite);
     printf("%d cases run of %d chosen, the table has %d legal ones of %d; %d differ\n",
            suite->n_run, n_chosen, n_legal, product, suite->n_failed);
-    const bool ok = suite->n_run == n_chosen && suite->n_failed == 0 && covers_recompute();
+    const bool ok = (suite->n_run == n_chosen || sample_every() > 1) && suite->n_failed == 0 &&
+                    covers_recompute();
     file_remove_tree(suite->folder, NULL);
     pthread_mutex_destroy(&suite->mutex);
     free(suite);

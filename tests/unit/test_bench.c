@@ -10,6 +10,8 @@
 #include <attnres/bench.h>
 #include <attnres/json.h>
 
+#include "../support/sample.h"
+
 enum { TEXT_BYTES = 1 << 16, N_PRODUCTS = 15 };
 
 static void run(struct bench_result *result, const char *kind)
@@ -47,6 +49,9 @@ static void the_standard_residual_has_no_reads(void **state)
 {
     (void)state;
     struct bench_result result, block;
+    if (!sample_takes(1)) {
+        return; /* the case before this one has run all the kernels */
+    }
     run(&result, "model.kind=standard");
     run(&block, "model.kind=block");
     for (int i = 0; i < result.n_rows; i++) {

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "../support/pipeline.h"
+#include "../support/sample.h"
 
 /** Eight sublayers in two blocks; whatever has a fixed size is small. */
 static const char *const COMMON[] = {
@@ -109,12 +110,13 @@ static void train_twice(struct pipeline *p, const char *what)
     }
 }
 
-/** One schedule with both cuts, on 1 rank up to the most, recomputing in turn in each way. Returns
- * how many cases. */
-static int run_schedule(int kind, int schedule, const struct pipeline *reference)
+/** One schedule with both cuts, on 1 rank up to the most, recomputing in turn in each way. */
+static void run_schedule(int kind, int schedule, const struct pipeline *reference, int *n_cases)
 {
-    int n_run = 0;
-    for (int i = 0; i < 2 * PIPELINE_MAX_RANKS; i++, n_run++) {
+    for (int i = 0; i < 2 * PIPELINE_MAX_RANKS; i++) {
+        if (!sample_takes((*n_cases)++)) {
+            continue;
+        }
         const int n_ranks = i / 2 + 1;
         const char *partition = i % 2 == 0 ? "blocks" : SCHEDULES[schedule].inside[n_ranks - 1];
         const char *recompute = RECOMPUTES[(i + kind + schedule) % N_RECOMPUTES];
@@ -127,24 +129,22 @@ static int run_schedule(int kind, int schedule, const struct pipeline *reference
         compare(p, reference, what);
         pipeline_destroy(p);
     }
-    return n_run;
 }
 
 static void every_schedule_and_cut_ends_with_the_bits_of_one_stage(void **state)
 {
     (void)state;
-    int n_run = 0;
+    int n_cases = 0;
     for (int kind = 0; kind < N_KINDS; kind++) {
         struct pipeline *reference = make(1, kind, GPIPE, "blocks");
         train_twice(reference, KINDS[kind][0]);
         /* Nothing has been learnt: a little above the logarithm of the vocabulary. */
         assert_true(pipeline_loss(reference) > 5.5 && pipeline_loss(reference) < 5.7);
         for (int schedule = 0; schedule < N_SCHEDULES; schedule++) {
-            n_run += run_schedule(kind, schedule, reference);
+            run_schedule(kind, schedule, reference, &n_cases);
         }
         pipeline_destroy(reference);
     }
-    assert_int_equal(n_run, N_KINDS * N_SCHEDULES * 2 * PIPELINE_MAX_RANKS);
 }
 
 /** NaN wherever an action may have left something that no slot holds: at the head of each buffer,
@@ -185,10 +185,14 @@ static void train_spoiling(struct pipeline *p)
 static void recomputation_takes_nothing_from_an_earlier_action(void **state)
 {
     (void)state;
+    int n_cases = 0;
     for (int kind = 0; kind < N_KINDS; kind++) {
         struct pipeline *reference = make(1, kind, GPIPE, "blocks");
         assert_true(pipeline_train(reference));
         for (int i = 0; i < 2 * N_SCHEDULES * (N_RECOMPUTES - 1); i++) {
+            if (!sample_takes(n_cases++)) {
+                continue;
+            }
             const int schedule = i / 2 % N_SCHEDULES, n_ranks = i % 2 + 1;
             struct pipeline *p =
                 make_with(n_ranks, kind, schedule, SCHEDULES[schedule].inside[n_ranks - 1],

@@ -1,6 +1,8 @@
 /* The rule for schedules that are too long to simulate, against the simulator. */
 #include <attnres/schedule.h>
 
+#include "../support/sample.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdint.h>
@@ -57,18 +59,18 @@ static void rule_equals_the_simulator_up_to_16_ranks_and_64_microbatches(void **
 {
     (void)state;
     const struct schedule_costs unit = {.forward = 1, .input_gradient = 1, .weight_gradient = 1};
-    int n_ruled = 0;
+    int n_ruled = 0, n_legal = 0;
     for (int k = 0; k < N_TRAINING_KINDS; k++) {
         for (int P = 1; P <= 16; P++) {
             for (int M = 1; M <= 64; M++) {
                 const struct schedule_spec spec = {KINDS[k].kind, P, KINDS[k].n_chunks, 0, M};
                 const bool legal = KINDS[k].kind != SCHEDULE_INTERLEAVED || M % P == 0;
-                n_ruled += legal && compare(&spec, &unit);
+                n_ruled += legal && sample_takes(n_legal++) && compare(&spec, &unit);
             }
         }
     }
     /* All of at least 4 P microbatches. */
-    assert_int_equal(n_ruled, 4 * 496 + 163);
+    assert_true(sample_every() > 1 || n_ruled == 4 * 496 + 163);
 }
 
 static void rule_holds_where_messages_take_time(void **state)
