@@ -3,11 +3,11 @@
  *      checkpoints/step-00000500/   model-00001.safetensors ...   one per rank: what it owns, whole
  *                                   optim-00001.safetensors ...   <name>.exp_avg, <name>.exp_avg_sq
  *                                   manifest.json                 everything else, and per tensor a
- * CRC-32
+ *                                   CRC-32
  *
- *  Written in checkpoints/.step-00000500.partial/: files flushed, manifest last, folder flushed,
- * renamed, parent flushed. The manifest's last line is the CRC-32 of everything before it. A load
- * takes sizes from the configuration, never from a file, and works onto any grid.
+ *  Written in checkpoints/.step-00000500.partial/: files flushed and read back, manifest last,
+ * folder flushed, renamed, parent flushed. The manifest's last line is the CRC-32 of everything
+ * before it. A load takes sizes from the configuration, never from a file, and works onto any grid.
  * Saving allocates nothing. */
 #ifndef ATTNRES_CHECKPOINT_H
 #define ATTNRES_CHECKPOINT_H
@@ -34,19 +34,70 @@ struct checkpoint_state {
     double time_s;       /* spent so far, over resumes */
 };
 
-/** models: the rank's stages, by chunk. Save everything under <run_path>/checkpoints. Collective
- * over all ranks; all return the same. On failure the older checkpoints stand as they were and err
- * says on each rank that failed what happened. */
-bool checkpoint_save(const struct model *models, struct transport *transport, const char *run_path,
-                     const struct checkpoint_state *state, const char *config_text,
+/** A rank's part in saving, one checkpoint after another:
+ *
+ *      checkpoint_begin      the folder is made; what is saved is the state as it is now
+ *                            every rank writes its files and reads them back
+ *      checkpoint_collect    all have: rank 0 gets their records, writes the manifest, renames
+ *      checkpoint_end        it stands, or has failed, on all ranks
+ *
+ *  In the background a thread of each rank does what stands to the right, without a message and
+ *  without allocating, and training goes on: checkpoint_keep copies what an update is about to
+ * change and is not written yet. Otherwise begin and collect return when all is done. */
+struct checkpoint_saver;
+
+struct checkpoint_saver_spec {
+    const struct model *models; /* the rank's stages, by chunk; borrowed, as all of these */
+    struct transport *transport;
+    const char *run_path;    /* saves under <run_path>/checkpoints */
+    const char *config_text; /* YAML */
+    int64_t keep;            /* checkpoints that stay, see checkpoint_prune; 0: all */
+    bool in_background;
+};
+
+/** NULL on failure. Destroy waits for what is being written; the folder in the making stays. */
+struct checkpoint_saver *checkpoint_saver_create(const struct checkpoint_saver_spec *spec,
+                                                 struct error *err);
+void checkpoint_saver_destroy(struct checkpoint_saver *s);
+
+/** How far this rank is. */
+enum checkpoint_phase {
+    CHECKPOINT_IDLE,       /* no save has begun, or it was ended */
+    CHECKPOINT_WRITING,    /* its files */
+    CHECKPOINT_WRITTEN,    /* and read back */
+    CHECKPOINT_PUBLISHING, /* rank 0: manifest and name */
+    CHECKPOINT_STANDS,     /* rank 0: also old ones are gone */
+    CHECKPOINT_FAILED
+};
+enum checkpoint_phase checkpoint_phase(struct checkpoint_saver *s);
+
+/** Collective over all ranks, from idle. A failure shows in the phase. */
+void checkpoint_begin(struct checkpoint_saver *s, const struct checkpoint_state *state);
+/** Before this row's weight and moments change; rows that the rank owns, in the table's order. */
+void checkpoint_keep(struct checkpoint_saver *s, const struct model *model,
+                     const struct param *param);
+/** Collective over all ranks, when all have written. */
+void checkpoint_collect(struct checkpoint_saver *s);
+/** Wait for whatever is left of the save. Collective over all ranks; all return the same. On
+ * failure the older checkpoints stand as they were and err says on each rank that failed what
+ * happened. After success a message in err is about old checkpoints that could not be removed. */
+bool checkpoint_end(struct checkpoint_saver *s, struct error *err);
+/** Begin and end. */
+bool checkpoint_save(struct checkpoint_saver *s, const struct checkpoint_state *state,
                      struct error *err);
 
-/** Read back what this rank has just saved at `step` and compare it with memory. Call it right
- * after checkpoint_save. Collective over all ranks; all return the same, err as there. */
-bool checkpoint_read_back(const struct model *models, struct transport *transport,
-                          const char *run_path, int64_t step, struct error *err);
+/** What is known of a save between its begin and its end. */
+struct checkpoint_progress {
+    int64_t step;
+    double age_s;  /* since it began */
+    double held_s; /* rank 0, once it has collected: how long the updates of the rank that was held
+                      up the most have copied and waited for this save */
+    int held_rank;
+    bool was_full; /* some rank had no room to copy to */
+};
+struct checkpoint_progress checkpoint_progress(const struct checkpoint_saver *s);
 
-/** One rank, once the checkpoint of `step` was read back: remove all but the newest `keep` up to
+/** One rank, once the checkpoint of `step` stands: remove all but the newest `keep` up to
  * that step, those beyond it (the run went on from an earlier one, so they are of another
  * continuation or damaged) and what killed saves have left. */
 bool checkpoint_prune(const char *run_path, int64_t step, int64_t keep, struct error *err);

@@ -123,6 +123,8 @@ struct train_config {
 struct checkpoint_config {
     int64_t every, keep; /* every 0 = only at the end; keep >= 1 */
     bool initial;
+    bool in_background;     /* checkpoint.async */
+    int64_t snapshot_bytes; /* 0 = auto */
 };
 
 struct memory_config {

@@ -17,6 +17,9 @@ struct optim {
     int rank; /* of the pipeline */
     const struct memory *memory;
     const struct kernels *kernels;
+    /** If not NULL: called before an update changes a row of one of the rank's chunks. */
+    void (*before_change)(void *user, int chunk, const struct param *param);
+    void *user;
 };
 
 /** Learning rate of the update with index s (counted from 0), design.md "Training semantics". */

@@ -257,10 +257,12 @@ enum buffer_id {
     /* update, reports, files */
     BUFFER_CHUNK_SUMS,
     BUFFER_REPORT,
-    BUFFER_REPORTS, /* rank 0: of all ranks */
-    BUFFER_TEXT,    /* headers, the manifest, lines */
-    BUFFER_FILE,    /* reading files back */
-    BUFFER_TRACE,   /* events on their way to a file */
+    BUFFER_REPORTS,  /* rank 0: of all ranks */
+    BUFFER_TEXT,     /* headers, the manifest, lines */
+    BUFFER_FILE,     /* reading files back */
+    BUFFER_RECORD,   /* of a save, for rank 0 */
+    BUFFER_SNAPSHOT, /* checkpoint.async: what an update changes before it is written */
+    BUFFER_TRACE,    /* events on their way to a file */
     BUFFER_COUNT
 };
 

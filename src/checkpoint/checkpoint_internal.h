@@ -1,7 +1,8 @@
-/** What writing and reading share: names, and the record that a rank hands to rank 0 for the
- * manifest. */
+/** What writing and reading share: names, and how a rank saves. */
 #ifndef ATTNRES_CHECKPOINT_INTERNAL_H
 #define ATTNRES_CHECKPOINT_INTERNAL_H
+
+#include <pthread.h>
 
 #include <attnres/checkpoint.h>
 
@@ -10,12 +11,6 @@ enum tensor_kind { TENSOR_WEIGHT, TENSOR_EXP_AVG, TENSOR_EXP_AVG_SQ, TENSOR_KIND
 enum file_kind { FILE_MODEL, FILE_OPTIM, FILE_KINDS };
 
 enum { CHECKPOINT_FORMAT = 1, TENSOR_NAME_BYTES = PARAM_NAME_BYTES + 16, FILE_NAME_BYTES = 64 };
-
-/** Head of a rank's record; behind it come TENSOR_KINDS CRCs per row of the stage. */
-struct save_record {
-    int64_t header_bytes[FILE_KINDS]; /* the safetensors header with its length field */
-    int64_t file_bytes[FILE_KINDS];
-};
 
 /** The name of a folder in the making, and whether a name is one. */
 void checkpoint_partial_name(char *out, int64_t step);
@@ -44,5 +39,103 @@ bool checkpoint_locate(struct tensor_location *l, const struct checkpoint *c, co
 /** Whether the configuration's model has the tensors that c holds. ERROR_CONFIG naming each key
  * that differs, with both values. */
 bool checkpoint_fits(const struct checkpoint *c, const struct config *config, struct error *err);
+
+/** What of a rank's state the writer has still to read, and where.
+ *
+ *  All tensors that the rank owns, in the order of the table and the kinds of a row one behind
+ *  another, make one sequence of bytes. The writer takes it from front to back, and so does the
+ *  update that is about to change it:
+ *
+ *      0 ... written ... claimed ............. kept ................ end
+ *            being read   copied: in the buffer  to be read in place
+ *
+ *  Byte x of a copy lies at x % capacity of the buffer. */
+struct snapshot {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed; /* with every piece that is written, and every task begun or done */
+    unsigned char *buffer;
+    int64_t capacity;
+    int64_t written, claimed, kept;
+    bool in_place; /* what is claimed is read where the update will write */
+    bool was_full; /* since the begin: a copy had to wait for room */
+};
+
+/** Begin anew: all is to be read in place. */
+void snapshot_begin(struct snapshot *s);
+/** The writer: the next bytes to write, at most `length`, of a tensor whose next ones are at
+ * `values`. They stay as they are until snapshot_release. Returns how many. */
+size_t snapshot_claim(struct snapshot *s, const void *values, size_t length, const void **bytes);
+void snapshot_release(struct snapshot *s);
+/** The writer has given up: it reads nothing any more. */
+void snapshot_abandon(struct snapshot *s);
+/** Before bytes [at, at + length) change, which lie at `values`: copy what of them is not written
+ * yet, or wait until it is. Every wait is an event of the journal. */
+void snapshot_keep(struct snapshot *s, int64_t at, const void *values, size_t length,
+                   struct journal *journal);
+
+/** Head of a rank's record of a save; behind it come TENSOR_KINDS CRCs per row of its stages. */
+struct save_record {
+    int64_t header_bytes[FILE_KINDS]; /* the safetensors header with its length field */
+    int64_t file_bytes[FILE_KINDS];
+    double held_s; /* how long updates have copied and waited */
+    int64_t was_full;
+};
+
+enum saver_task { TASK_NONE, TASK_WRITE, TASK_PUBLISH, TASK_END };
+
+struct checkpoint_saver {
+    struct checkpoint_saver_spec spec;
+    const struct model *models; /* the rank's, by chunk */
+    const struct plan *plan;
+    const struct memory *memory;
+    struct transport *transport;
+    int rank;
+    char *text; /* BUFFER_TEXT: a header, then the manifest */
+    size_t text_bytes, manifest_bytes;
+    struct save_record *record; /* BUFFER_RECORD */
+    uint32_t *crcs;             /* behind it */
+    struct snapshot snapshot;
+    struct journal *journal; /* of who writes: NULL on a thread of its own */
+    /* The save in hand: */
+    struct checkpoint_state state;
+    char parent[FILE_PATH_BYTES], partial[FILE_PATH_BYTES], final[FILE_PATH_BYTES];
+    double begin_s;
+    bool is_collected;
+    struct checkpoint_progress progress; /* rank 0: what records say */
+    /* Under the snapshot's mutex: */
+    enum checkpoint_phase phase;
+    enum saver_task task;
+    struct error failure; /* what went wrong here; with CHECKPOINT_STANDS: with old checkpoints */
+    bool has_thread;
+    pthread_t thread;
+};
+
+/** A tensor among those that the rank owns, stage by stage and row by row: what files and records
+ * are ordered by. Zeroed: before the first. */
+struct tensor {
+    const struct model *model;
+    const struct param *param;
+    int64_t row;
+    enum tensor_kind kind;
+};
+bool checkpoint_next_tensor(const struct checkpoint_saver *s, struct tensor *t);
+uint32_t *checkpoint_tensor_crc(const struct checkpoint_saver *s, const struct tensor *t);
+
+/** Write the rank's files into the folder in the making, read them back, and fill in its record. */
+bool checkpoint_write_files(struct checkpoint_saver *s, struct error *err);
+/** Compare a part of a file with the CRC-32 of what was meant to be written. */
+bool checkpoint_check_part(const struct checkpoint_saver *s, struct file_reader *reader, int64_t at,
+                           int64_t bytes, uint32_t expected, struct error *err);
+
+/** The records of all ranks, gathered. */
+struct save_records {
+    const unsigned char *bytes;
+    size_t each;
+};
+const struct save_record *checkpoint_record(const struct save_records *records, int rank);
+/** Rank 0: the manifest as text. */
+void checkpoint_make_manifest(struct checkpoint_saver *s, const struct save_records *records);
+/** Rank 0: write the manifest, read it back, and give the folder its name. */
+bool checkpoint_publish(const struct checkpoint_saver *s, struct error *err);
 
 #endif

@@ -1,384 +1,264 @@
+/* A save from its begin to its end: what each rank does by itself, on its thread or in place, and
+ * what ranks do together. */
 #include "checkpoint_internal.h"
 
 #include <assert.h>
-#include <inttypes.h>
-#include <stdio.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include <attnres/clock.h>
 #include <attnres/collective.h>
-#include <attnres/zip.h>
 
-/** One save in progress on one rank. */
-struct save {
-    const struct model *models; /* the rank's, by chunk */
-    const struct plan *plan;
-    const struct memory *memory;
-    struct transport *transport;
-    const struct params *params;
-    int rank;
-    char *text; /* BUFFER_TEXT */
-    size_t text_bytes;
-    struct save_record *record; /* BUFFER_REPORT */
-    uint32_t *crcs;             /* behind the record */
-};
-
-static struct save begin_save(const struct model *models, struct transport *transport)
+/** What the rank does by itself: its files; on rank 0 later the manifest. */
+static void perform(struct checkpoint_saver *s, enum saver_task task)
 {
-    const struct memory *memory = models[0].memory;
-    struct save s = {.models = models,
-                     .plan = models[0].plan,
-                     .memory = memory,
-                     .transport = transport,
-                     .params = &models[0].plan->params,
-                     .rank = transport_rank(transport),
-                     .text = memory_buffer(memory, BUFFER_TEXT, 0),
-                     .text_bytes = memory_slot_bytes(memory, BUFFER_TEXT),
-                     .record = memory_buffer(memory, BUFFER_REPORT, 0)};
-    s.crcs = (uint32_t *)(s.record + 1);
+    struct error *err = &s->failure;
+    bool ok = false;
+    if (task == TASK_WRITE) {
+        ok = checkpoint_write_files(s, err);
+    } else {
+        ok = checkpoint_publish(s, err);
+        if (ok && s->spec.keep > 0) {
+            checkpoint_prune(s->spec.run_path, s->state.step, s->spec.keep, err);
+        }
+    }
+    if (!ok) {
+        snapshot_abandon(&s->snapshot);
+    }
+    pthread_mutex_lock(&s->snapshot.mutex);
+    s->phase = !ok                  ? CHECKPOINT_FAILED
+               : task == TASK_WRITE ? CHECKPOINT_WRITTEN
+                                    : CHECKPOINT_STANDS;
+    s->task = TASK_NONE;
+    pthread_cond_broadcast(&s->snapshot.changed);
+    pthread_mutex_unlock(&s->snapshot.mutex);
+}
+
+static void *write_in_background(void *user)
+{
+    struct checkpoint_saver *s = user;
+    for (;;) {
+        pthread_mutex_lock(&s->snapshot.mutex);
+        while (s->task == TASK_NONE) {
+            pthread_cond_wait(&s->snapshot.changed, &s->snapshot.mutex);
+        }
+        const enum saver_task task = s->task;
+        pthread_mutex_unlock(&s->snapshot.mutex);
+        if (task == TASK_END) {
+            return NULL;
+        }
+        perform(s, task);
+    }
+}
+
+static void give(struct checkpoint_saver *s, enum saver_task task)
+{
+    pthread_mutex_lock(&s->snapshot.mutex);
+    s->task = task;
+    pthread_cond_broadcast(&s->snapshot.changed);
+    pthread_mutex_unlock(&s->snapshot.mutex);
+}
+
+static void start(struct checkpoint_saver *s, enum saver_task task)
+{
+    s->phase = task == TASK_WRITE ? CHECKPOINT_WRITING : CHECKPOINT_PUBLISHING;
+    if (s->has_thread) {
+        give(s, task);
+    } else {
+        perform(s, task);
+    }
+}
+
+/** Until the rank has done what was started. */
+static void await(struct checkpoint_saver *s)
+{
+    struct journal *journal = transport_journal(s->transport);
+    pthread_mutex_lock(&s->snapshot.mutex);
+    while (s->task != TASK_NONE) {
+        journal_begin_alone(journal, JOURNAL_WRITE, -1); /* an event a piece, as it gets on */
+        pthread_cond_wait(&s->snapshot.changed, &s->snapshot.mutex);
+        journal_end(journal);
+    }
+    pthread_mutex_unlock(&s->snapshot.mutex);
+}
+
+/** With all signals blocked in the new thread: they are for the others. */
+static bool start_thread(struct checkpoint_saver *s, struct error *err)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int failed = pthread_create(&s->thread, NULL, write_in_background, s);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    s->has_thread = failed == 0;
+    return failed == 0 ||
+           error_set(err, ERROR_CREATE, "cannot start the thread that saves: %s", strerror(failed));
+}
+
+struct checkpoint_saver *checkpoint_saver_create(const struct checkpoint_saver_spec *spec,
+                                                 struct error *err)
+{
+    struct checkpoint_saver *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        error_set(err, ERROR_CREATE, "no memory at start-up");
+        return NULL;
+    }
+    const struct memory *memory = spec->models[0].memory;
+    s->spec = *spec;
+    s->models = spec->models;
+    s->plan = spec->models[0].plan;
+    s->memory = memory;
+    s->transport = spec->transport;
+    s->rank = transport_rank(spec->transport);
+    s->text = memory_buffer(memory, BUFFER_TEXT, 0);
+    s->text_bytes = memory_slot_bytes(memory, BUFFER_TEXT);
+    s->record = memory_buffer(memory, BUFFER_RECORD, 0);
+    s->crcs = (uint32_t *)(s->record + 1);
+    s->snapshot.buffer = memory_buffer(memory, BUFFER_SNAPSHOT, 0);
+    s->snapshot.capacity =
+        s->snapshot.buffer != NULL ? (int64_t)memory_slot_bytes(memory, BUFFER_SNAPSHOT) : 0;
+    pthread_mutex_init(&s->snapshot.mutex, NULL);
+    pthread_cond_init(&s->snapshot.changed, NULL);
+    if (spec->in_background && !start_thread(s, err)) {
+        checkpoint_saver_destroy(s);
+        return NULL;
+    }
     return s;
 }
 
-/** A tensor among those that the rank owns, stage by stage and row by row: what files and records
- * are ordered by. */
-struct tensor {
-    const struct model *model;
-    const struct param *param;
-    int64_t row;
-    enum tensor_kind kind;
-};
-
-/** The i-th tensor of the rank that a file of this kind holds; false behind the last. */
-static bool next_tensor(const struct save *s, enum file_kind file, struct tensor *t)
+void checkpoint_saver_destroy(struct checkpoint_saver *s)
 {
-    do {
-        if (t->model == NULL) {
-            *t = (struct tensor){.model = s->models, .row = s->models[0].stage->first_param};
-        } else if (++t->kind == TENSOR_KINDS) {
-            t->kind = 0;
-            t->row++;
-        }
-        if (t->row == t->model->stage->end_param) {
-            if (t->model->stage->chunk + 1 == s->plan->n_chunks) {
-                return false;
-            }
-            t->model++;
-            t->row = t->model->stage->first_param;
-        }
-        t->param = &s->params->rows[t->row];
-    } while (checkpoint_tensor_file(t->kind) != file ||
-             !plan_owns(s->plan, s->memory->replica, t->param));
-    return true;
-}
-
-static int64_t tensor_offset(const struct save *s, const struct tensor *t)
-{
-    return checkpoint_data_offset(s->plan, t->row, t->kind);
-}
-
-static uint32_t *tensor_crc(const struct save *s, const struct tensor *t)
-{
-    const struct stage *stage = t->model->stage;
-    const int64_t row = stage->param_base + t->row - stage->first_param;
-    return &s->crcs[row * TENSOR_KINDS + t->kind];
-}
-
-static void write_shape(struct json_writer *w, const struct param *param)
-{
-    json_begin_array(w, "shape");
-    if (param->rows > 0) {
-        json_int(w, NULL, param->rows);
+    if (s == NULL) {
+        return;
     }
-    json_int(w, NULL, param->cols);
-    json_end_array(w);
+    if (s->has_thread) {
+        await(s);
+        give(s, TASK_END);
+        pthread_join(s->thread, NULL);
+    }
+    pthread_cond_destroy(&s->snapshot.changed);
+    pthread_mutex_destroy(&s->snapshot.mutex);
+    free(s);
 }
 
-/** The safetensors header of one file into s->text, padded so that the data starts on 64 bytes.
- * Returns its bytes, the length field included. */
-static int64_t write_header(struct save *s, enum file_kind file)
+enum checkpoint_phase checkpoint_phase(struct checkpoint_saver *s)
 {
-    struct json_writer w;
-    json_writer_init(&w, s->text + 8, s->text_bytes - 8 - 64);
-    json_begin_object(&w, NULL);
-    for (struct tensor t = {0}; next_tensor(s, file, &t);) {
-        char name[TENSOR_NAME_BYTES];
-        checkpoint_tensor_name(name, t.param, t.kind);
-        json_begin_object(&w, name);
-        json_text(&w, "dtype", "F32");
-        write_shape(&w, t.param);
-        json_begin_array(&w, "data_offsets");
-        json_int(&w, NULL, tensor_offset(s, &t));
-        json_int(&w, NULL, tensor_offset(s, &t) + t.param->count * 4);
-        json_end_array(&w);
-        json_end_object(&w);
-    }
-    json_end_object(&w);
-    assert(json_writer_ok(&w) && "the plan gives headers enough room");
-    size_t length = w.length;
-    while ((8 + length) % 64 != 0) {
-        s->text[8 + length++] = ' ';
-    }
-    for (int i = 0; i < 8; i++) {
-        s->text[i] = (char)(unsigned char)((uint64_t)length >> (8 * i));
-    }
-    return (int64_t)(8 + length);
+    pthread_mutex_lock(&s->snapshot.mutex);
+    const enum checkpoint_phase phase = s->phase;
+    pthread_mutex_unlock(&s->snapshot.mutex);
+    return phase;
 }
 
-/** Write one of the rank's files whole and note its tensors' CRCs. */
-static bool write_file(struct save *s, const char *folder, enum file_kind file, struct error *err)
-{
-    struct journal *journal = transport_journal(s->transport);
-    char name[FILE_NAME_BYTES], path[FILE_PATH_BYTES];
-    checkpoint_file_name(name, file, s->rank);
-    struct file_writer writer = {.fd = -1};
-    if (!file_join(path, folder, name, err) || !file_writer_create(&writer, path, err)) {
-        return false;
-    }
-    s->record->header_bytes[file] = write_header(s, file);
-    bool ok = file_writer_write(&writer, s->text, (size_t)s->record->header_bytes[file], err);
-    for (struct tensor t = {0}; ok && next_tensor(s, file, &t);) {
-        const float *values = checkpoint_tensor(t.model, t.param, t.kind);
-        const size_t bytes = (size_t)t.param->count * sizeof(float);
-        journal_begin_alone(journal, JOURNAL_WRITE, (int64_t)bytes);
-        *tensor_crc(s, &t) = zip_crc32(0, values, bytes);
-        ok = file_writer_write(&writer, values, bytes, err);
-        journal_end(journal);
-    }
-    s->record->file_bytes[file] = writer.offset;
-    journal_begin_alone(journal, JOURNAL_FLUSH, writer.offset);
-    ok = ok && file_writer_flush(&writer, err);
-    ok = file_writer_close(&writer, ok ? err : NULL) && ok;
-    journal_end(journal);
-    return ok;
-}
-
-static const struct save_record *record_of(const struct save *s, int rank)
-{
-    const unsigned char *records = memory_buffer(s->memory, BUFFER_REPORTS, 0);
-    const void *record = records + (size_t)rank * memory_slot_bytes(s->memory, BUFFER_REPORT);
-    return record;
-}
-
-static void write_tensors(struct json_writer *w, const struct save *s, const struct stage *stage)
-{
-    for (int64_t i = stage->first_param; i < stage->end_param; i++) {
-        const int owner = grid_rank(&s->plan->grid, s->plan->owners[i].replica, stage->rank);
-        const struct save_record *record = record_of(s, owner);
-        const uint32_t *crcs = (const uint32_t *)(record + 1) + stage->param_base * TENSOR_KINDS;
-        for (enum tensor_kind kind = 0; kind < TENSOR_KINDS; kind++) {
-            const enum file_kind file = checkpoint_tensor_file(kind);
-            char name[TENSOR_NAME_BYTES], file_name[FILE_NAME_BYTES], crc[16];
-            checkpoint_tensor_name(name, &s->params->rows[i], kind);
-            checkpoint_file_name(file_name, file, owner);
-            snprintf(crc, sizeof crc, "%08" PRIx32,
-                     crcs[(i - stage->first_param) * TENSOR_KINDS + kind]);
-            json_begin_object(w, name);
-            json_text(w, "file", file_name);
-            json_int(w, "offset",
-                     record->header_bytes[file] + checkpoint_data_offset(s->plan, i, kind));
-            json_text(w, "crc32", crc);
-            json_end_object(w);
-        }
-    }
-}
-
-static void write_state(struct json_writer *w, const struct checkpoint_state *state,
-                        const char *config_text)
-{
-    json_int(w, "format", CHECKPOINT_FORMAT);
-    json_int(w, "step", state->step);
-    json_int(w, "updates", state->n_updates);
-    json_begin_object(w, "guard");
-    json_int(w, "skips_in_a_row", state->n_skips_in_a_row);
-    json_end_object(w);
-    json_begin_array(w, "data_position");
-    json_int(w, NULL, state->position.major);
-    json_int(w, NULL, state->position.minor);
-    json_end_array(w);
-    json_int(w, "data_tokens", state->data_tokens);
-    json_int(w, "tokens", state->tokens);
-    json_number(w, "time_s", state->time_s);
-    json_text(w, "config", config_text);
-}
-
-/** Rank 0: the manifest from all ranks' records, and its file. */
-static bool write_manifest(struct save *s, const char *folder, const struct checkpoint_state *state,
-                           const char *config_text, struct error *err)
-{
-    struct json_writer w;
-    json_writer_init(&w, s->text, s->text_bytes - 64);
-    json_begin_object(&w, NULL);
-    write_state(&w, state, config_text);
-    char core[KERNELS_CORE_BYTES];
-    kernels_name_core(core, s->models[0].kernels);
-    json_text(&w, "kernels", s->models[0].kernels->level);
-    json_text(&w, "blas_core", core);
-    json_begin_object(&w, "files");
-    for (int rank = 0; rank < grid_size(&s->plan->grid); rank++) {
-        for (enum file_kind file = 0; file < FILE_KINDS; file++) {
-            char name[FILE_NAME_BYTES];
-            checkpoint_file_name(name, file, rank);
-            json_int(&w, name, record_of(s, rank)->file_bytes[file]);
-        }
-    }
-    json_end_object(&w);
-    json_begin_object(&w, "tensors");
-    for (int i = 0; i < s->plan->n_stages; i++) {
-        write_tensors(&w, s, &s->plan->stages[i]);
-    }
-    json_end_object(&w);
-    json_end_object(&w);
-    assert(json_writer_ok(&w) && "the plan gives the manifest enough room");
-    size_t length = w.length;
-    while (s->text[length] != '}') {
-        length--;
-    }
-    s->text[length++] = ',';
-    s->text[length++] = '\n';
-    const uint32_t crc = zip_crc32(0, s->text, length);
-    length += (size_t)snprintf(s->text + length, 64, "\"crc32\":\"%08" PRIx32 "\"}\n", crc);
-
-    char path[FILE_PATH_BYTES];
-    struct file_writer writer = {.fd = -1};
-    if (!file_join(path, folder, "manifest.json", err) || !file_writer_create(&writer, path, err)) {
-        return false;
-    }
-    const bool ok =
-        file_writer_write(&writer, s->text, length, err) && file_writer_flush(&writer, err);
-    return file_writer_close(&writer, ok ? err : NULL) && ok;
-}
-
-static bool prepare_folder(const char *parent, const char *partial, struct error *err)
-{
-    return file_make_folders(parent, err) && file_remove_tree(partial, err) &&
-           file_make_folders(partial, err);
-}
-
-/** Make what was written visible, replacing a folder of the same step that an older run may have
- * left. */
-static bool publish(const char *parent, const char *partial, const char *final, struct error *err)
-{
-    return file_flush_folder(partial, err) &&
-           (!file_exists(final) || file_remove_tree(final, err)) &&
-           file_rename(partial, final, err) && file_flush_folder(parent, err);
-}
-
-/** Where a save works. */
-struct places {
-    char parent[FILE_PATH_BYTES], partial[FILE_PATH_BYTES], final[FILE_PATH_BYTES];
-};
-
-static bool name_places(struct places *p, const char *run_path, int64_t step, struct error *err)
+static bool name_places(struct checkpoint_saver *s, struct error *err)
 {
     char name[FILE_NAME_BYTES];
-    checkpoint_partial_name(name, step);
-    return file_join(p->parent, run_path, "checkpoints", err) &&
-           file_join(p->partial, p->parent, name, err) &&
-           checkpoint_step_path(p->final, run_path, step, err);
+    checkpoint_partial_name(name, s->state.step);
+    return file_join(s->parent, s->spec.run_path, "checkpoints", err) &&
+           file_join(s->partial, s->parent, name, err) &&
+           checkpoint_step_path(s->final, s->spec.run_path, s->state.step, err);
 }
 
-/** Every rank's files, then the manifest, then the name. Collective. */
-static bool write_all(struct save *s, const struct places *p, const struct checkpoint_state *state,
-                      const char *config_text, struct error *err)
+static bool prepare_folder(const struct checkpoint_saver *s, struct error *err)
 {
-    const size_t record_bytes = memory_slot_bytes(s->memory, BUFFER_REPORT);
-    memset(s->record, 0, record_bytes);
-    bool ok =
-        write_file(s, p->partial, FILE_MODEL, err) && write_file(s, p->partial, FILE_OPTIM, err);
-    if (!transport_all_true(s->transport, ok)) {
-        return false;
-    }
-    collective_gather(s->transport, collective_all(s->transport), 0, s->record, record_bytes,
-                      memory_buffer(s->memory, BUFFER_REPORTS, 0));
-    if (s->rank == 0) {
-        journal_begin_alone(transport_journal(s->transport), JOURNAL_FLUSH, -1);
-        ok = write_manifest(s, p->partial, state, config_text, err) &&
-             publish(p->parent, p->partial, p->final, err);
-        journal_end(transport_journal(s->transport));
-    }
-    return transport_all_true(s->transport, ok);
+    return file_make_folders(s->parent, err) && file_remove_tree(s->partial, err) &&
+           file_make_folders(s->partial, err);
 }
 
-bool checkpoint_save(const struct model *models, struct transport *transport, const char *run_path,
-                     const struct checkpoint_state *state, const char *config_text,
+void checkpoint_begin(struct checkpoint_saver *s, const struct checkpoint_state *state)
+{
+    assert(checkpoint_phase(s) == CHECKPOINT_IDLE && "one save at a time");
+    s->state = *state;
+    s->begin_s = clock_monotonic_s();
+    s->is_collected = false;
+    s->failure = (struct error){0};
+    s->journal = s->has_thread ? NULL : transport_journal(s->transport);
+    memset(s->record, 0, memory_slot_bytes(s->memory, BUFFER_RECORD));
+    snapshot_begin(&s->snapshot);
+    const bool ok = name_places(s, &s->failure) && (s->rank != 0 || prepare_folder(s, &s->failure));
+    if (transport_all_true(s->transport, ok)) {
+        start(s, TASK_WRITE);
+    } else {
+        s->phase = CHECKPOINT_FAILED;
+    }
+}
+
+void checkpoint_keep(struct checkpoint_saver *s, const struct model *model,
+                     const struct param *param)
+{
+    if (checkpoint_phase(s) != CHECKPOINT_WRITING) {
+        return;
+    }
+    const int64_t row = param - s->plan->params.rows, bytes = param->count * (int64_t)sizeof(float);
+    const double start_s = clock_monotonic_s();
+    for (enum tensor_kind kind = 0; kind < TENSOR_KINDS; kind++) {
+        const int64_t at =
+            TENSOR_KINDS * s->plan->owners[row].base * (int64_t)sizeof(float) + kind * bytes;
+        snapshot_keep(&s->snapshot, at, checkpoint_tensor(model, param, kind), (size_t)bytes,
+                      transport_journal(s->transport));
+    }
+    s->record->held_s += clock_monotonic_s() - start_s;
+}
+
+/** Rank 0: which rank's training was held up the most. */
+static void compare_holds(struct checkpoint_saver *s, const struct save_records *records)
+{
+    s->progress = (struct checkpoint_progress){0};
+    for (int rank = 0; rank < transport_size(s->transport); rank++) {
+        const struct save_record *record = checkpoint_record(records, rank);
+        s->progress.was_full = s->progress.was_full || record->was_full != 0;
+        if (record->held_s > s->progress.held_s) {
+            s->progress.held_s = record->held_s;
+            s->progress.held_rank = rank;
+        }
+    }
+}
+
+void checkpoint_collect(struct checkpoint_saver *s)
+{
+    const struct save_records records = {.bytes = memory_buffer(s->memory, BUFFER_REPORTS, 0),
+                                         .each = memory_slot_bytes(s->memory, BUFFER_RECORD)};
+    s->record->was_full = s->snapshot.was_full;
+    collective_gather(s->transport, collective_all(s->transport), 0, s->record, records.each,
+                      memory_buffer(s->memory, BUFFER_REPORTS, 0));
+    s->is_collected = true;
+    if (s->rank == 0) {
+        compare_holds(s, &records);
+        checkpoint_make_manifest(s, &records);
+        start(s, TASK_PUBLISH);
+    }
+}
+
+bool checkpoint_end(struct checkpoint_saver *s, struct error *err)
+{
+    await(s);
+    bool ok = s->is_collected || transport_all_true(s->transport, s->phase == CHECKPOINT_WRITTEN);
+    if (ok && !s->is_collected) {
+        checkpoint_collect(s);
+        await(s);
+    }
+    ok = transport_all_true(s->transport, ok && s->phase != CHECKPOINT_FAILED);
+    if (!ok && s->rank == 0) {
+        file_remove_tree(s->partial, NULL); /* give the room back; what failed is told already */
+    }
+    if (err != NULL) {
+        *err = s->failure;
+    }
+    s->phase = CHECKPOINT_IDLE;
+    return ok;
+}
+
+bool checkpoint_save(struct checkpoint_saver *s, const struct checkpoint_state *state,
                      struct error *err)
 {
-    struct save s = begin_save(models, transport);
-    const bool is_root = s.rank == 0;
-    struct places p;
-    const bool ok = name_places(&p, run_path, state->step, err) &&
-                    (!is_root || prepare_folder(p.parent, p.partial, err));
-    if (!transport_all_true(transport, ok)) {
-        return false;
-    }
-    const bool saved = write_all(&s, &p, state, config_text, err);
-    if (!saved && is_root) {
-        file_remove_tree(p.partial, NULL); /* give the room back; what failed is told already */
-    }
-    return saved;
+    checkpoint_begin(s, state);
+    return checkpoint_end(s, err);
 }
 
-/** Compare a part of a file that was written with the CRC-32 of what was meant. */
-static bool check_part(const struct save *s, struct file_reader *reader, int64_t at, int64_t bytes,
-                       uint32_t expected, struct error *err)
+struct checkpoint_progress checkpoint_progress(const struct checkpoint_saver *s)
 {
-    unsigned char *buffer = memory_buffer(s->memory, BUFFER_FILE, 0);
-    const int64_t capacity = (int64_t)memory_slot_bytes(s->memory, BUFFER_FILE);
-    uint32_t crc = 0;
-    for (int64_t done = 0; done < bytes;) {
-        const int64_t part = bytes - done < capacity ? bytes - done : capacity;
-        if (!file_reader_read(reader, at + done, buffer, (size_t)part, err)) {
-            return false;
-        }
-        crc = zip_crc32(crc, buffer, (size_t)part);
-        done += part;
-    }
-    return crc == expected ||
-           error_set(err, ERROR_IO, "%s: reads back other than it was written", reader->path);
-}
-
-/** Read one of the rank's files back and compare every tensor with memory's CRC. */
-static bool read_file_back(const struct save *s, const char *folder, enum file_kind file,
-                           struct error *err)
-{
-    char name[FILE_NAME_BYTES], path[FILE_PATH_BYTES];
-    checkpoint_file_name(name, file, s->rank);
-    struct file_reader reader = {.fd = -1};
-    if (!file_join(path, folder, name, err) || !file_reader_open(&reader, path, err)) {
-        return false;
-    }
-    bool ok = true;
-    for (struct tensor t = {0}; ok && next_tensor(s, file, &t);) {
-        const int64_t at = s->record->header_bytes[file] + tensor_offset(s, &t);
-        journal_begin_alone(transport_journal(s->transport), JOURNAL_READ_BACK, t.param->count * 4);
-        ok = check_part(s, &reader, at, t.param->count * 4, *tensor_crc(s, &t), err);
-        journal_end(transport_journal(s->transport));
-    }
-    file_reader_close(&reader);
-    return ok;
-}
-
-/** The manifest still stands in s->text. */
-static bool read_manifest_back(const struct save *s, const char *folder, struct error *err)
-{
-    char path[FILE_PATH_BYTES];
-    struct file_reader reader = {.fd = -1};
-    if (!file_join(path, folder, "manifest.json", err) || !file_reader_open(&reader, path, err)) {
-        return false;
-    }
-    const size_t length = strlen(s->text);
-    const bool ok = check_part(s, &reader, 0, (int64_t)length, zip_crc32(0, s->text, length), err);
-    file_reader_close(&reader);
-    return ok;
-}
-
-bool checkpoint_read_back(const struct model *models, struct transport *transport,
-                          const char *run_path, int64_t step, struct error *err)
-{
-    const struct save s = begin_save(models, transport);
-    char folder[FILE_PATH_BYTES];
-    const bool ok = checkpoint_step_path(folder, run_path, step, err) &&
-                    (s.rank != 0 || read_manifest_back(&s, folder, err)) &&
-                    read_file_back(&s, folder, FILE_MODEL, err) &&
-                    read_file_back(&s, folder, FILE_OPTIM, err);
-    return transport_all_true(transport, ok);
+    struct checkpoint_progress progress = s->progress;
+    progress.step = s->state.step;
+    progress.age_s = clock_monotonic_s() - s->begin_s;
+    return progress;
 }

@@ -233,10 +233,13 @@ const struct option config_options[] = {
      "Checkpoints kept. Older ones go once a newer one was read back."},
     {"checkpoint.initial", OPTION_BOOL, AT(checkpoint.initial), "false", 0, 0, NULL, FREE,
      "Whether step 0 is saved, before any update."},
-    {"checkpoint.async", OPTION_FIXED, 0, "false", 0, 0, NULL, FREE,
-     "Whether training goes on while saving. This version knows only false."},
-    {"checkpoint.snapshot_bytes", OPTION_FIXED, 0, "auto", 0, 0, NULL, FREE,
-     "Memory for a snapshot that is being saved. This version knows only auto."},
+    {"checkpoint.async", OPTION_BOOL, AT(checkpoint.in_background), "false", 0, 0, NULL, FREE,
+     "Whether training goes on while a thread of each rank writes. The last checkpoint is waited "
+     "for; no number changes."},
+    {"checkpoint.snapshot_bytes", OPTION_AUTO_INT, AT(checkpoint.snapshot_bytes), "auto", 1, 1e15,
+     NULL, FREE,
+     "With checkpoint.async, what a rank may copy of what an update changes and is not written "
+     "yet; when it is full the update waits. auto: an eighth of the rank's weights and moments."},
 
     {"memory.recompute", OPTION_CHOICE, AT(memory.recompute), "none", 0, 0, recomputes, FREE,
      "What backward computes again to save memory; no number changes. none: nothing, a microbatch "

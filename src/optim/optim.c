@@ -91,6 +91,9 @@ void optim_update(const struct optim *optim, const struct optim_config *config, 
             if (!plan_owns(optim->plan, optim->memory->replica, param)) {
                 continue;
             }
+            if (optim->before_change != NULL) {
+                optim->before_change(optim->user, chunk, param);
+            }
             step.weight_decay = param->decays ? (float)config->weight_decay : 0.0F;
             optim->kernels->adamw(tensor(optim, stage, param, BUFFER_WEIGHTS),
                                   tensor(optim, stage, param, BUFFER_EXP_AVG),

@@ -15,7 +15,9 @@ enum {
     TEXT_BYTES_PER_RANK = 128,
     TEXT_BYTES = 1 << 17,
     FILE_BYTES = 1 << 20,
-    REPORT_BYTES_PER_ROW = 16
+    REPORT_BYTES_PER_ROW = 16,
+    STATE_BYTES = 12, /* of an element: weight and moments */
+    SNAPSHOT_SHARE = 8
 };
 
 static const char *const BUFFER_NAMES[BUFFER_COUNT] = {
@@ -77,6 +79,8 @@ static const char *const BUFFER_NAMES[BUFFER_COUNT] = {
     [BUFFER_REPORTS] = "all ranks' reports",
     [BUFFER_TEXT] = "file headers",
     [BUFFER_FILE] = "file read-back",
+    [BUFFER_RECORD] = "this rank's record of a save",
+    [BUFFER_SNAPSHOT] = "snapshot of what is being saved",
     [BUFFER_TRACE] = "events of the trace",
 };
 
@@ -412,6 +416,17 @@ static void place_scratch(struct buffer_table *t, const struct sizes *s)
     place_all(t, requests, sizeof requests / sizeof requests[0]);
 }
 
+/** No more than there is to save. */
+static int64_t snapshot_bytes(const struct sizes *s)
+{
+    const struct checkpoint_config *checkpoint = &s->plan->config->checkpoint;
+    const int64_t state = STATE_BYTES * s->n_owned, wanted = checkpoint->snapshot_bytes;
+    if (!s->trains || !checkpoint->in_background) {
+        return 0;
+    }
+    return wanted == 0 ? state / SNAPSHOT_SHARE : (wanted < state ? wanted : state);
+}
+
 static void place_step(struct buffer_table *t, const struct sizes *s)
 {
     const struct plan *plan = s->plan;
@@ -425,6 +440,9 @@ static void place_step(struct buffer_table *t, const struct sizes *s)
     const int64_t n_rows = s->is_root ? plan->params.n_rows : plan->max_rank_params;
     const int64_t text =
         TEXT_BYTES + TEXT_BYTES_PER_ROW * n_rows + (s->is_root ? TEXT_BYTES_PER_RANK * n_ranks : 0);
+    /* Gathered where reports are: no longer than one. */
+    const int64_t record =
+        pad(PLAN_REPORT_HEAD_BYTES + STATE_BYTES * (size_t)plan->max_rank_params);
     const int64_t chunk_sums = (int64_t)kernels_chunk_count(s->largest_param);
     const bool traces = s->trains && plan->config->trace.n_steps > 0;
     const size_t event_bytes = sizeof(struct journal_event);
@@ -436,6 +454,8 @@ static void place_step(struct buffer_table *t, const struct sizes *s)
         {BUFFER_REPORTS, GROUP_REPORTS, s->is_root, {report, n_ranks, 1}, 1},
         {BUFFER_TEXT, GROUP_REPORTS, 1, {text, 1, 1}, 1},
         {BUFFER_FILE, GROUP_REPORTS, 1, {FILE_BYTES, 1, 1}, 1},
+        {BUFFER_RECORD, GROUP_REPORTS, s->trains, {record, 1, 1}, 1},
+        {BUFFER_SNAPSHOT, GROUP_REPORTS, 1, {snapshot_bytes(s), 1, 1}, 1},
         {BUFFER_TRACE, GROUP_REPORTS, traces, {TRACE_TAPE_EVENTS, 1, 1}, event_bytes},
     };
     place_all(t, requests, sizeof requests / sizeof requests[0]);

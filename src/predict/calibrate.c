@@ -189,7 +189,8 @@ static void run_round(struct bench *bench)
 /** Clearing the gradients, their norm and the update, of all parameters. */
 static double time_update(const struct bench *bench)
 {
-    const struct optim optim = {&bench->plan, 0, &bench->memory, bench->model.kernels};
+    const struct optim optim = {
+        .plan = &bench->plan, .memory = &bench->memory, .kernels = bench->model.kernels};
     double *squares = memory_buffer(&bench->memory, BUFFER_REPORT, 0);
     double since = clock_monotonic_s();
     memset(memory_buffer(&bench->memory, BUFFER_GRADIENTS, 0), 0,

@@ -105,7 +105,7 @@ bool train_conclude(struct train *t, struct error *err)
         error_set(err, ERROR_IO,
                   "the last checkpoint (step %" PRId64
                   ") could not be saved in %s; --resume goes on from the one before",
-                  t->state.step, t->run_path);
+                  checkpoint_progress(t->saver).step, t->run_path);
     } else if (t->is_root) {
         tell_early_stop(t, err);
     }

@@ -17,7 +17,7 @@ struct since {
 
 static const double LN2 = 0.69314718055994530942;
 
-static double spent_s(const struct train *t)
+double train_spent_s(const struct train *t)
 {
     return t->time_before_s + clock_monotonic_s() - t->start_s;
 }
@@ -47,7 +47,7 @@ static struct metrics_line make_line(const struct train *t, const struct train_d
         .lr = optim_lr(&config->optim, config->train.n_steps, t->state.step - 1),
         .tokens = t->state.tokens,
         .flops = plan_flops_per_token(&t->session.plan) * (double)t->state.tokens,
-        .time_s = spent_s(t),
+        .time_s = train_spent_s(t),
         .step_s = elapsed_s / n_steps,
         .tokens_per_s = step_tokens * n_steps / elapsed_s,
         .wire_bytes = (double)(d->bytes_sent - since->bytes_sent) / n_steps,
@@ -103,58 +103,6 @@ static void record(struct train *t, const struct metrics_line *line)
         log_write(t->log, LOG_WARNING, "%s", err.message);
     }
     update_status(t);
-}
-
-/** Tell that a save failed: the ranks that know why, and rank 0 what it means. */
-static void tell_save_failed(struct train *t, const struct error *err)
-{
-    if (err->message[0] != '\0') {
-        log_write(t->log, LOG_ERROR, "checkpoint of step %" PRId64 ": %s", t->state.step,
-                  err->message);
-    }
-    if (t->is_root) {
-        log_write(t->log, LOG_ERROR,
-                  "the checkpoint of step %" PRId64 " could not be saved; older ones stand",
-                  t->state.step);
-    }
-}
-
-static void save_here(struct train *t)
-{
-    struct session *s = &t->session;
-    const int64_t step = t->state.step;
-    struct error err = {0};
-    const double start_s = clock_monotonic_s();
-    t->state.time_s = spent_s(t);
-    t->save_failed =
-        !checkpoint_save(s->models, t->transport, t->run_path, &t->state, t->config_text, &err) ||
-        !checkpoint_read_back(s->models, t->transport, t->run_path, step, &err);
-    if (t->save_failed) {
-        tell_save_failed(t, &err);
-        return;
-    }
-    t->saved_step = step;
-    t->save_s = clock_monotonic_s() - start_s;
-    watch_note_saved(t->watch, step);
-    log_write(t->log, LOG_INFO, "saved checkpoints/step-%08" PRId64 " in %.2f s", step, t->save_s);
-    if (!t->is_root) {
-        return;
-    }
-    update_status(t);
-    if (!checkpoint_prune(t->run_path, step, s->config.checkpoint.keep, &err)) {
-        log_write(t->log, LOG_WARNING, "old checkpoints: %s", err.message);
-    }
-}
-
-/** Save at the present step. A failure is loud and leaves the older checkpoints; the run goes on.
- */
-static void save(struct train *t)
-{
-    const double start_s = clock_monotonic_s();
-    journal_set_phase(transport_journal(t->transport), JOURNAL_SAVING);
-    save_here(t);
-    journal_set_phase(transport_journal(t->transport), JOURNAL_TRAINING);
-    t->session.engine.times.save_s += clock_monotonic_s() - start_s;
 }
 
 /** Compare the plan with what the process really uses, once everything has been touched. */
@@ -215,11 +163,11 @@ static void finish_step(struct train *t, const struct train_decision *d, struct 
     const bool is_late = step < config->train.n_steps && d->stop != TRAIN_GOES_ON &&
                          !d->has_time_to_save; /* what stands stays; conclude tells */
     if ((is_last || is_due(step, config->checkpoint.every)) && !is_late) {
-        save(t);
+        train_save(t);
     }
 }
 
-bool train_loop(struct train *t, struct error *err)
+static bool run_steps(struct train *t, struct error *err)
 {
     const int64_t n_steps = t->session.config.train.n_steps,
                   max_skips = t->session.config.guard.max_skips;
@@ -227,7 +175,7 @@ bool train_loop(struct train *t, struct error *err)
     struct since since = {.at_s = start_s, .step = t->state.step};
     journal_set_phase(transport_journal(t->transport), JOURNAL_TRAINING);
     if (t->state.step == 0 && t->session.config.checkpoint.initial) {
-        save(t);
+        train_save(t);
     }
     while (t->state.step < n_steps) {
         train_trace_step(t);
@@ -236,6 +184,7 @@ bool train_loop(struct train *t, struct error *err)
         t->step_s = clock_monotonic_s() - step_start_s;
         t->result->loss = d.loss;
         t->result->grad_norm = d.grad_norm;
+        train_advance_save(t, (enum train_save)d.save);
         if (d.not_finite) {
             log_write(t->log, t->is_root ? LOG_WARNING : LOG_INFO,
                       "step %" PRId64 ": loss %g, gradient norm %g: update skipped", t->state.step,
@@ -257,4 +206,11 @@ bool train_loop(struct train *t, struct error *err)
         }
     }
     return true;
+}
+
+bool train_loop(struct train *t, struct error *err)
+{
+    const bool ok = run_steps(t, err);
+    train_finish_save(t);
+    return ok;
 }

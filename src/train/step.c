@@ -15,13 +15,15 @@ struct report {
     double wait_s, compute_s;
     int64_t bytes_sent;
     int32_t signal_arrived;
+    int32_t saving; /* enum checkpoint_phase */
 };
 
 _Static_assert(sizeof(struct report) <= PLAN_REPORT_HEAD_BYTES, "the plan reserves the head");
 
 static struct optim optim_of(const struct session *s)
 {
-    return (struct optim){&s->plan, s->engine.rank, &s->memory, s->kernels};
+    return (struct optim){
+        .plan = &s->plan, .rank = s->engine.rank, .memory = &s->memory, .kernels = s->kernels};
 }
 
 /** Losses: the last stage's nats by microbatch. */
@@ -194,12 +196,15 @@ static struct train_decision decide(const struct train *t, int64_t n_targets)
     const struct session *s = &t->session;
     struct train_decision d = {.n_targets = n_targets};
     bool signal_arrived = false;
+    unsigned phases = 0;
     for (int rank = 0; rank < grid_size(&s->plan.grid); rank++) {
         const struct report *report = report_of(s, rank);
         d.wait_s += report->wait_s;
         d.bytes_sent += report->bytes_sent;
         signal_arrived = signal_arrived || report->signal_arrived != 0;
+        phases |= 1U << report->saving;
     }
+    d.save = train_judge_save(phases);
     d.loss = sum_losses(s, n_targets);
     d.grad_norm = sqrt(sum_squares(s));
     const bool counts = d.n_targets > 0; /* without targets there is no loss to look at */
@@ -222,18 +227,35 @@ static void take_squares(struct session *s, double *squares)
     s->engine.times.optimizer_s += clock_monotonic_s() - start_s;
 }
 
+/** A save in the background may not have written this row yet. */
+static void keep_for_save(void *user, int chunk, const struct param *param)
+{
+    struct train *t = user;
+    struct journal *journal = transport_journal(t->transport);
+    const double start_s = clock_monotonic_s();
+    journal_end(journal); /* of the update */
+    journal_set_phase(journal, JOURNAL_SAVING);
+    checkpoint_keep(t->saver, &t->session.models[chunk], param);
+    journal_set_phase(journal, JOURNAL_TRAINING);
+    journal_begin_alone(journal, JOURNAL_UPDATE, -1);
+    t->session.engine.times.save_s += clock_monotonic_s() - start_s;
+}
+
 static void update(struct train *t, double clip_factor)
 {
     struct session *s = &t->session;
     struct journal *journal = transport_journal(t->transport);
-    const double start_s = clock_monotonic_s();
+    const double start_s = clock_monotonic_s(), save_s = s->engine.times.save_s;
     const double lr = optim_lr(&s->config.optim, s->config.train.n_steps, t->state.step);
-    const struct optim optim = optim_of(s);
+    struct optim optim = optim_of(s);
+    optim.before_change = checkpoint_phase(t->saver) == CHECKPOINT_WRITING ? keep_for_save : NULL;
+    optim.user = t;
     t->state.n_updates++;
     journal_begin_alone(journal, JOURNAL_UPDATE, -1);
     optim_update(&optim, &s->config.optim, lr, clip_factor, t->state.n_updates);
     journal_end(journal);
-    s->engine.times.optimizer_s += clock_monotonic_s() - start_s;
+    s->engine.times.optimizer_s +=
+        clock_monotonic_s() - start_s - (s->engine.times.save_s - save_s);
 }
 
 static struct train_decision report_and_decide(struct train *t, int64_t n_targets)
@@ -247,7 +269,8 @@ static struct train_decision report_and_decide(struct train *t, int64_t n_target
                         .compute_s = times->forward_s + times->recompute_s +
                                      times->input_gradient_s + times->weight_gradient_s,
                         .bytes_sent = times->bytes_sent,
-                        .signal_arrived = t->options->stops_on_signals && train_signal_arrived()};
+                        .signal_arrived = t->options->stops_on_signals && train_signal_arrived(),
+                        .saving = (int32_t)checkpoint_phase(t->saver)};
     take_squares(s, squares_of(s, own));
     const double start_s = clock_monotonic_s();
     collective_gather(t->transport, collective_all(t->transport), 0, own,

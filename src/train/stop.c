@@ -12,11 +12,13 @@ static const double ENDING_S = 5.0, BYTES_PER_S = 100e6;
 /** A save may take longer than the last one did. */
 static const double SAFETY = 1.5;
 
+/** The save, and the one under way that it waits for. */
 static double save_s(const struct train *t)
 {
     enum { BYTES_PER_PARAMETER = 12 };
     const double bytes = BYTES_PER_PARAMETER * (double)t->session.plan.params.n_parameters;
-    return t->save_s > 0.0 ? t->save_s : bytes / BYTES_PER_S;
+    const double one_s = t->save_s > 0.0 ? t->save_s : bytes / BYTES_PER_S;
+    return t->is_saving ? 2.0 * one_s : one_s;
 }
 
 /** Seconds until the job is ended from outside; INFINITY if it is not. */

@@ -137,6 +137,20 @@ static void set_last_resort(struct train *t)
     transport_set_deadline(t->transport, never ? 0.0 : LAST_RESORT * longest_s);
 }
 
+/** Collective. */
+static bool make_saver(struct train *t, struct error *err)
+{
+    const struct checkpoint_config *config = &t->session.config.checkpoint;
+    const struct checkpoint_saver_spec spec = {.models = t->session.models,
+                                               .transport = t->transport,
+                                               .run_path = t->run_path,
+                                               .config_text = t->config_text,
+                                               .keep = config->keep,
+                                               .in_background = config->in_background};
+    t->saver = checkpoint_saver_create(&spec, err);
+    return collective_agree(t->transport, t->saver != NULL, err);
+}
+
 /** Rank 0 compares how long the ranks compute. */
 static bool make_rank_times(struct train *t, struct error *err)
 {
@@ -242,7 +256,8 @@ static bool set_up(struct train *t, const struct config *config, struct error *e
         config_dump(&t->session.config, false, t->config_text, sizeof t->config_text);
     assert(length < sizeof t->config_text && "a configuration is small");
     if (!session_check_memory(&t->session, err) || !check_launch(t, err) || !share_folder(t, err) ||
-        !start_watch(t, err) || !share_data(t, err) || !session_start(&t->session, err)) {
+        !start_watch(t, err) || !share_data(t, err) || !session_start(&t->session, err) ||
+        !make_saver(t, err)) {
         return false;
     }
     set_last_resort(t);
@@ -322,6 +337,7 @@ bool train_run(struct train_result *result, const struct config *config,
     result->time_s = t->time_before_s + clock_monotonic_s() - t->start_s;
     snprintf(result->run_path, sizeof result->run_path, "%s", t->run_path);
     close_folder(t, ok, err);
+    checkpoint_saver_destroy(t->saver);
     watch_stop(t->watch);
     data_close(t->train_data);
     data_close(t->val_data);

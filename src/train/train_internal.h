@@ -46,7 +46,9 @@ struct train {
     bool resumed;         /* the state came from a checkpoint */
     int64_t saved_step; /* of the last checkpoint saved or resumed from; before that, rank 0: of the
                            newest in the folder; -1 */
-    bool save_failed;   /* the last attempt */
+    struct checkpoint_saver *saver;
+    bool is_saving;                    /* in the background; the same on every rank */
+    bool save_failed;                  /* the last attempt */
     double step_s, evaluate_s, save_s; /* how long each last took, rank 0; 0: not yet */
     struct watch *watch;
     struct trace trace;               /* if trace.steps is not 0 */
@@ -57,6 +59,9 @@ struct train {
     struct train_result *result;
 };
 
+/** What all ranks do after a step about a save in the background. */
+enum train_save { TRAIN_SAVE_GOES_ON, TRAIN_SAVE_COLLECT, TRAIN_SAVE_END };
+
 /** What a step came to, the same on every rank: rank 0 decides, the others are told. */
 struct train_decision {
     double loss, grad_norm, clip_factor;
@@ -65,6 +70,7 @@ struct train_decision {
     int32_t not_finite;
     int32_t stop;             /* enum train_stop */
     int32_t has_time_to_save; /* before the job's end, should it stop here */
+    int32_t save;             /* enum train_save */
     double wait_s;            /* all ranks, since the run began */
     int64_t bytes_sent;       /* all ranks, since the run began */
 };
@@ -83,6 +89,20 @@ bool train_loop(struct train *t, struct error *err);
 enum train_stop train_find_stop(const struct train *t, bool signal_arrived);
 /** Rank 0: whether a save would be done before the job's end. */
 bool train_has_time_to_save(const struct train *t);
+
+/** Save at the present step, in the background if that is asked for; a save under way is waited
+ * for. A failure is loud and leaves the older checkpoints; the run goes on. Collective. */
+void train_save(struct train *t);
+/** What the ranks shall do about a save under way; phases: bit p is set if some rank is in phase p
+ * (enum checkpoint_phase). Pure. */
+enum train_save train_judge_save(unsigned phases);
+/** Do it. Collective. */
+void train_advance_save(struct train *t, enum train_save action);
+/** Wait for a save under way, if any. Collective. */
+void train_finish_save(struct train *t);
+
+/** Seconds of this run, over resumes. */
+double train_spent_s(const struct train *t);
 
 /** One step up to and including the update. */
 struct train_decision train_step(struct train *t);

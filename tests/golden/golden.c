@@ -159,8 +159,17 @@ static bool save_start(const struct session *s, const struct golden_run *run, st
     char path[FILE_PATH_BYTES], config_text[1 << 15];
     const struct checkpoint_state state = {.data_tokens = -1};
     config_dump(&s->config, false, config_text, sizeof config_text);
-    return file_join(path, run->folder, "start", err) &&
-           checkpoint_save(s->models, s->transport, path, &state, config_text, err);
+    const struct checkpoint_saver_spec spec = {.models = s->models,
+                                               .transport = s->transport,
+                                               .run_path = path,
+                                               .config_text = config_text};
+    if (!file_join(path, run->folder, "start", err)) {
+        return false;
+    }
+    struct checkpoint_saver *saver = checkpoint_saver_create(&spec, err);
+    const bool ok = saver != NULL && checkpoint_save(saver, &state, err);
+    checkpoint_saver_destroy(saver);
+    return ok;
 }
 
 static bool run_rank(struct job *job, struct config *config)

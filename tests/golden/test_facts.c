@@ -299,7 +299,8 @@ static void weights_of_a_read_are_positive_and_sum_to_one(void **state)
 static void update(struct pipeline *p, int64_t n_updates)
 {
     const struct pipeline_rank *rank = &p->ranks[0];
-    const struct optim optim = {&p->plan, 0, &rank->memory, rank->models[0].kernels};
+    const struct optim optim = {
+        .plan = &p->plan, .memory = &rank->memory, .kernels = rank->models[0].kernels};
     optim_update(&optim, &p->config.optim, p->config.optim.lr, 1.0, n_updates);
 }
 

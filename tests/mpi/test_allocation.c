@@ -299,10 +299,11 @@ static void traced(struct transport *t)
     count(t, OWN);
 }
 
-static void text_of_full_attention_over_depth_deflated(struct transport *t)
+static void
+text_of_full_attention_over_depth_deflated_and_saved_in_the_background(struct transport *t)
 {
     static const char *const OWN[N_OWN] = {"data.kind=text", "model.kind=full",
-                                           "pipeline.deflate=on"};
+                                           "pipeline.deflate=on", "checkpoint.async=true"};
     count(t, OWN);
 }
 
@@ -310,7 +311,7 @@ static void text_of_full_attention_over_depth_deflated(struct transport *t)
 static void replicas_of_a_tied_model(struct transport *t)
 {
     static const char *const OWN[N_OWN] = {"pipeline.replicas=2", "model.tied=true",
-                                           "batch.microbatch=1"};
+                                           "batch.microbatch=1", "checkpoint.async=true"};
     count(t, OWN);
 }
 
@@ -321,7 +322,8 @@ int main(int argc, char **argv)
         {"stories_untied", stories_untied},
         {"traced", traced},
         {"tasks_tied_on_two_threads", tasks_tied_on_two_threads},
-        {"text_of_full_attention_over_depth_deflated", text_of_full_attention_over_depth_deflated},
+        {"text_of_full_attention_over_depth_deflated_and_saved_in_the_background",
+         text_of_full_attention_over_depth_deflated_and_saved_in_the_background},
         {NULL, NULL},
     };
     static const struct ranks_case REPLICAS[] = {

@@ -32,6 +32,9 @@ void small_rank_init(struct small_rank *r, struct transport *t, enum plan_purpos
     CHECK(t, r->config != NULL && config_load(r->config, NULL, n, all, NULL));
     CHECK(t, plan_init(&r->plan, r->config, transport_size(t), purpose, NULL));
     CHECK(t, memory_init(&r->memory, &r->plan, transport_rank(t), NULL));
+    r->config_text = calloc(CONFIG_TEXT_BYTES, 1);
+    CHECK(t, r->config_text != NULL);
+    CHECK(t, config_dump(r->config, false, r->config_text, CONFIG_TEXT_BYTES) < CONFIG_TEXT_BYTES);
     model_init(&r->model, &r->plan, plan_stage(&r->plan, transport_rank(t), 0)->index, &r->memory,
                kernels_select(0));
 }
@@ -41,6 +44,7 @@ void small_rank_finish(struct small_rank *r)
     model_finish(&r->model);
     memory_finish(&r->memory);
     plan_finish(&r->plan);
+    free(r->config_text);
     free(r->config);
     *r = (struct small_rank){0};
 }
@@ -120,13 +124,24 @@ struct checkpoint_state small_rank_state(int64_t step)
                                      .time_s = 0.1};
 }
 
+struct checkpoint_saver *small_rank_saver(struct small_rank *r, const char *run_path,
+                                          bool in_background)
+{
+    const struct checkpoint_saver_spec spec = {.models = &r->model,
+                                               .transport = r->transport,
+                                               .run_path = run_path,
+                                               .config_text = r->config_text,
+                                               .in_background = in_background};
+    struct checkpoint_saver *saver = checkpoint_saver_create(&spec, NULL);
+    CHECK(r->transport, saver != NULL);
+    return saver;
+}
+
 bool small_rank_save(struct small_rank *r, const char *run_path, int64_t step, struct error *err)
 {
-    char *text = calloc(CONFIG_TEXT_BYTES, 1);
-    CHECK(r->transport, text != NULL);
-    CHECK(r->transport, config_dump(r->config, false, text, CONFIG_TEXT_BYTES) < CONFIG_TEXT_BYTES);
     const struct checkpoint_state state = small_rank_state(step);
-    const bool ok = checkpoint_save(&r->model, r->transport, run_path, &state, text, err);
-    free(text);
+    struct checkpoint_saver *saver = small_rank_saver(r, run_path, false);
+    const bool ok = checkpoint_save(saver, &state, err);
+    checkpoint_saver_destroy(saver);
     return ok;
 }

@@ -11,6 +11,7 @@ struct small_rank {
     struct plan plan;
     struct memory memory;
     struct model model;
+    char *config_text; /* as a run saves it */
 };
 
 /** The tiny model with these overrides (ended by NULL) on the transport's ranks. Aborts the world
@@ -26,7 +27,9 @@ void small_rank_spoil(struct small_rank *r);
  * counts as a weight. */
 bool small_rank_is_filled(const struct small_rank *r, bool with_moments);
 
-/** The configuration as a run saves it, with a state whose every number is another one. */
+struct checkpoint_saver *small_rank_saver(struct small_rank *r, const char *run_path,
+                                          bool in_background);
+/** Save, with a state whose every number is another one. */
 bool small_rank_save(struct small_rank *r, const char *run_path, int64_t step, struct error *err);
 struct checkpoint_state small_rank_state(int64_t step);
 

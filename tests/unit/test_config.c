@@ -123,7 +123,7 @@ static const struct {
     {"model: {kind: standard}\nrepresentative: {value: bf16}\n",
      "model.kind standard has no representatives"},
     {"representative: {gradient: int8}\n", "found int8, expected one of f32, bf16"},
-    {"checkpoint: {async: true}\n", "found true, this version knows only false"},
+    {"checkpoint: {snapshot_bytes: 0}\n", "found 0, expected auto or an integer from 1"},
     {"data: {skip: [3]}\n", "data.skip: found 3, this version knows only []"},
     {"guard: {spike_z: 4}\n", "found 4, this version knows only 0"},
     {"run: {dir: }\n", "run.dir: found nothing"},

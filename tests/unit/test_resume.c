@@ -10,12 +10,13 @@
 
 #include <attnres/checkpoint.h>
 
+#include "../../src/train/train_internal.h"
 #include "../support/ranks.h"
 
 /* A run of two ranks in a folder of its own, with what a test varies. */
 static struct {
     char folder[64];
-    const char *steps, *keep;
+    const char *steps, *keep, *async;
     struct train_options options;
     struct train_result result[2];
     enum error_kind kind[2];
@@ -40,6 +41,8 @@ static void train(struct transport *t)
     const int rank = transport_rank(t);
     const char *const overrides[] = {job.steps,
                                      job.keep,
+                                     job.async != NULL ? job.async : "checkpoint.async=false",
+                                     "checkpoint.snapshot_bytes=100",
                                      "run.dir=run",
                                      "model.layers=2",
                                      "model.dim=8",
@@ -139,6 +142,78 @@ static void a_stop_seen_in_the_last_step_is_removed(void **state)
     assert_false(file_exists("run/STOP"));
 }
 
+static void expect_same_checkpoint(int64_t step)
+{
+    static const char *const NAMES[] = {"model-00001.safetensors", "model-00002.safetensors",
+                                        "optim-00001.safetensors", "optim-00002.safetensors"};
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
+        char path[FILE_PATH_BYTES];
+        struct file_bytes a, b;
+        assert_true(checkpoint_step_path(path, "run", step, NULL));
+        assert_true(file_join(path, path, NAMES[i], NULL) && file_read(&a, path, 1 << 20, NULL));
+        assert_true(checkpoint_step_path(path, "other", step, NULL));
+        assert_true(file_join(path, path, NAMES[i], NULL) && file_read(&b, path, 1 << 20, NULL));
+        assert_int_equal(a.length, b.length);
+        assert_memory_equal(a.bytes, b.bytes, a.length);
+        file_bytes_finish(&a);
+        file_bytes_finish(&b);
+    }
+}
+
+/* A save every second step, so that each waits for the one before; the buffer is always full. */
+static void saving_in_the_background_changes_no_byte(void **state)
+{
+    (void)state;
+    run("train.steps=12", "checkpoint.keep=9");
+    const uint64_t hash = job.result[0].weights_hash;
+    assert_true(file_rename("run", "other", NULL));
+    job.async = "checkpoint.async=true";
+    run("train.steps=12", "checkpoint.keep=9");
+    assert_int_equal(job.kind[0], ERROR_NONE);
+    assert_true(job.result[0].weights_hash == hash);
+    for (int64_t step = 2; step <= 12; step += 2) {
+        expect_same_checkpoint(step);
+    }
+    damage("run/checkpoints/step-00000012/model-00001.safetensors");
+    job.options.resume = true;
+    run("train.steps=12", "checkpoint.keep=9");
+    assert_true(job.result[0].weights_hash == hash);
+    expect_same_checkpoint(12);
+}
+
+static void what_ranks_report_decides_about_a_save(void **state)
+{
+    (void)state;
+    enum {
+        IDLE = 1 << CHECKPOINT_IDLE,
+        WRITING = 1 << CHECKPOINT_WRITING,
+        WRITTEN = 1 << CHECKPOINT_WRITTEN,
+        PUBLISHING = 1 << CHECKPOINT_PUBLISHING,
+        STANDS = 1 << CHECKPOINT_STANDS,
+        FAILED = 1 << CHECKPOINT_FAILED
+    };
+    static const struct {
+        unsigned phases;
+        enum train_save action;
+    } CASES[] = {
+        {IDLE, TRAIN_SAVE_GOES_ON},
+        {WRITING, TRAIN_SAVE_GOES_ON},
+        {WRITING | WRITTEN, TRAIN_SAVE_GOES_ON},
+        {WRITING | FAILED, TRAIN_SAVE_GOES_ON}, /* its folder is not to be taken away yet */
+        {WRITING | WRITTEN | FAILED, TRAIN_SAVE_GOES_ON},
+        {WRITTEN, TRAIN_SAVE_COLLECT},
+        {WRITTEN | FAILED, TRAIN_SAVE_END},
+        {FAILED, TRAIN_SAVE_END},
+        {WRITTEN | PUBLISHING, TRAIN_SAVE_GOES_ON},
+        {PUBLISHING, TRAIN_SAVE_GOES_ON}, /* one rank */
+        {WRITTEN | STANDS, TRAIN_SAVE_END},
+        {STANDS, TRAIN_SAVE_END},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        assert_int_equal(train_judge_save(CASES[i].phases), CASES[i].action);
+    }
+}
+
 int main(void)
 {
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter_folder, leave_folder)
@@ -147,6 +222,8 @@ int main(void)
         IN_FOLDER(a_damaged_later_checkpoint_takes_no_place),
         IN_FOLDER(what_killed_saves_left_is_removed),
         IN_FOLDER(a_stop_seen_in_the_last_step_is_removed),
+        IN_FOLDER(saving_in_the_background_changes_no_byte),
+        cmocka_unit_test(what_ranks_report_decides_about_a_save),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
