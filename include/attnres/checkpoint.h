@@ -133,6 +133,19 @@ void checkpoint_close(struct checkpoint *c);
 bool checkpoint_load(const struct checkpoint *c, const struct model *models, bool with_moments,
                      struct error *err);
 
+/** What a checkpoint holds, by its manifest. */
+struct checkpoint_contents {
+    int64_t step, n_tensors, n_files, n_bytes;
+};
+/** Read its manifest and look whether its files are there with their sizes. */
+bool checkpoint_measure(struct checkpoint_contents *contents, const char *step_path,
+                        struct error *err);
+/** Read all of it: the manifest against its checksum, its configuration, the tensors of that
+ * configuration's model, the headers of the files, and every tensor's checksum. err takes every
+ * problem, one a line. */
+bool checkpoint_verify(struct checkpoint_contents *contents, const char *step_path,
+                       struct error *err);
+
 /** 64-bit hash of a tensor, and of the model from the hashes of all rows in table order. */
 uint64_t checkpoint_hash_tensor(const float *values, int64_t count);
 uint64_t checkpoint_hash_combine(uint64_t hash, uint64_t row_hash);

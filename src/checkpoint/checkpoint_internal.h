@@ -26,6 +26,9 @@ float *checkpoint_tensor(const struct model *model, const struct param *param,
  * inside a row. */
 int64_t checkpoint_data_offset(const struct plan *plan, int64_t row, enum tensor_kind kind);
 
+/** Whether a name from a manifest stays within the step's folder. */
+bool checkpoint_is_plain_name(const char *name);
+
 /** Where the manifest says a tensor is: a file of the step's folder, by its plain name. */
 struct tensor_location {
     char file[FILE_NAME_BYTES];

@@ -192,7 +192,7 @@ void checkpoint_close(struct checkpoint *c)
     *c = (struct checkpoint){0};
 }
 
-static bool is_plain_name(const char *name)
+bool checkpoint_is_plain_name(const char *name)
 {
     const size_t length = strlen(name);
     return length > 0 && length < FILE_NAME_BYTES && name[0] != '.' &&
@@ -213,7 +213,7 @@ bool checkpoint_locate(struct tensor_location *l, const struct checkpoint *c, co
 {
     const struct json_value *entry = json_get(json_get(c->manifest.root, "tensors"), name);
     const char *file = json_as_text(json_get(entry, "file"));
-    if (file == NULL || !is_plain_name(file) ||
+    if (file == NULL || !checkpoint_is_plain_name(file) ||
         !json_as_int(json_get(entry, "offset"), &l->offset) || l->offset < 8 ||
         !read_crc(&l->crc, json_as_text(json_get(entry, "crc32"))) ||
         !json_as_int(json_get(json_get(c->manifest.root, "files"), file), &l->file_bytes)) {

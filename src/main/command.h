@@ -59,6 +59,7 @@ int64_t command_int(const struct command_line *line, const char *flag, int64_t f
 double command_real(const struct command_line *line, const char *flag, double fallback);
 
 extern const struct command train_command, eval_command, generate_command, inspect_command,
-    plan_command, doctor_command, data_command, config_command, fit_command, bench_command;
+    checkpoint_command, plan_command, doctor_command, data_command, config_command, fit_command,
+    bench_command;
 
 #endif

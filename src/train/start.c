@@ -167,10 +167,12 @@ static void warn_of_later_checkpoints(struct train *t)
 {
     int64_t newest = 0;
     if (checkpoint_list(&newest, 1, t->run_path) == 1 && newest > t->state.step) {
+        const int64_t n_lost = newest - t->state.step;
         log_write(t->log, LOG_WARNING,
-                  "%s has checkpoints up to step %" PRId64 "; those beyond step %" PRId64
+                  "%s has checkpoints up to step %" PRId64 ": %" PRId64
+                  " step%s lost and done again; those beyond step %" PRId64
                   " are removed when this run saves its next one",
-                  t->run_path, newest, t->state.step);
+                  t->run_path, newest, n_lost, n_lost == 1 ? " is" : "s are", t->state.step);
     }
 }
 
@@ -216,6 +218,7 @@ bool train_start_state(struct train *t, struct error *err)
         if (t->options->resume && t->is_root) {
             log_write(t->log, LOG_INFO, "no checkpoint to resume from in %s: starting fresh",
                       t->run_path);
+            warn_of_later_checkpoints(t);
         }
         clear_moments(t);
         if (!collective_agree(t->transport, start_weights(t, err), err)) {

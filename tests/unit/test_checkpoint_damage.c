@@ -163,6 +163,49 @@ static void every_flipped_byte_of_tensors_is_found(void **state)
     assert_true(small_rank_is_filled(&job.reader, true));
 }
 
+/* Other programs read headers: verify looks at those, too. */
+static void verify_finds_every_flipped_byte_of_every_file(void **state)
+{
+    (void)state;
+    static const char *const FILES[] = {"manifest.json", "model-00001.safetensors",
+                                        "model-00002.safetensors", "optim-00001.safetensors",
+                                        "optim-00002.safetensors"};
+    struct checkpoint_contents contents;
+    assert_true(checkpoint_verify(&contents, STEP, NULL));
+    assert_int_equal(contents.step, 7);
+    assert_int_equal(contents.n_files, 4);
+    for (size_t f = 0; f < sizeof FILES / sizeof FILES[0]; f++) {
+        char path[FILE_PATH_BYTES];
+        struct file_bytes file;
+        assert_true(file_join(path, STEP, FILES[f], NULL));
+        assert_true(file_read(&file, path, 1 << 20, NULL));
+        for (size_t i = 0; i < file.length; i += i < 2048 ? 3 : 61) {
+            struct error err = {0};
+            set_byte(path, i, file.bytes[i] ^ 1 << (i % 8));
+            if (checkpoint_verify(&contents, STEP, &err)) {
+                fail_msg("%s: bit %zu of byte %zu flipped is taken", FILES[f], i % 8, i);
+            }
+            assert_int_equal(err.kind, ERROR_DATA);
+            set_byte(path, i, file.bytes[i]);
+        }
+        file_bytes_finish(&file);
+    }
+    assert_true(checkpoint_verify(&contents, STEP, NULL));
+}
+
+static void verify_lists_every_problem(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct checkpoint_contents contents;
+    assert_int_equal(truncate("run/checkpoints/step-00000007/model-00001.safetensors", 100), 0);
+    assert_true(file_remove("run/checkpoints/step-00000007/optim-00002.safetensors", NULL));
+    assert_false(checkpoint_verify(&contents, STEP, &err));
+    assert_non_null(strstr(err.message, "model-00001.safetensors: has 100 bytes"));
+    assert_non_null(strstr(err.message, "optim-00002.safetensors: cannot open"));
+    assert_false(checkpoint_measure(&contents, STEP, NULL));
+}
+
 static void swapped_files_are_found(void **state)
 {
     (void)state;
@@ -288,6 +331,8 @@ int main(void)
         SAVED(every_flipped_bit_of_the_manifest_is_found),
         SAVED(every_truncation_of_the_manifest_is_found),
         SAVED(every_flipped_byte_of_tensors_is_found),
+        SAVED(verify_finds_every_flipped_byte_of_every_file),
+        SAVED(verify_lists_every_problem),
         SAVED(swapped_files_are_found),
         SAVED(signed_nonsense_is_refused),
         SAVED(a_file_name_too_long_is_refused),

@@ -1,0 +1,183 @@
+#include "command.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <attnres/checkpoint.h>
+#include <attnres/json.h>
+
+enum { MOST_STEPS = 4096, TEXT_BYTES = 1 << 24 };
+
+/** What was found of one checkpoint. */
+struct finding {
+    char path[FILE_PATH_BYTES];
+    struct checkpoint_contents contents;
+    bool ok;
+    struct error problems;
+};
+
+static void print_text(const struct finding *f, const char *good)
+{
+    if (f->ok) {
+        printf("%s: %s: step %" PRId64 ", %" PRId64 " tensors in %" PRId64 " files, %.1f MiB\n",
+               f->path, good, f->contents.step, f->contents.n_tensors, f->contents.n_files,
+               (double)f->contents.n_bytes / 1048576.0);
+        return;
+    }
+    printf("%s: damaged\n", f->path);
+    for (const char *line = f->problems.message; *line != '\0';) {
+        const int length = (int)strcspn(line, "\n");
+        printf("  %.*s\n", length, line);
+        line += length + (line[length] == '\n');
+    }
+}
+
+static void write_json(struct json_writer *w, const struct finding *f)
+{
+    json_begin_object(w, NULL);
+    json_text(w, "path", f->path);
+    json_bool(w, "good", f->ok);
+    if (f->ok) {
+        json_int(w, "step", f->contents.step);
+        json_int(w, "tensors", f->contents.n_tensors);
+        json_int(w, "files", f->contents.n_files);
+        json_int(w, "bytes", f->contents.n_bytes);
+    } else {
+        json_text(w, "problems", f->problems.message);
+    }
+    json_end_object(w);
+}
+
+/** Look at the checkpoints of a command line. */
+struct look {
+    const char *good; /* the word for what holds */
+    bool (*at)(struct checkpoint_contents *contents, const char *step_path, struct error *err);
+    bool as_json;
+    struct json_writer w;
+    int n, n_damaged;
+};
+
+static void look_at(struct look *look, const char *path)
+{
+    struct finding f = {0};
+    snprintf(f.path, sizeof f.path, "%s", path);
+    f.ok = look->at(&f.contents, path, &f.problems);
+    look->n++;
+    look->n_damaged += !f.ok;
+    if (look->as_json) {
+        write_json(&look->w, &f);
+    } else {
+        print_text(&f, look->good);
+    }
+}
+
+static bool look_at_run(struct look *look, const char *run_path, struct error *err)
+{
+    int64_t *steps = calloc(MOST_STEPS, sizeof *steps);
+    if (steps == NULL) {
+        return error_set(err, ERROR_CREATE, "no memory to list checkpoints");
+    }
+    const int n = checkpoint_list(steps, MOST_STEPS, run_path);
+    bool ok = n > 0 || error_set(err, ERROR_NO_INPUT,
+                                 "%s: neither a checkpoint (manifest.json) nor a run folder with "
+                                 "one (checkpoints/step-*)",
+                                 run_path);
+    for (int i = 0; i < n && ok; i++) {
+        char path[FILE_PATH_BYTES];
+        ok = checkpoint_step_path(path, run_path, steps[i], err);
+        if (ok) {
+            look_at(look, path);
+        }
+    }
+    free(steps);
+    return ok;
+}
+
+/** A step's folder stays one when its manifest is gone. */
+static bool is_step(const char *path)
+{
+    char manifest[FILE_PATH_BYTES];
+    size_t begin = strlen(path);
+    while (begin > 0 && path[begin - 1] == '/') {
+        begin--;
+    }
+    while (begin > 0 && path[begin - 1] != '/') {
+        begin--;
+    }
+    return strncmp(path + begin, "step-", 5) == 0 ||
+           (file_join(manifest, path, "manifest.json", NULL) && file_exists(manifest));
+}
+
+static bool conclude(struct look *look, struct error *err)
+{
+    if (look->as_json) {
+        json_end_array(&look->w);
+        json_end_object(&look->w);
+        if (!json_writer_ok(&look->w)) {
+            return error_set(err, ERROR_INTERNAL, "what was found is too large to print");
+        }
+        printf("%s\n", look->w.text);
+    }
+    return look->n_damaged == 0 ||
+           error_set(err, ERROR_DATA, "%d of %d damaged", look->n_damaged, look->n);
+}
+
+static bool look_at_all(struct look *look, const char *path, bool may_be_step, struct error *err)
+{
+    if (!file_exists(path)) {
+        return error_set(err, ERROR_NO_INPUT, "%s: no such checkpoint or run folder", path);
+    }
+    char *text = look->as_json ? malloc(TEXT_BYTES) : NULL;
+    if (look->as_json && text == NULL) {
+        return error_set(err, ERROR_CREATE, "no memory to print");
+    }
+    if (look->as_json) {
+        json_writer_init(&look->w, text, TEXT_BYTES);
+        json_begin_object(&look->w, NULL);
+        json_begin_array(&look->w, "checkpoints");
+    }
+    bool ok = true;
+    if (may_be_step && is_step(path)) {
+        look_at(look, path);
+    } else {
+        ok = look_at_run(look, path, err);
+    }
+    ok = ok && conclude(look, err);
+    free(text);
+    return ok;
+}
+
+static bool run(const struct command_line *line, struct error *err)
+{
+    struct look look = {.as_json = command_has(line, "json")};
+    const char *what = line->positionals[0];
+    if (line->n_positionals == 2 && strcmp(what, "list") == 0) {
+        look.good = "complete";
+        look.at = checkpoint_measure;
+        return look_at_all(&look, line->positionals[1], false, err);
+    }
+    if (line->n_positionals == 2 && strcmp(what, "verify") == 0) {
+        look.good = "good";
+        look.at = checkpoint_verify;
+        return look_at_all(&look, line->positionals[1], true, err);
+    }
+    return error_set(err, ERROR_USAGE, "usage: attnres checkpoint list RUN | verify CKPT|RUN");
+}
+
+const struct command checkpoint_command = {
+    .name = "checkpoint",
+    .usage = "list RUN | verify CKPT|RUN [--json]",
+    .summary = "list a run's checkpoints, or check every byte of them",
+    .details =
+        "list tells of each checkpoint of a run, the newest first, whether its files are "
+        "there; verify reads all of\n"
+        "them: manifest, configuration, headers, and the checksum of every tensor. A damaged "
+        "one ends with exit\n"
+        "code 65, none at all with 66. --resume passes over a damaged one by itself.",
+    .flags = {{"json", FLAG_SWITCH, NULL, "one JSON object"}},
+    .least = 1,
+    .most = 2,
+    .run = run,
+};
