@@ -57,7 +57,7 @@ static void the_standard_residual_has_no_reads(void **state)
     for (int i = 0; i < result.n_rows; i++) {
         assert_null(strstr(result.rows[i].name, "depth"));
     }
-    assert_int_equal(block.n_rows, result.n_rows + 4);
+    assert_int_equal(block.n_rows, result.n_rows + 5);
 }
 
 static void json_has_what_is_printed(void **state)
