@@ -38,6 +38,12 @@ int schedule_group(const struct schedule_spec *spec)
     return spec->group > 0 ? spec->group : spec->n_ranks;
 }
 
+/** As the user chose it: evaluation runs a schedule of its own for zb_v. */
+static const char *name_of(enum schedule_kind kind)
+{
+    return config_schedule_name(kind == SCHEDULE_FORWARD_V ? SCHEDULE_ZB_V : kind);
+}
+
 static bool check_chunks(const struct schedule_spec *spec, struct error *err)
 {
     const struct schedule_rule *rule = schedule_find_rule(spec->kind);
@@ -48,7 +54,7 @@ static bool check_chunks(const struct schedule_spec *spec, struct error *err)
     return error_set(err, ERROR_CONFIG,
                      "pipeline.chunks is %d, but schedule %s gives each rank %s%d: nearest legal "
                      "value %d",
-                     spec->n_chunks, config_schedule_name(spec->kind),
+                     spec->n_chunks, name_of(spec->kind),
                      rule->min_chunks < rule->max_chunks ? "at least " : "", rule->min_chunks,
                      is_few ? rule->min_chunks : rule->max_chunks);
 }

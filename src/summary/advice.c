@@ -64,7 +64,8 @@ static void advise_on_bubble(struct summary *s, const struct plan *plan,
          batch->microbatch > 1},
         {"pipeline.schedule=zb_h1", spec, 1.0, is_plain},
         {"pipeline.schedule=zb_v pipeline.chunks=2", spec, 0.5,
-         is_plain && plan->depth.n_sublayers >= 2 * (int64_t)spec.n_ranks},
+         is_plain && plan->depth.n_sublayers >= 2 * (int64_t)spec.n_ranks &&
+             plan->config->pipeline.partition != PARTITION_LIST},
     };
     choices[0].spec.n_microbatches = (int)(spec.n_microbatches * batch->microbatch);
     choices[1].spec.kind = SCHEDULE_ZB_H1;

@@ -60,10 +60,11 @@ static void log_plan(struct train *t)
         (double)table.total_bytes / 1048576.0, (double)t->session.base_bytes / 1048576.0);
     log_replicas(t);
     if (t->session.config.pipeline.cache) {
-        log_write(
-            t->log, LOG_INFO,
-            "pipeline.cache is on: a run repeats bit for bit on this grid and partition, but its "
-            "numbers depend on them");
+        log_write(t->log, LOG_INFO, "pipeline.cache is on: %s",
+                  t->session.plan.n_chunks > 1
+                      ? "a run repeats bit for bit on this grid and partition, but its numbers "
+                        "depend on them"
+                      : "with one chunk a rank there is nothing to keep, so it changes nothing");
     }
 }
 
