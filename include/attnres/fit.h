@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <attnres/config.h>
 #include <attnres/error.h>
 #include <attnres/json.h>
 
@@ -69,6 +70,8 @@ bool fit_points_parse(struct fit_points *points, const char *name, const char *b
  * from the last line of its metrics.jsonl. One that has not reached its last step, or has no
  * val_loss there, is left out and noted. */
 bool fit_points_read_run(struct fit_points *points, const char *path, struct error *err);
+/** What a run is called among the kinds: its model's, +static, and how its sources are rounded. */
+void fit_name_kind(char kind[FIT_KIND_BYTES], const struct config *config);
 /** Sort by cell, seed and kind, and number groups, cells and units. ERROR_DATA if two points are of
  * one kind, cell and seed. Without a size, points of the same compute are a cell, and a group. */
 bool fit_points_arrange(struct fit_points *points, struct error *err);

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <attnres/config.h>
 #include <attnres/depth.h>
 #include <attnres/file.h>
 #include <attnres/params.h>
@@ -103,7 +102,7 @@ static int64_t size_of(const struct model_config *model)
     return size;
 }
 
-static void name_kind(char kind[FIT_KIND_BYTES], const struct config *config)
+void fit_name_kind(char kind[FIT_KIND_BYTES], const struct config *config)
 {
     static const char *const ROUNDED[] = {
         [PRECISION_F32] = "", [PRECISION_BF16] = "+bf16", [PRECISION_INT8] = "+int8"};
@@ -141,7 +140,7 @@ static bool add_run(struct fit_points *points, const char *path, const char *met
                               .source = path};
     memcpy(point.spent, last->spent, sizeof point.spent);
     char kind[FIT_KIND_BYTES];
-    name_kind(kind, config);
+    fit_name_kind(kind, config);
     return check_reached(last, metrics, err) && fit_points_add(points, kind, &point, err);
 }
 

@@ -1,4 +1,4 @@
 run attnres --help
-for command in train eval generate inspect checkpoint plan doctor data config bench; do
+for command in train eval generate inspect checkpoint plan doctor data config report bench; do
     run attnres $command --help
 done

@@ -1,0 +1,33 @@
+/** What runs say, as figures and one page.
+ *
+ *  Everything is read from the folders of runs: config.yaml, metrics.jsonl, and what other commands
+ * have left there: inspect*.json (attnres inspect --json), hops.jsonl (attnres eval --task=hops
+ * --json), trace/step.svg. So a report needs no checkpoint. A figure is a gnuplot script with its
+ * data in it, written and then run:
+ *
+ *      runs ─► OUT/loss-steps.gp ─► OUT/loss-steps.svg, .png ─┐
+ *              OUT/loss-compute.gp ...                        ├─► OUT/index.html, all in one file
+ *
+ *  What is not there is left out, with a line that says why. */
+#ifndef ATTNRES_REPORT_H
+#define ATTNRES_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <attnres/error.h>
+
+enum { REPORT_MAX_RUNS = 1024, REPORT_NOTES_BYTES = 1 << 15 };
+
+/** Lines for people: what was left out and why. */
+struct report_notes {
+    char text[REPORT_NOTES_BYTES];
+};
+
+/** Write the report of n run folders into the folder out, which is made if needed. A run that
+ * cannot be read is left out and noted; ERROR_DATA if none is left, ERROR_CREATE or ERROR_IO if the
+ * report cannot be written. Without gnuplot the page has the tables alone. */
+bool report_write(const char *out, const char *const *runs, int n, struct report_notes *notes,
+                  struct error *err);
+
+#endif

@@ -1,0 +1,245 @@
+/* Kinds against each other: the compute multiplier, and the best shape. */
+#include "report_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static const char *const AXIS_LABELS[FIT_AXES] = {"compute", "tokens", "time"};
+
+/** A multiplier: of a kind, on an axis, by slopes of its own or a common one. */
+struct row {
+    const struct fit_comparison *comparison;
+    enum fit_axis axis;
+    enum fit_slopes slopes;
+};
+enum { MOST_ROWS = FIT_AXES * FIT_SLOPES * FIT_MAX_KINDS };
+
+/** Rows from above: for each axis the kinds. */
+static int list_rows(struct row rows[MOST_ROWS], const struct report *report)
+{
+    int n = 0;
+    for (enum fit_axis axis = 0; axis < FIT_AXES; axis++) {
+        const struct fit_report *fit = &report->fits[axis];
+        for (int i = 0; report->has_fit[axis] && i < fit->n_comparisons; i++) {
+            for (enum fit_slopes slopes = 0; slopes < FIT_SLOPES; slopes++) {
+                if (!isnan(fit->comparisons[i].multiplier[slopes])) {
+                    rows[n++] = (struct row){&fit->comparisons[i], axis, slopes};
+                }
+            }
+        }
+    }
+    return n;
+}
+
+/** What the axis has to hold. */
+struct range {
+    double low, high;
+};
+
+static void widen(struct range *range, double m)
+{
+    range->low = fmin(range->low, m);
+    range->high = fmax(range->high, m);
+}
+
+static void add_row(struct text *data, int y, const struct row *row, struct range *range)
+{
+    const struct fit_comparison *c = row->comparison;
+    const bool has_interval = c->no_interval == NULL && !isnan(c->low[row->slopes]);
+    const double m = c->multiplier[row->slopes], low = has_interval ? c->low[row->slopes] : m,
+                 high = has_interval ? c->high[row->slopes] : m;
+    widen(range, low);
+    widen(range, high);
+    text_add(data, "%.9g %d %.9g %.9g %d\n", m, y, low, high, (int)row->slopes);
+}
+
+/** The multiplier with each size left out; returns how many. */
+static int add_left_out(struct text *data, int y, const struct row *row, int n_groups,
+                        struct range *range)
+{
+    int n = 0;
+    for (int group = 0; group < n_groups; group++) {
+        const double m = row->comparison->without[group][row->slopes];
+        if (!isnan(m)) {
+            text_add(data, "%.9g %d\n", m, y);
+            widen(range, m);
+            n++;
+        }
+    }
+    return n;
+}
+
+static void set_row_tics(struct text *body, const struct report *report, const struct row *rows,
+                         int n)
+{
+    text_add(body, "set ytics (");
+    for (int i = 0; i < n; i++) {
+        text_add(body, "%s'%s, %s%s' %d", i > 0 ? ", " : "",
+                 report->points.kinds[rows[i].comparison->kind], AXIS_LABELS[rows[i].axis],
+                 rows[i].slopes == FIT_COMMON ? ", common slope" : "", -i);
+    }
+    text_add(body, ") noenhanced\nset yrange [%d:1]\n", -n);
+}
+
+bool report_draw_multiplier(struct figure *f, const struct report *report, struct text *why)
+{
+    struct row rows[MOST_ROWS];
+    struct range range = {1.0, 1.0};
+    const int n = list_rows(rows, report);
+    int n_left_out = 0;
+    if (n == 0) {
+        text_add(why, "it takes finished runs of the kind standard and of another, at two sizes or "
+                      "more, and losses that fall with compute");
+        return false;
+    }
+    text_add(f->data, "$m << EOD\n");
+    for (int i = 0; i < n; i++) {
+        add_row(f->data, -i, &rows[i], &range);
+    }
+    text_add(f->data, "EOD\n$left << EOD\n");
+    for (int i = 0; i < n; i++) {
+        n_left_out += add_left_out(f->data, -i, &rows[i], report->points.n_groups, &range);
+    }
+    text_add(f->data, "EOD\n");
+    const double pad = 0.08 * (range.high - range.low) + 0.01;
+    set_row_tics(f->body, report, rows, n);
+    text_add(f->body,
+             "set xlabel 'times as much the baseline needs for the same loss'\nset xrange "
+             "[%.6g:%.6g]\nset arrow 1 from 1,graph 0 to 1,graph 1 nohead dt 2 lc rgb '#666666'\n"
+             "plot $m using ($5==0?$1:NaN):2:3:4 with xerrorbars lc rgb '#0072b2' pt 7 ps 1.2 lw 2 "
+             "title 'a slope for each kind', $m using ($5==1?$1:NaN):2:3:4 with xerrorbars lc rgb "
+             "'#d55e00' pt 5 ps 1.2 lw 2 title 'a common slope'%s\n",
+             range.low - pad, range.high + pad,
+             n_left_out > 0 ? ", $left using 1:2 with points lc rgb '#555555' pt 2 ps 0.7 title "
+                              "'with one size left out'"
+                            : "");
+    f->height = 170 + 34 * n;
+    f->caption = "Bars: 95 % intervals, where there are two or more seeds a size; see attnres fit. "
+                 "Times compare on one machine alone.";
+    return true;
+}
+
+/** Runs whose compute is about the same: neighbours in the order of compute less than this factor
+ * apart. */
+static const double SAME_COMPUTE = 1.15;
+
+static int by_compute(const void *a, const void *b)
+{
+    const struct report_run *x = *(const struct report_run *const *)a,
+                            *y = *(const struct report_run *const *)b;
+    const double p = report_last_line(x)->flops, q = report_last_line(y)->flops;
+    return (p > q) - (p < q);
+}
+
+static int sort_finished(const struct report_run **sorted, const struct report *report)
+{
+    int n = 0;
+    for (int i = 0; i < report->n_runs; i++) {
+        const struct report_line *last = report_last_line(&report->runs[i]);
+        if (report->runs[i].is_done && last != NULL && last->flops > 0.0) {
+            sorted[n++] = &report->runs[i];
+        }
+    }
+    qsort(sorted, (size_t)n, sizeof *sorted, by_compute);
+    return n;
+}
+
+static int count_shapes(const struct report_run *const *runs, int n)
+{
+    int n_shapes = 0;
+    for (int i = 0; i < n; i++) {
+        bool is_new = true;
+        for (int k = 0; k < i; k++) {
+            is_new = is_new && runs[k]->n_layers != runs[i]->n_layers;
+        }
+        n_shapes += is_new;
+    }
+    return n_shapes;
+}
+
+/** The runs of about the same compute with the most depths: first and how many. */
+static int find_group(const struct report_run *const *sorted, int n, int *first)
+{
+    int best = 0, best_shapes = 0;
+    for (int begin = 0, end = 0; begin < n; begin = end) {
+        for (end = begin + 1;
+             end < n && report_last_line(sorted[end])->flops <
+                            SAME_COMPUTE * report_last_line(sorted[end - 1])->flops;
+             end++) {
+        }
+        const int n_shapes = count_shapes(sorted + begin, end - begin);
+        if (n_shapes > best_shapes) {
+            best = end - begin;
+            best_shapes = n_shapes;
+            *first = begin;
+        }
+    }
+    return best_shapes >= 3 ? best : 0;
+}
+
+/** All runs of a kind as points, and the mean of each width per layer as a line. */
+static void add_shapes(struct figure *f, const struct report_run *const *runs, int n, int kind)
+{
+    text_add(f->data, "$k%d << EOD\n", kind);
+    for (int i = 0; i < n; i++) {
+        if (runs[i]->kind == kind) {
+            text_add(f->data, "%.9g %.9g\n", (double)runs[i]->dim / (double)runs[i]->n_layers,
+                     report_loss_of(report_last_line(runs[i])));
+        }
+    }
+    text_add(f->data, "EOD\n");
+}
+
+static void add_shape_tics(struct text *body, const struct report_run *const *runs, int n)
+{
+    text_add(body, "set xtics (");
+    for (int i = 0, n_tics = 0; i < n; i++) {
+        bool is_new = true;
+        for (int k = 0; k < i; k++) {
+            is_new =
+                is_new && (runs[k]->n_layers != runs[i]->n_layers || runs[k]->dim != runs[i]->dim);
+        }
+        if (is_new) {
+            const double ratio = (double)runs[i]->dim / (double)runs[i]->n_layers;
+            text_add(body, "%s\"%.3g\\n%lld × %lld\" %.9g", n_tics++ > 0 ? ", " : "", ratio,
+                     (long long)runs[i]->n_layers, (long long)runs[i]->dim, ratio);
+        }
+    }
+    text_add(body, ")\n");
+}
+
+bool report_draw_shape(struct figure *f, const struct report *report, struct text *why)
+{
+    const struct report_run *sorted[REPORT_MAX_RUNS];
+    int first = 0, n_plots = 0;
+    const int n = find_group(sorted, sort_finished(sorted, report), &first);
+    if (n == 0) {
+        text_add(why, "it takes finished runs of three depths or more at about the same compute");
+        return false;
+    }
+    add_shape_tics(f->body, sorted + first, n);
+    text_add(f->body,
+             "set logscale x\nset xlabel 'width per layer; below it layers × width' offset 0,-1\n"
+             "set bmargin 5.5\nset ylabel 'validation loss at the end, %s'\nset offsets graph "
+             "0.05, graph 0.05, graph 0.1, graph 0.05\nplot",
+             report_loss_unit(report));
+    for (int kind = 0; kind < report->n_kinds; kind++) {
+        int n_of_kind = 0;
+        for (int i = 0; i < n; i++) {
+            n_of_kind += sorted[first + i]->kind == kind;
+        }
+        if (n_of_kind > 0) {
+            add_shapes(f, sorted + first, n, kind);
+            text_add(f->body,
+                     "%s $k%d using 1:2 smooth unique with lines lc rgb '%s' lw 2 notitle, $k%d "
+                     "using 1:2 with points lc rgb '%s' pt %d ps 1.1 title '%s'",
+                     n_plots++ > 0 ? ",\\\n" : "", kind, report_colour(report, kind), kind,
+                     report_colour(report, kind), report_symbol(report, kind), report->kinds[kind]);
+        }
+    }
+    text_add(f->body, "\n");
+    f->caption =
+        "Runs of about the same compute. Each mark is a run, lines go through the means of "
+        "the seeds.";
+    return true;
+}

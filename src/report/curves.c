@@ -1,0 +1,282 @@
+/* Loss against steps and against compute. */
+#include "report_internal.h"
+
+#include <math.h>
+
+enum { MOST_POINTS = 300, MOST_NAMED_RUNS = 8, FEW_POINTS = 40, ENOUGH_VALS = 8 };
+
+/** A run's line: its validation losses, if there are enough of them; else its training losses, each
+ * the mean of the last few, since a step's own is one batch's. */
+struct curve {
+    const struct report_run *run;
+    bool is_val;
+    int64_t width; /* of the mean, in lines of metrics */
+};
+
+static struct curve curve_of(const struct report_run *run)
+{
+    int64_t n_vals = 0;
+    for (int64_t i = 0; i < run->n_lines; i++) {
+        n_vals += !isnan(run->lines[i].val_loss);
+    }
+    const bool is_val = n_vals >= ENOUGH_VALS;
+    return (struct curve){.run = run, .is_val = is_val, .width = 1 + run->n_lines / 40};
+}
+
+/** NAN: no point. */
+static double curve_at(const struct curve *curve, int64_t i)
+{
+    const struct report_line *lines = curve->run->lines;
+    if (curve->is_val || isnan(lines[i].loss)) {
+        return curve->is_val ? lines[i].val_loss : NAN;
+    }
+    double sum = 0.0;
+    int64_t n = 0;
+    for (int64_t k = i < curve->width ? 0 : i - curve->width + 1; k <= i; k++) {
+        if (!isnan(lines[k].loss)) {
+            sum += lines[k].loss;
+            n++;
+        }
+    }
+    return sum / (double)n;
+}
+
+/** What a point stands at: a step, or FLOPs. */
+static double x_of(const struct report_line *line, bool by_flops)
+{
+    return by_flops ? line->flops : (double)line->step;
+}
+
+static int64_t count_points(const struct curve *curve)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < curve->run->n_lines; i++) {
+        n += !isnan(curve->is_val ? curve->run->lines[i].val_loss : curve->run->lines[i].loss);
+    }
+    return n;
+}
+
+/** The points of a run as a data block; returns how many. */
+static int64_t add_points(struct text *data, const struct report_run *run, int index, bool by_flops)
+{
+    const struct curve curve = curve_of(run);
+    const int64_t n_there = count_points(&curve), every = n_there / MOST_POINTS + 1;
+    int64_t n = 0, seen = 0;
+    text_add(data, "$r%d << EOD\n", index);
+    for (int64_t i = 0; i < run->n_lines; i++) {
+        const double loss = curve_at(&curve, i), x = x_of(&run->lines[i], by_flops);
+        if (isnan(loss)) {
+            continue;
+        }
+        const bool is_kept = seen++ % every == 0 || seen == n_there;
+        if (is_kept && x > 0.0) {
+            text_add(data, "%.9g %.9g\n", x, loss);
+            n++;
+        }
+    }
+    text_add(data, "EOD\n");
+    return n;
+}
+
+/** What the axes have to hold. */
+struct span {
+    double low, high, first_x, last_x;
+};
+
+static void widen(struct span *span, double x, double loss)
+{
+    if (x > 0.0 && !isnan(loss)) {
+        span->low = fmin(span->low, loss);
+        span->high = fmax(span->high, loss);
+        span->first_x = fmin(span->first_x, x);
+        span->last_x = fmax(span->last_x, x);
+    }
+}
+
+/** All points behind a share of each run's steps, and where runs ended. */
+static struct span find_span_behind(const struct report *report, bool by_flops, double share)
+{
+    struct span span = {INFINITY, -INFINITY, INFINITY, -INFINITY};
+    for (int i = 0; i < report->n_runs; i++) {
+        const struct report_run *run = &report->runs[i];
+        const struct curve curve = curve_of(run);
+        const struct report_line *last = report_last_line(run);
+        for (int64_t k = 0; k < run->n_lines; k++) {
+            if ((double)run->lines[k].step >= share * (double)run->n_steps) {
+                widen(&span, x_of(&run->lines[k], by_flops), curve_at(&curve, k));
+            }
+        }
+        if (run->is_done && last != NULL) {
+            widen(&span, x_of(last, by_flops), report_loss_of(last));
+        }
+    }
+    return span;
+}
+
+/** The losses of a run's first steps are so high that they would flatten all others. */
+static struct span find_span(const struct report *report, bool by_flops)
+{
+    const struct span span = find_span_behind(report, by_flops, 0.05);
+    return span.low <= span.high ? span : find_span_behind(report, by_flops, 0.0);
+}
+
+static const char LINES[] =
+    "Lines: validation loss, or, of runs that measured it fewer than eight times, training loss (a "
+    "mean over a few logged steps). What is above the picture belongs to the first twentieth of a "
+    "run.";
+
+/** A run's line: named while runs are few, else the first of its kind stands for all of them. */
+static void plot_run(struct text *body, const struct report *report, int i, int nth_of_kind)
+{
+    const struct report_run *run = &report->runs[i];
+    const char *kind = report->kinds[run->kind];
+    const bool names_runs = report->n_runs <= MOST_NAMED_RUNS;
+    const struct curve curve = curve_of(run);
+    const bool few_points = names_runs && count_points(&curve) <= FEW_POINTS;
+    text_add(body, " $r%d using 1:2 with %s lc rgb '%s' lw %s dt %d pt %d ps 0.5 ", i,
+             few_points ? "linespoints" : "lines", report_colour(report, run->kind),
+             report->n_runs > 30 ? "0.7" : "1.5", names_runs ? 1 + nth_of_kind % 5 : 1,
+             report_symbol(report, run->kind));
+    if (names_runs) {
+        text_add(body, "title '%s (%s)'", run->name, kind);
+    } else if (nth_of_kind == 0) {
+        const int n = report_count_runs(report, run->kind);
+        text_add(body, "title '%s (%d run%s)'", kind, n, n == 1 ? "" : "s");
+    } else {
+        text_add(body, "notitle");
+    }
+}
+
+static void plot_runs(struct text *body, const struct report *report)
+{
+    bool is_first = true;
+    for (int kind = 0; kind < report->n_kinds; kind++) {
+        int nth_of_kind = 0;
+        for (int i = 0; i < report->n_runs; i++) {
+            if (report->runs[i].kind == kind) {
+                text_add(body, is_first ? "" : ",\\\n");
+                plot_run(body, report, i, nth_of_kind++);
+                is_first = false;
+            }
+        }
+    }
+}
+
+static void set_axes(struct text *body, const struct span *span, const char *x, const char *y)
+{
+    const double pad = pow(span->high / span->low, 0.04);
+    text_add(body,
+             "set logscale y\nset xlabel '%s'\nset ylabel '%s'\nset yrange [%.6g:%.6g]\nset format "
+             "y '%%g'\n",
+             x, y, span->low / pad * (pad > 1.0 ? 1.0 : 0.95),
+             span->high * pad * (pad > 1.0 ? 1.0 : 1.05));
+    report_add_tics(body, "y", span->low / pad, span->high * pad);
+}
+
+bool report_draw_steps(struct figure *f, const struct report *report, struct text *why)
+{
+    int64_t n = 0;
+    char y[96];
+    for (int i = 0; i < report->n_runs; i++) {
+        n += add_points(f->data, &report->runs[i], i, false);
+    }
+    if (n == 0) {
+        text_add(why, "no run has a loss in its metrics");
+        return false;
+    }
+    const struct span span = find_span(report, false);
+    struct text label = {y, sizeof y, 0};
+    text_add(&label, "loss, %s", report_loss_unit(report));
+    set_axes(f->body, &span, "step", y);
+    text_add(f->body, "set xrange [0:*]\nplot");
+    plot_runs(f->body, report);
+    text_add(f->body, "\n");
+    f->caption = LINES;
+    return true;
+}
+
+/** Where each finished run ended, by kind. */
+static void add_ends(struct text *data, const struct report *report)
+{
+    for (int kind = 0; kind < report->n_kinds; kind++) {
+        text_add(data, "$e%d << EOD\n", kind);
+        for (int i = 0; i < report->n_runs; i++) {
+            const struct report_run *run = &report->runs[i];
+            const struct report_line *last = report_last_line(run);
+            if (run->kind == kind && run->is_done && last != NULL && last->flops > 0.0) {
+                text_add(data, "%.9g %.9g\n", last->flops, report_loss_of(last));
+            }
+        }
+        text_add(data, "EOD\n");
+    }
+}
+
+static bool has_end(const struct report *report, int kind)
+{
+    for (int i = 0; i < report->n_runs; i++) {
+        const struct report_line *last = report_last_line(&report->runs[i]);
+        if (report->runs[i].kind == kind && report->runs[i].is_done && last != NULL &&
+            last->flops > 0.0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** The fitted curve of a kind, over the compute of all points. */
+static void plot_curve(struct text *body, const struct report *report, int kind)
+{
+    const int fitted = report->has_fit[FIT_FLOPS]
+                           ? fit_points_find_kind(&report->points, report->kinds[kind])
+                           : -1;
+    const struct fit_curve curve =
+        fitted >= 0 ? report->fits[FIT_FLOPS].curves[fitted] : (struct fit_curve){NAN, NAN};
+    if (!isnan(curve.alpha)) {
+        text_add(body,
+                 ",\\\n exp(%.12g - %.12g * log(x)) with lines lc rgb '%s' lw 2.5 title '%s: "
+                 "%.4g C^-%.4f' ",
+                 curve.a, curve.alpha, report_colour(report, kind), report->kinds[kind],
+                 exp(curve.a), curve.alpha);
+    }
+}
+
+bool report_draw_compute(struct figure *f, const struct report *report, struct text *why)
+{
+    int64_t n = 0;
+    char y[96];
+    for (int i = 0; i < report->n_runs; i++) {
+        n += add_points(f->data, &report->runs[i], i, true);
+    }
+    if (n == 0) {
+        text_add(why, "no run has FLOPs beside a loss in its metrics");
+        return false;
+    }
+    add_ends(f->data, report);
+    const struct span span = find_span(report, true);
+    struct text label = {y, sizeof y, 0};
+    text_add(&label, "loss, %s", report_loss_unit(report));
+    set_axes(f->body, &span, "training compute C, FLOPs", y);
+    text_add(f->body,
+             "set logscale x\nset format x '10^{%%T}'\nset xrange [%.6g:%.6g]\nset samples 200\n",
+             span.first_x / 1.2, span.last_x * 1.2);
+    report_add_tics(f->body, "x", span.first_x / 1.2, span.last_x * 1.2);
+    text_add(f->body, "plot");
+    for (int i = 0; i < report->n_runs; i++) {
+        text_add(f->body, "%s $r%d using 1:2 with lines lc rgb '%s' lw 0.5 notitle",
+                 i > 0 ? ",\\\n" : "", i, report_colour(report, report->runs[i].kind));
+    }
+    for (int kind = 0; kind < report->n_kinds; kind++) {
+        if (has_end(report, kind)) {
+            text_add(f->body,
+                     ",\\\n $e%d using 1:2 with points lc rgb '%s' pt %d ps 1.1 title '%s'", kind,
+                     report_colour(report, kind), report_symbol(report, kind), report->kinds[kind]);
+        }
+        plot_curve(f->body, report, kind);
+    }
+    text_add(f->body, "\n");
+    f->caption =
+        "Thin lines: the way of each run, as above. Marks: validation loss where finished runs "
+        "ended. Thick lines: the curves fitted through these, as attnres fit has them. Compute "
+        "counts the reads of depth attention.";
+    return true;
+}

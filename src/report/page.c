@@ -1,0 +1,262 @@
+/* The page: tables, and all figures in one file. */
+#include "report_internal.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PIECE_BYTES = 4096, MAX_PICTURE_BYTES = 64 << 20, MOST_TIMELINES = 4, MOST_OPEN_ROWS = 12 };
+
+/** The file being written; the first failure counts. */
+struct page {
+    struct file_writer file;
+    struct error *err;
+    bool ok;
+};
+
+static void add_bytes(struct page *p, const char *bytes, size_t length)
+{
+    p->ok = p->ok && file_writer_write(&p->file, bytes, length, p->err);
+}
+
+__attribute__((format(printf, 2, 3))) static void add(struct page *p, const char *format, ...)
+{
+    char piece[PIECE_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    const int length = vsnprintf(piece, sizeof piece, format, arguments);
+    va_end(arguments);
+    if (length < 0 || (size_t)length >= sizeof piece) {
+        p->ok = p->ok && error_set(p->err, ERROR_INTERNAL, "a piece of the page is too long");
+        return;
+    }
+    add_bytes(p, piece, (size_t)length);
+}
+
+/** Text whose every character means itself. */
+static void add_text(struct page *p, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        switch (*text) {
+        case '<':
+            add(p, "&lt;");
+            break;
+        case '>':
+            add(p, "&gt;");
+            break;
+        case '&':
+            add(p, "&amp;");
+            break;
+        default:
+            add_bytes(p, text, 1);
+        }
+    }
+}
+
+static void add_head(struct page *p, const struct report *report)
+{
+    add(p,
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+        "<meta name=\"viewport\" content=\"width=device-width\">\n<title>attnres report</title>\n"
+        "<style>\n"
+        "body { font: 16px/1.5 Helvetica, Arial, sans-serif; color: #222; max-width: 1120px; "
+        "margin: 2em auto; padding: 0 1em; }\n"
+        "h1 { font-size: 1.6em; } h2 { font-size: 1.2em; margin: 2em 0 0.3em; }\n"
+        "figure { margin: 0; } figure svg, figure img { max-width: 100%%; height: auto; }\n"
+        "figcaption, .notes { color: #555; font-size: 0.9em; max-width: 60em; }\n"
+        "table { border-collapse: collapse; font-size: 0.9em; }\n"
+        "th, td { text-align: right; padding: 0.15em 0.8em; border-bottom: 1px solid #ddd; }\n"
+        "th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }\n"
+        "pre { overflow-x: auto; font-size: 0.85em; background: #f6f6f6; padding: 0.8em; }\n"
+        "</style>\n</head>\n<body>\n<h1>attnres report</h1>\n<p>%d run%s</p>\n",
+        report->n_runs, report->n_runs == 1 ? "" : "s");
+}
+
+/** What the fits come to, in sentences. */
+static void add_findings(struct page *p, const struct report *report)
+{
+    const struct fit_report *fit = &report->fits[FIT_FLOPS];
+    for (int i = 0; report->has_fit[FIT_FLOPS] && i < fit->n_comparisons; i++) {
+        const struct fit_comparison *c = &fit->comparisons[i];
+        const double m = c->multiplier[FIT_SEPARATE];
+        if (isnan(m)) {
+            continue;
+        }
+        add(p,
+            "<p>For the loss that %s reaches with %.3g FLOPs, %s needs <b>%.2f times</b> as much",
+            report->points.kinds[c->kind], fit->options.at, report->points.kinds[fit->baseline], m);
+        if (c->no_interval == NULL) {
+            add(p, " (95 %% interval: %.2f to %.2f)", c->low[FIT_SEPARATE], c->high[FIT_SEPARATE]);
+        }
+        add(p, ".</p>\n");
+    }
+}
+
+static void add_number(struct page *p, const char *format, double number)
+{
+    char text[64];
+    snprintf(text, sizeof text, format, number);
+    add(p, "<td>%s</td>", isnan(number) ? "" : text);
+}
+
+static void add_run(struct page *p, const struct report *report, const struct report_run *run)
+{
+    const struct report_line *end = &run->lines[run->n_lines - 1], *last = report_last_line(run);
+    add(p, "<tr><td>");
+    add_text(p, run->name);
+    add(p, "</td><td>");
+    add_text(p, report->kinds[run->kind]);
+    add(p, "</td><td>%lld × %lld</td><td>%lld</td><td>%lld%s</td>", (long long)run->n_layers,
+        (long long)run->dim, (long long)run->seed, (long long)end->step,
+        run->is_done ? "" : " (not done)");
+    add_number(p, "%.4f", last != NULL ? report_loss_of(last) : NAN);
+    add_number(p, "%.3g", end->flops);
+    add_number(p, "%.3g", end->tokens);
+    add_number(p, "%.1f", end->time_s / 60.0);
+    add(p, "</tr>\n");
+}
+
+static void add_runs(struct page *p, const struct report *report)
+{
+    add(p,
+        "<details%s>\n<summary>The runs</summary>\n<table>\n<tr><th>run</th><th>kind</th>"
+        "<th>layers × width</th><th>seed</th><th>steps</th><th>loss</th><th>FLOPs</th>"
+        "<th>tokens</th><th>minutes</th></tr>\n",
+        report->n_runs <= MOST_OPEN_ROWS ? " open" : "");
+    for (int i = 0; i < report->n_runs; i++) {
+        add_run(p, report, &report->runs[i]);
+    }
+    add(p, "</table>\n</details>\n");
+}
+
+static void add_fit(struct page *p, const struct report *report)
+{
+    if (!report->has_fit[FIT_FLOPS]) {
+        return;
+    }
+    const struct fit_report *fit = &report->fits[FIT_FLOPS];
+    const size_t length = fit_report_print(fit, &report->points, NULL, 0);
+    char *text = calloc(length + 1, 1);
+    if (text == NULL) {
+        p->ok = p->ok && error_set(p->err, ERROR_CREATE, "no memory for the fit");
+        return;
+    }
+    fit_report_print(fit, &report->points, text, length + 1);
+    add(p, "<h2>The fit</h2>\n<pre>");
+    add_text(p, text);
+    add(p, "</pre>\n");
+    free(text);
+}
+
+static bool read_beside(struct file_bytes *f, const char *folder, const char *name,
+                        struct error *err)
+{
+    char path[FILE_PATH_BYTES];
+    return file_join(path, folder, name, err) && file_read(f, path, MAX_PICTURE_BYTES, err);
+}
+
+/** What gnuplot has drawn, from its svg element on. Names in it are made the figure's own, since
+ * all figures are parts of one document. */
+static void add_figure(struct page *p, const struct report *report,
+                       const struct report_picture *picture)
+{
+    struct file_bytes f = {0};
+    char file[REPORT_NAME_BYTES];
+    snprintf(file, sizeof file, "%s.svg", picture->name);
+    if (!p->ok || !(p->ok = read_beside(&f, report->out, file, p->err))) {
+        return;
+    }
+    add(p, "<h2>");
+    add_text(p, picture->title);
+    add(p, "</h2>\n<figure>\n");
+    const char *svg = strstr((const char *)f.bytes, "<svg");
+    add_text(p, svg == NULL ? "not drawn" : "");
+    if (svg != NULL) {
+        add_bytes(p, svg, strlen(svg));
+    }
+    add(p, "<figcaption>");
+    add_text(p, picture->caption);
+    add(p, "</figcaption>\n</figure>\n");
+    file_bytes_finish(&f);
+}
+
+static void add_base64(struct page *p, const unsigned char *bytes, size_t length)
+{
+    static const char DIGITS[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < length; i += 3) {
+        const size_t n = length - i < 3 ? length - i : 3;
+        const uint32_t word = (uint32_t)bytes[i] << 16 | (uint32_t)(n > 1 ? bytes[i + 1] : 0) << 8 |
+                              (uint32_t)(n > 2 ? bytes[i + 2] : 0);
+        char digits[4] = {DIGITS[word >> 18], DIGITS[word >> 12 & 63],
+                          n > 1 ? DIGITS[word >> 6 & 63] : '=', n > 2 ? DIGITS[word & 63] : '='};
+        add_bytes(p, digits, sizeof digits);
+    }
+}
+
+/** A run's own picture of a step comes from elsewhere: as an image nothing in it can run. */
+static void add_timelines(struct page *p, const struct report *report)
+{
+    int n = 0;
+    for (int i = 0; i < report->n_runs && p->ok; i++) {
+        char path[FILE_PATH_BYTES];
+        struct file_bytes f = {0};
+        if (!file_join(path, report->runs[i].path, "trace/step.svg", NULL) || !file_exists(path)) {
+            continue;
+        }
+        if (++n > MOST_TIMELINES) {
+            text_add(report->notes, "the timelines of the first %d runs that have one are shown\n",
+                     MOST_TIMELINES);
+            break;
+        }
+        p->ok = file_read(&f, path, MAX_PICTURE_BYTES, p->err);
+        if (p->ok) {
+            add(p, "<h2>A step of ");
+            add_text(p, report->runs[i].name);
+            add(p, "</h2>\n<figure>\n<img alt=\"timeline of a step\" "
+                   "src=\"data:image/svg+xml;base64,");
+            add_base64(p, f.bytes, f.length);
+            add(p, "\">\n</figure>\n");
+        }
+        file_bytes_finish(&f);
+    }
+    if (n == 0) {
+        text_add(report->notes, "no timeline of a step: no run has a trace/step.svg; train with "
+                                "trace.steps=3 makes it\n");
+    }
+}
+
+static void add_notes(struct page *p, const struct report *report)
+{
+    if (report->notes->length > 0) {
+        add(p, "<h2>Left out</h2>\n<pre class=\"notes\">");
+        add_text(p, report->notes->bytes);
+        add(p, "</pre>\n");
+    }
+}
+
+bool report_write_page(const struct report *report, const struct report_picture *pictures,
+                       int n_pictures, struct error *err)
+{
+    char aside[FILE_PATH_BYTES], path[FILE_PATH_BYTES];
+    struct page p = {.err = err};
+    if (!file_join(aside, report->out, ".index.html.partial", err) ||
+        !file_join(path, report->out, "index.html", err) ||
+        !file_writer_create(&p.file, aside, err)) {
+        return false;
+    }
+    p.ok = true;
+    add_head(&p, report);
+    add_findings(&p, report);
+    add_runs(&p, report);
+    for (int i = 0; i < n_pictures; i++) {
+        add_figure(&p, report, &pictures[i]);
+    }
+    add_timelines(&p, report);
+    add_fit(&p, report);
+    add_notes(&p, report);
+    add(&p, "</body>\n</html>\n");
+    const bool closed = file_writer_close(&p.file, p.ok ? err : NULL);
+    return p.ok && closed && file_rename(aside, path, err);
+}

@@ -1,0 +1,214 @@
+#include "report_internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WIDTH = 960, HEIGHT = 500, MOST_WHY = 512 };
+
+static const struct {
+    const char *name, *title; /* of the files; above the picture */
+    figure_function *draw;
+} FIGURES[] = {
+    {"loss-steps", "Loss against steps", report_draw_steps},
+    {"loss-compute", "Loss against compute", report_draw_compute},
+    {"multiplier", "What the baseline needs for the same loss", report_draw_multiplier},
+    {"depth-width", "Depth against width", report_draw_shape},
+    {"hops", "Accuracy per hop", report_draw_hops},
+    {"maps", "What reads draw on", report_draw_maps},
+    {"magnitude", "Magnitude along the depth", report_draw_magnitude},
+    {"gradient", "Gradient along the depth", report_draw_gradient},
+};
+enum { N_FIGURES = sizeof FIGURES / sizeof FIGURES[0] };
+
+static bool read_runs(struct report *r, const char *const *paths, int n, struct error *err)
+{
+    struct error first = {0};
+    for (int i = 0; i < n; i++) {
+        struct error failure = {0};
+        if (report_read_run(&r->runs[r->n_runs], r, paths[i], &failure)) {
+            r->n_runs++;
+            continue;
+        }
+        report_finish_run(&r->runs[r->n_runs]);
+        text_add(r->notes, "%s is left out: %s\n", paths[i], failure.message);
+        first = first.kind == ERROR_NONE ? failure : first;
+    }
+    return r->n_runs > 0 || error_set(err, first.kind, "%s", first.message);
+}
+
+static bool fit_axis(struct report *r, enum fit_axis axis, struct error *err)
+{
+    const struct fit_options options = {.axis = axis, .seed = 1, .n_redraws = 2000};
+    return fit_report_make(&r->fits[axis], &r->points, fit_points_find_kind(&r->points, "standard"),
+                           &options, err);
+}
+
+/** What cannot be fitted is noted, not an error: the curves are there all the same. */
+static void fit_runs(struct report *r)
+{
+    struct error failure = {0};
+    bool ok = true;
+    for (int i = 0; ok && i < r->n_runs; i++) {
+        ok = !r->runs[i].is_done || fit_points_read_run(&r->points, r->runs[i].path, &failure);
+    }
+    text_add(r->notes, "%s", r->points.notes);
+    ok = ok && r->points.n > 0 && fit_points_arrange(&r->points, &failure);
+    for (enum fit_axis axis = 0; ok && axis < FIT_AXES; axis++) {
+        r->has_fit[axis] = fit_axis(r, axis, &failure);
+        ok = r->has_fit[axis];
+    }
+    if (!ok) {
+        text_add(r->notes, "no fit: %s\n",
+                 failure.kind != ERROR_NONE ? failure.message : "no run has reached its last step");
+    }
+}
+
+/** A terminal's settings, then those of all figures, then the figure's own. */
+static void add_drawing(struct text *t, const char *terminal, const char *name, const char *ending,
+                        const struct figure *f)
+{
+    text_add(t,
+             "set terminal %s size %d,%d background '#ffffff'\nset output '%s.%s'\n"
+             "set encoding utf8\nset border 3 lc rgb '#444444'\nset tics nomirror out\nset grid lc "
+             "rgb '#d8d8d8' lw 1 dt 1\nset key outside right top Left reverse noenhanced spacing "
+             "1.25\n%s"
+             "set output\nreset\n",
+             terminal, f->width, f->height, name, ending, f->body->bytes);
+}
+
+static bool write_script(const struct report *r, const char *name, const struct figure *f,
+                         struct error *err)
+{
+    enum { FIXED = 4096 };
+    char path[FILE_PATH_BYTES], file[REPORT_NAME_BYTES], svg[REPORT_NAME_BYTES + 64];
+    const size_t capacity = f->data->length + 2 * f->body->length + FIXED;
+    char *bytes = calloc(capacity, 1);
+    struct text script = {bytes, bytes != NULL ? capacity : 0, 0};
+    text_add(&script, "# Made by attnres report. Draw it again: gnuplot %s.gp\n%s", name,
+             f->data->bytes);
+    snprintf(svg, sizeof svg, "svg font 'Helvetica,12' name '%s'", name);
+    for (char *c = svg; *c != '\0'; c++) {
+        *c = *c == '-' ? '_' : *c; /* a name of gnuplot's has none */
+    }
+    add_drawing(&script, svg, name, "svg", f);
+    add_drawing(&script, "pngcairo font 'Helvetica,10'", name, "png", f);
+    assert(bytes == NULL || script.length < capacity);
+    snprintf(file, sizeof file, "%s.gp", name);
+    const bool ok = (bytes != NULL || error_set(err, ERROR_CREATE, "no memory for a figure")) &&
+                    file_join(path, r->out, file, err) &&
+                    file_replace(path, bytes, script.length, err);
+    free(bytes);
+    return ok;
+}
+
+static bool remove_files(const struct report *r, const char *name, struct error *err)
+{
+    static const char *const ENDINGS[] = {"gp", "svg", "png"};
+    bool ok = true;
+    for (int i = 0; ok && i < 3; i++) {
+        char file[REPORT_NAME_BYTES], path[FILE_PATH_BYTES];
+        snprintf(file, sizeof file, "%s.%s", name, ENDINGS[i]);
+        ok = file_join(path, r->out, file, err) && file_remove(path, err);
+    }
+    return ok;
+}
+
+/** Write the script, measured first, then filled. False, with `why` said, if there is nothing to
+ * draw; and with err set if that failed. */
+static bool write_figure(const struct report *r, int i, const char **caption, struct text *why,
+                         struct error *err)
+{
+    struct text data = {0}, body = {0};
+    struct figure f = {.width = WIDTH, .height = HEIGHT, .data = &data, .body = &body};
+    if (!FIGURES[i].draw(&f, r, why)) {
+        return false;
+    }
+    const size_t n_data = data.length + 1, n_body = body.length + 1;
+    char *memory = calloc(n_data + n_body, 1);
+    if (memory == NULL) {
+        return error_set(err, ERROR_CREATE, "no memory for a figure");
+    }
+    data = (struct text){memory, n_data, 0};
+    body = (struct text){memory + n_data, n_body, 0};
+    FIGURES[i].draw(&f, r, why);
+    const bool ok = write_script(r, FIGURES[i].name, &f, err);
+    *caption = f.caption;
+    free(memory);
+    return ok;
+}
+
+static bool draw_figures(const struct report *r, struct report_picture *pictures, int *n_pictures,
+                         struct error *err)
+{
+    for (int i = 0; i < N_FIGURES; i++) {
+        char reason[MOST_WHY] = "";
+        struct text why = {reason, sizeof reason, 0};
+        struct report_picture picture = {.name = FIGURES[i].name, .title = FIGURES[i].title};
+        struct error failure = {0};
+        if (!remove_files(r, picture.name, err)) {
+            return false;
+        }
+        if (!write_figure(r, i, &picture.caption, &why, &failure)) {
+            if (failure.kind != ERROR_NONE) {
+                return error_set(err, failure.kind, "%s", failure.message);
+            }
+            text_add(r->notes, "no figure \"%s\": %s\n", picture.title, reason);
+        } else if (r->has_gnuplot) {
+            if (!report_run_gnuplot(r->out, picture.name, err)) {
+                return false;
+            }
+            pictures[(*n_pictures)++] = picture;
+        }
+    }
+    return true;
+}
+
+static bool make(struct report *r, const char *const *runs, int n, struct error *err)
+{
+    struct report_picture pictures[N_FIGURES];
+    int n_pictures = 0;
+    if (!read_runs(r, runs, n, err) || !file_make_folders(r->out, err)) {
+        return false;
+    }
+    report_sort_kinds(r);
+    fit_runs(r);
+    if (!r->has_gnuplot) {
+        text_add(
+            r->notes,
+            "no figures: gnuplot is not there (Debian: gnuplot-nox); their scripts are in %s\n",
+            r->out);
+    }
+    return draw_figures(r, pictures, &n_pictures, err) &&
+           report_write_page(r, pictures, n_pictures, err);
+}
+
+bool report_write(const char *out, const char *const *runs, int n, struct report_notes *notes,
+                  struct error *err)
+{
+    struct text note_text = {notes->text, sizeof notes->text, 0};
+    notes->text[0] = '\0';
+    if (n > REPORT_MAX_RUNS) {
+        return error_set(err, ERROR_USAGE, "%d runs; at most %d make a report", n, REPORT_MAX_RUNS);
+    }
+    struct report *r = calloc(1, sizeof *r);
+    if (r != NULL) {
+        *r = (struct report){.out = out, .notes = &note_text, .has_gnuplot = report_find_gnuplot()};
+        r->runs = calloc((size_t)n, sizeof *r->runs);
+    }
+    const bool ok = (r != NULL && r->runs != NULL) ? make(r, runs, n, err)
+                                                   : error_set(err, ERROR_CREATE, "no memory");
+    for (int i = 0; r != NULL && i < r->n_runs; i++) {
+        report_finish_run(&r->runs[i]);
+    }
+    for (enum fit_axis axis = 0; r != NULL && axis < FIT_AXES; axis++) {
+        fit_report_finish(&r->fits[axis]);
+    }
+    if (r != NULL) {
+        fit_points_finish(&r->points);
+        free(r->runs);
+    }
+    free(r);
+    return ok;
+}

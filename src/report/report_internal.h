@@ -1,0 +1,125 @@
+/** What was read of the runs, and how figures are made of it. */
+#ifndef ATTNRES_REPORT_INTERNAL_H
+#define ATTNRES_REPORT_INTERNAL_H
+
+#include <stdint.h>
+
+#include <attnres/file.h>
+#include <attnres/fit.h>
+#include <attnres/json.h>
+#include <attnres/report.h>
+#include <attnres/text.h>
+
+enum { REPORT_NAME_BYTES = 64, REPORT_MAX_LOOKS = 16, REPORT_MAX_HOPS = 128 };
+
+/** A line of metrics. NAN: not there. */
+struct report_line {
+    int64_t step;
+    double loss, val_loss, flops, tokens, time_s;
+};
+
+/** An inspection as JSON, its arrays checked: see runs.c. */
+struct report_look {
+    struct json_document document;
+    int64_t step, n_layers, n_sources;
+    int64_t
+        n_columns; /* of the map: sources, of `block` the one open sum of a read in one column */
+    bool has_map;  /* reads have several sources */
+};
+
+/** A row of hops.jsonl. */
+struct report_hops {
+    char task[REPORT_NAME_BYTES];
+    int64_t hops, n_items;
+    bool trained;
+    double accuracy, chance, constant;
+};
+
+struct report_run {
+    char path[FILE_PATH_BYTES];
+    char name[REPORT_NAME_BYTES]; /* the last part of the path, plain characters alone */
+    int kind;                     /* of report.kinds */
+    int64_t n_layers, dim, seed, n_steps;
+    struct report_line *lines;
+    int64_t n_lines;
+    struct report_look looks[REPORT_MAX_LOOKS]; /* by step */
+    int n_looks;
+    struct report_hops *hops;
+    int n_hops;
+    bool is_bytes; /* a token is a byte */
+    bool is_done;  /* has reached its last step */
+};
+
+struct report {
+    const char *out;
+    struct report_run *runs;
+    int n_runs;
+    char kinds[FIT_MAX_KINDS][FIT_KIND_BYTES];
+    int n_kinds;
+    struct fit_points points; /* of finished runs, arranged */
+    struct fit_report fits[FIT_AXES];
+    bool has_fit[FIT_AXES];
+    struct text *notes;
+    bool has_gnuplot;
+};
+
+/* runs.c */
+/** Read a run's folder. False if it cannot be read. */
+bool report_read_run(struct report_run *run, struct report *report, const char *path,
+                     struct error *err);
+void report_finish_run(struct report_run *run);
+/** The last line that has a loss of some sort, or NULL; and that loss: val_loss where there is one.
+ */
+const struct report_line *report_last_line(const struct report_run *run);
+double report_loss_of(const struct report_line *line);
+/** Whether some line has a val_loss: then it is what is drawn. */
+bool report_has_val_loss(const struct report_run *run);
+/** An element of an array of an inspection: NAN where it is null. */
+double report_look_at(const struct report_look *look, const char *key, int64_t index);
+double report_map_at(const struct report_look *look, int64_t read, int64_t column);
+/** The name of a column of the map, out of the file. */
+const char *report_column_name(const struct report_look *look, int64_t column);
+
+/** A figure being written: data, and what plots it. Text is printed twice, measured and filled. */
+struct figure {
+    const char *caption;      /* below the picture */
+    int width, height;        /* in pixels */
+    struct text *data, *body; /* gnuplot: data blocks; commands behind the terminal's */
+};
+
+/** Write one figure's data and body; caption and, if they are not the usual ones, width and height.
+ * False if there is nothing to draw: `why` says why. */
+typedef bool figure_function(struct figure *figure, const struct report *report, struct text *why);
+figure_function report_draw_steps, report_draw_compute, report_draw_multiplier, report_draw_shape,
+    report_draw_magnitude, report_draw_gradient, report_draw_maps, report_draw_hops;
+
+/* style.c */
+/** Kinds in the order of the palette, whatever order runs came in. */
+void report_sort_kinds(struct report *report);
+/** A kind's colour: from a palette that does without red against green. */
+const char *report_colour(const struct report *report, int kind);
+/** A kind's symbol, so that colours are not needed. */
+int report_symbol(const struct report *report, int kind);
+/** Values on a logarithmic axis at round numbers, as gnuplot's set xtics or ytics. */
+void report_add_tics(struct text *body, const char *axis, double low, double high);
+/** Nats per byte where every run's tokens are bytes. */
+const char *report_loss_unit(const struct report *report);
+/** Runs of a kind. */
+int report_count_runs(const struct report *report, int kind);
+/** Of each kind the run that was inspected and spent the most compute; -1: there is none. */
+int report_inspected_run(const struct report *report, int kind);
+
+/* gnuplot.c */
+bool report_find_gnuplot(void);
+/** Run OUT/NAME.gp, which makes NAME.svg and NAME.png. */
+bool report_run_gnuplot(const char *out, const char *name, struct error *err);
+
+/* page.c */
+/** A figure that was made. */
+struct report_picture {
+    const char *name, *title, *caption;
+};
+bool report_write_page(const struct report *report, const struct report_picture *pictures,
+                       int n_pictures, struct error *err);
+
+#endif

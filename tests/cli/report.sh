@@ -1,0 +1,53 @@
+# Figures and a page of runs, with what other commands have left there. Numbers are not looked at
+# here, but that every file is what its name says.
+for kind in standard block_full; do
+    for dim in 16 24; do
+        attnres train $small run.dir=runs/$kind-$dim model.kind=$kind model.dim=$dim >/dev/null 2>&1
+    done
+    attnres inspect runs/$kind-24 --windows=1 --json >runs/$kind-24/inspect.json
+    attnres inspect runs/$kind-24/checkpoints/step-00000002 --windows=1 --json >runs/$kind-24/inspect-2.json
+    attnres eval runs/$kind-24 --task=hops --items=4 --json >runs/$kind-24/hops.jsonl
+done
+check() { # folder
+    python3 - "$1" <<'END'
+import pathlib, sys, xml.dom.minidom
+from html.parser import HTMLParser
+folder = pathlib.Path(sys.argv[1])
+page = (folder / "index.html").read_text()
+HTMLParser().feed(page)
+for path in sorted(folder.iterdir()):
+    if path.suffix == ".svg":
+        xml.dom.minidom.parse(str(path))
+        assert path.read_text()[path.read_text().index("<svg"):] in page
+    elif path.suffix == ".png":
+        assert path.read_bytes().startswith(b"\x89PNG")
+    print(path.name)
+print(page.count("times</b>"), "findings,", page.count("<svg"), "figures,", page.count("<img"), "timelines, scripts:", page.count("<script"))
+END
+}
+run attnres report runs/*
+check report
+
+# One run that is not done, with a name that is none for gnuplot or a page, and a timeline.
+attnres train $small run.dir=one train.steps=100000 >/dev/null 2>&1 &
+until_true test -s one/metrics.jsonl
+kill -KILL $!
+wait $! 2>/dev/null
+mkdir -p one/trace && echo '<svg xmlns="http://www.w3.org/2000/svg"><script>1</script></svg>' >one/trace/step.svg
+mv one "it's <b>\`1\`"
+run attnres report "it's <b>\`1\`" --out=of/one
+check of/one | tail -n 1
+grep -c "it?s" of/one/index.html
+
+# Without gnuplot; what a figure was drawn of has gone.
+rm -r runs/*/hops.jsonl
+without_gnuplot() { PATH="${PATH%%:*}" "$@"; }
+run without_gnuplot attnres report runs/standard-* --out=report
+check report
+
+echo '{"step": 1, "layers": 2}' >runs/standard-16/inspect.json
+echo '{"task": "ptr"}' >runs/standard-24/hops.jsonl
+run attnres report runs/standard-16 runs/standard-24 nowhere
+run attnres report runs/standard-16 runs/block_full-16 --out=two
+run attnres report
+run attnres report runs/block_full-16 --out=/dev/null/x

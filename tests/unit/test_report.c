@@ -1,0 +1,229 @@
+#include "../../src/report/report_internal.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static const char CONFIG[] = "model: {layers: 1, blocks: 1, kind: block_full}\ntrain: {steps: 4}\n";
+static const char METRICS[] = "{\"step\": 1, \"loss\": 5.5, \"flops\": 1e9}\n"
+                              "{\"step\": 4, \"loss\": 0, \"val_loss\": 2.5, \"flops\": 4e9}\n"
+                              "{\"step\": 5, \"lo";
+/* What attnres inspect prints of such a run. */
+static const char *const LOOK[] = {
+    "\"step\": 4",
+    "\"kind\": \"block_full\"",
+    "\"layers\": 1",
+    "\"blocks\": 1",
+    "\"sources\": [\"b0\", \"b1\", \"0.attn\", \"0.mlp\"]",
+    "\"map\": [[1, null, null, null], [0.4, null, 0.6, null], [0.3, 0.7, null, null]]",
+    "\"inputs\": [1, 2, 3]",
+    "\"outputs\": [4, 5]",
+    "\"weight_gradients\": [3, 4]",
+    "\"output_gradients\": [6, 8]",
+};
+enum { N_MEMBERS = sizeof LOOK / sizeof LOOK[0] };
+
+/** A run's folder, gone afterwards, and what was read of it. */
+struct trial {
+    char folder[64], path[96];
+    struct report *report;
+    struct report_run run;
+    struct error err;
+};
+
+static void write_file(const struct trial *trial, const char *name, const char *text)
+{
+    char path[FILE_PATH_BYTES];
+    struct error err = {0};
+    assert_true(file_join(path, trial->path, name, &err));
+    assert_true(file_replace(path, text, strlen(text), &err));
+}
+
+static void begin(struct trial *trial, const char *name)
+{
+    *trial = (struct trial){.folder = "/tmp/attnres-report-XXXXXX"};
+    struct error err = {0};
+    assert_non_null(mkdtemp(trial->folder));
+    snprintf(trial->path, sizeof trial->path, "%s/%s", trial->folder, name);
+    assert_true(file_make_folders(trial->path, &err));
+    trial->report = calloc(1, sizeof *trial->report);
+    assert_non_null(trial->report);
+    write_file(trial, "config.yaml", CONFIG);
+    write_file(trial, "metrics.jsonl", METRICS);
+}
+
+static bool read_again(struct trial *trial)
+{
+    report_finish_run(&trial->run);
+    trial->err = (struct error){0};
+    return report_read_run(&trial->run, trial->report, trial->path, &trial->err);
+}
+
+static void end(struct trial *trial)
+{
+    struct error err = {0};
+    report_finish_run(&trial->run);
+    free(trial->report);
+    assert_true(file_remove_tree(trial->folder, &err));
+}
+
+/** An inspection in which one member is another, or (empty) left out. */
+static void write_look(const struct trial *trial, int changed, const char *other)
+{
+    char bytes[2048];
+    struct text t = {bytes, sizeof bytes, 0};
+    bool is_first = true;
+    for (int i = 0; i < N_MEMBERS; i++) {
+        const char *member = i == changed ? other : LOOK[i];
+        if (member[0] != '\0') {
+            text_add(&t, "%s%s", is_first ? "{" : ", ", member);
+            is_first = false;
+        }
+    }
+    text_add(&t, "}\n");
+    write_file(trial, "inspect.json", bytes);
+}
+
+static void a_run_is_read_without_its_torn_line(void **state)
+{
+    (void)state;
+    struct trial trial;
+    begin(&trial, "it's <a> run");
+    assert_true(read_again(&trial));
+    assert_string_equal(trial.run.name, "it?s??a??run");
+    assert_string_equal(trial.report->kinds[trial.run.kind], "block_full");
+    assert_int_equal(trial.run.n_lines, 2);
+    assert_true(trial.run.is_done && report_has_val_loss(&trial.run));
+    assert_true(report_loss_of(report_last_line(&trial.run)) == 2.5);
+    assert_true(isnan(trial.run.lines[1].loss));
+    end(&trial);
+}
+
+static void metrics_that_go_back_are_refused(void **state)
+{
+    (void)state;
+    struct trial trial;
+    begin(&trial, "run");
+    write_file(&trial, "metrics.jsonl", "{\"step\": 2}\n{\"step\": 2}\n");
+    assert_false(read_again(&trial));
+    assert_non_null(strstr(trial.err.message, "metrics.jsonl:2: not a line of this file's form"));
+    write_file(&trial, "metrics.jsonl", "");
+    assert_false(read_again(&trial));
+    assert_non_null(strstr(trial.err.message, "no step in it yet"));
+    end(&trial);
+}
+
+static void inspections_are_read_in_the_order_of_steps(void **state)
+{
+    (void)state;
+    struct trial trial;
+    begin(&trial, "run");
+    write_look(&trial, 0, "\"step\": 2");
+    char from[FILE_PATH_BYTES], to[FILE_PATH_BYTES];
+    struct error err = {0};
+    assert_true(file_join(from, trial.path, "inspect.json", &err) &&
+                file_join(to, trial.path, "inspect-2.json", &err) && file_rename(from, to, &err));
+    write_look(&trial, -1, "");
+    assert_true(read_again(&trial));
+    assert_int_equal(trial.run.n_looks, 2);
+    assert_int_equal(trial.run.looks[0].step, 2);
+    const struct report_look *look = &trial.run.looks[1];
+    assert_int_equal(look->step, 4);
+    assert_true(report_map_at(look, 1, 2) == 0.6 && isnan(report_map_at(look, 1, 1)));
+    assert_true(report_look_at(look, "inputs", 2) == 3.0);
+    end(&trial);
+}
+
+/* The open sums of `block`, of which a read has one at most, are one column. */
+static void open_sums_are_one_column(void **state)
+{
+    (void)state;
+    struct trial trial;
+    begin(&trial, "run");
+    write_look(&trial, 1, "\"kind\": \"block\"");
+    assert_true(read_again(&trial));
+    const struct report_look *look = &trial.run.looks[0];
+    assert_int_equal(look->n_columns, 3);
+    assert_true(report_map_at(look, 1, 2) == 0.6 && isnan(report_map_at(look, 0, 2)));
+    assert_string_equal(report_column_name(look, 2), "open sum");
+    assert_string_equal(report_column_name(look, 1), "b1");
+    end(&trial);
+}
+
+static void inspections_that_are_none_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        int member;
+        const char *other;
+    } CASES[] = {
+        {0, "\"step\": 1.5"},
+        {1, "\"kind\": 3"},
+        {2, "\"layers\": 2"},
+        {2, "\"layers\": 0"},
+        {2, "\"layers\": 4611686018427387905"},
+        {3, "\"blocks\": 4"},
+        {3, "\"blocks\": -1"},
+        {4, "\"sources\": [\"b0\", \"b1\", 7, \"0.mlp\"]"},
+        {4, "\"sources\": [\"b0\", \"b1\", \"0.attn\"]"},
+        {4, "\"sources\": {\"a\": \"b0\", \"b\": \"b1\", \"c\": \"c\", \"d\": \"d\"}"},
+        {5, "\"map\": [[1, null, null, null], [0.4, null, 0.6, null]]"},
+        {5, "\"map\": [[1, null, null, null], [0.4, null, 0.6], [0.3, 0.7, null, null]]"},
+        {5, "\"map\": [[1, null, null, null], 7, [0.3, 0.7, null, null]]"},
+        {6, "\"inputs\": [1, 2]"},
+        {7, "\"outputs\": 4"},
+        {8, "\"weight_gradients\": [3, 4, 5]"},
+        {9, "\"output_gradients\": []"},
+    };
+    struct trial trial;
+    begin(&trial, "run");
+    for (int i = 0; i < N_MEMBERS; i++) {
+        write_look(&trial, i, "");
+        assert_false(read_again(&trial));
+        assert_non_null(strstr(trial.err.message, "not what attnres inspect --json prints"));
+    }
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        write_look(&trial, CASES[i].member, CASES[i].other);
+        assert_false(read_again(&trial));
+        assert_int_equal(trial.err.kind, ERROR_DATA);
+    }
+    end(&trial);
+}
+
+static void expect_tics(double low, double high, const char *expected)
+{
+    char bytes[512] = "";
+    struct text t = {bytes, sizeof bytes, 0};
+    report_add_tics(&t, "y", low, high);
+    assert_string_equal(bytes, expected);
+}
+
+static void logarithmic_axes_have_round_tics(void **state)
+{
+    (void)state;
+    expect_tics(1.2, 1.75, "set ytics (1.2, 1.3, 1.4, 1.5, 1.6, 1.7)\n");
+    expect_tics(0.09, 3.0, "set ytics (0.1, 0.2, 0.5, 1, 2)\n");
+    expect_tics(9e11, 4e12, "set ytics ('1·10^{12}' 1e+12, '2·10^{12}' 2e+12)\n");
+    expect_tics(1.0, 1e6, "set ytics autofreq\n");
+    expect_tics(2.0, 2.0, "set ytics autofreq\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_run_is_read_without_its_torn_line),
+        cmocka_unit_test(metrics_that_go_back_are_refused),
+        cmocka_unit_test(inspections_are_read_in_the_order_of_steps),
+        cmocka_unit_test(open_sums_are_one_column),
+        cmocka_unit_test(inspections_that_are_none_are_refused),
+        cmocka_unit_test(logarithmic_axes_have_round_tics),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
