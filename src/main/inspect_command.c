@@ -160,17 +160,11 @@ static bool inspect(const struct command_line *line, struct transport *transport
                     struct error *err)
 {
     /* All of the model on one rank, everything kept, one sequence at a time. */
-    static const char *const ALONE[] = {"batch.sequences=1",
-                                        "batch.microbatch=1",
-                                        "pipeline.stages=1",
-                                        "pipeline.chunks=1",
-                                        "pipeline.replicas=1",
-                                        "pipeline.schedule=1f1b",
-                                        "pipeline.cache=off",
-                                        "pipeline.deflate=off",
-                                        "memory.recompute=none",
-                                        "trace.steps=0",
-                                        NULL};
+    static const char *const ALONE[] = {
+        "batch.sequences=1",     "batch.microbatch=1",  "pipeline.stages=1",
+        "pipeline.chunks=1",     "pipeline.replicas=1", "pipeline.schedule=1f1b",
+        "pipeline.group=auto",   "pipeline.cache=off",  "pipeline.deflate=off",
+        "memory.recompute=none", "trace.steps=0",       NULL};
     if (transport_size(transport) > 1) {
         return collective_agree(
             transport,

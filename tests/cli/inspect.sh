@@ -18,6 +18,10 @@ run attnres inspect standard --prompt=ABC | without_numbers
 attnres train $small model.kind=full model.read=static data.kind=text data.train=$configs/reference.yaml run.dir=full >/dev/null 2>&1
 run attnres inspect full --windows=1 | without_reads | head -n 7
 run attnres inspect full --windows=2 --file=$configs/text.yaml | without_numbers | sed -n 3p
+# However the run was cut.
+ranks 2 attnres train $small pipeline.schedule=interleaved pipeline.chunks=2 pipeline.group=2 pipeline.cache=on \
+    memory.recompute=all representative.value=int8 model.tied=true run.dir=cut >/dev/null 2>&1
+run attnres inspect cut | without_numbers | head -n 2
 
 run ranks 2 attnres inspect run
 run attnres inspect run --prompt=A
