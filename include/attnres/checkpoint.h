@@ -30,6 +30,7 @@ struct checkpoint_state {
     int64_t n_skips_in_a_row;
     struct data_position position; /* of the next window */
     int64_t data_tokens; /* size of the training data, -1: endless; must be the same on resume */
+    int64_t data_crc32;  /* of its contents, see data_checksum; -1: endless, or not recorded */
     int64_t tokens;      /* trained on so far */
     double time_s;       /* spent so far, over resumes */
 };

@@ -50,6 +50,9 @@ int64_t
 data_window_count(const struct data *d); /* whole windows in the split; -1: endless (synthetic) */
 int64_t data_size_tokens(const struct data *d); /* tokens in the split; -1: endless */
 
+/** CRC-32 of the split's tokens as they lie in its files, -1: endless. Reads all of them. */
+int64_t data_checksum(const struct data *d);
+
 /** The next n training windows: tokens, targets (n,T); a target that does not count is -1
  * (data.loss: answer). Advances the position; epochs and items roll over. */
 void data_read(const struct data *d, struct data_position *position, int64_t n, int32_t *tokens,

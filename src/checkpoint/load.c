@@ -139,6 +139,11 @@ static bool read_state(struct checkpoint *c, const char *path, struct error *err
         !read_int(&s->tokens, root, "tokens", 0, path, err)) {
         return false;
     }
+    s->data_crc32 = -1; /* older versions did not record it */
+    if (json_get(root, "data_crc32") != NULL &&
+        !read_int(&s->data_crc32, root, "data_crc32", 0, path, err)) {
+        return false;
+    }
     if (!json_as_int(json_at(position, 0), &s->position.major) || s->position.major < 0 ||
         s->position.major > MOST_COUNTED ||
         !json_as_int(json_at(position, 1), &s->position.minor) || s->position.minor < 0) {

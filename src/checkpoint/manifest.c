@@ -66,6 +66,9 @@ static void write_state(struct json_writer *w, const struct checkpoint_state *st
     json_int(w, NULL, state->position.minor);
     json_end_array(w);
     json_int(w, "data_tokens", state->data_tokens);
+    if (state->data_crc32 >= 0) {
+        json_int(w, "data_crc32", state->data_crc32);
+    }
     json_int(w, "tokens", state->tokens);
     json_number(w, "time_s", state->time_s);
     json_text(w, "config", config_text);

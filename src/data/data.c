@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <attnres/zip.h>
+
 static uint64_t stream_seed(enum data_split split, int64_t seed)
 {
     if (split == DATA_TRAIN) {
@@ -145,6 +147,16 @@ int64_t data_window_count(const struct data *d)
 int64_t data_size_tokens(const struct data *d)
 {
     return d->synthetic ? -1 : d->n_tokens;
+}
+
+int64_t data_checksum(const struct data *d)
+{
+    uint32_t crc = 0;
+    for (int64_t i = 0; i < d->n_files; i++) {
+        const struct data_file *f = &d->files[i];
+        crc = zip_crc32(crc, f->tokens, (size_t)f->n_tokens * (size_t)f->token_bytes);
+    }
+    return d->synthetic ? -1 : (int64_t)crc;
 }
 
 int64_t data_in_order_count(const struct data *d, bool tail)

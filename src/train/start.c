@@ -75,6 +75,13 @@ static bool load(struct checkpoint_state *state, const struct train *t, const ch
                        " when %s was saved",
                        t->state.data_tokens, c.state.data_tokens, step_path);
     }
+    if (ok && c.state.data_crc32 >= 0 && c.state.data_crc32 != t->state.data_crc32) {
+        ok =
+            error_set(err, ERROR_CONFIG,
+                      "the training data is not what it was when %s was saved: as many tokens, but "
+                      "others",
+                      step_path);
+    }
     if (ok && t->train_data != NULL && !data_position_is_valid(t->train_data, &c.state.position)) {
         ok = error_set(err, ERROR_DATA, "%s: the data position is not one of this data", step_path);
     }
@@ -83,6 +90,7 @@ static bool load(struct checkpoint_state *state, const struct train *t, const ch
         warn_of_other_bits(t, &c);
     }
     *state = c.state;
+    state->data_crc32 = t->state.data_crc32;
     checkpoint_close(&c);
     return ok;
 }

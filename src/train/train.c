@@ -197,7 +197,10 @@ static bool check_same_data(const struct train *t, struct error *err)
     const int64_t n_tokens = data_size_tokens(t->train_data);
     const int64_t n_val = t->val_data != NULL ? data_in_order_count(t->val_data, false) : 0;
     if (n_tokens == t->state.data_tokens && (n_val < 0 || n_val >= t->n_val_windows)) {
-        return true;
+        return t->is_root || data_checksum(t->train_data) == t->state.data_crc32 ||
+               error_set(err, ERROR_DATA,
+                         "the training data here has as many tokens as rank 0 sees, but others: "
+                         "data.train must name the same files on all hosts");
     }
     return error_set(err, ERROR_DATA,
                      "the data here has %" PRId64 " training tokens and %" PRId64
@@ -219,6 +222,7 @@ static bool share_data(struct train *t, struct error *err)
         t->n_val_windows = there >= 0 && there < wanted ? there : wanted;
         t->counts_bytes = data_is_bytes(t->train_data);
         t->state.data_tokens = data_size_tokens(t->train_data);
+        t->state.data_crc32 = data_checksum(t->train_data);
         if (t->n_val_windows == 0 && t->session.config.train.eval_every > 0) {
             log_write(t->log, LOG_WARNING,
                       "nothing is evaluated: there is no window of validation data (data.val)");
@@ -228,6 +232,7 @@ static bool share_data(struct train *t, struct error *err)
     }
     transport_broadcast(t->transport, 0, &t->n_val_windows, sizeof t->n_val_windows);
     transport_broadcast(t->transport, 0, &t->state.data_tokens, sizeof t->state.data_tokens);
+    transport_broadcast(t->transport, 0, &t->state.data_crc32, sizeof t->state.data_crc32);
     return collective_agree(t->transport, check_same_data(t, err), err);
 }
 

@@ -40,3 +40,7 @@ one large data.train=zipped.txt.gz data.max_bytes=1000
 echo 'the data of a resumed run must have the size it had'
 run ranks 2 attnres train $text run.dir=plain data.train=books data.val=book.txt train.steps=3 --resume 2>again.log
 errors_of again.log
+echo 'and the contents'
+sed 's/line 7 /line 8 /' book.txt >other.txt
+run ranks 2 attnres train $text run.dir=plain data.train=other.txt data.val=book.txt train.steps=3 --resume 2>again.log
+errors_of again.log

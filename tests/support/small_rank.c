@@ -120,6 +120,7 @@ struct checkpoint_state small_rank_state(int64_t step)
                                      .n_skips_in_a_row = 1,
                                      .position = {21, 22},
                                      .data_tokens = 23,
+                                     .data_crc32 = 25,
                                      .tokens = 24,
                                      .time_s = 0.1};
 }

@@ -103,6 +103,7 @@ static void the_state_comes_back_as_it_was(void **state)
     assert_int_equal(c.state.position.major, expected.position.major);
     assert_int_equal(c.state.position.minor, expected.position.minor);
     assert_int_equal(c.state.data_tokens, expected.data_tokens);
+    assert_int_equal(c.state.data_crc32, expected.data_crc32);
     assert_int_equal(c.state.tokens, expected.tokens);
     assert_true(c.state.time_s == expected.time_s);
     assert_non_null(strstr(c.config_text, "\nmodel:"));

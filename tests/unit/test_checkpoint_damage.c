@@ -259,6 +259,9 @@ static void signed_nonsense_is_refused(void **state)
         {"", "[21, 22]", "[21, -22]", ERROR_DATA},
         {"", "[21, 22]", "{}", ERROR_DATA},
         {"", "\"data_tokens\": 23", "\"data_tokens\": -2", ERROR_DATA},
+        {"", "\"data_crc32\": 25", "\"data_crc32\": -1", ERROR_DATA},
+        {"", "\"data_crc32\": 25", "\"data_crc32\": \"25\"", ERROR_DATA},
+        {"", "\"data_crc32\": 25,", "", ERROR_NONE}, /* as older versions wrote it */
         {"", "\"tokens\": 24,", "", ERROR_DATA},
         {"", "\"time_s\": 0.1", "\"time_s\": 1e999", ERROR_DATA},
         {"", "\"config\": ", "\"config\": 1, \"x\": ", ERROR_DATA},
