@@ -277,8 +277,9 @@ static bool load_tensor(struct open_file *f, const struct checkpoint *c, const c
     return true;
 }
 
-static bool load_stage(struct open_file *f, const struct checkpoint *c, const struct model *model,
-                       bool with_moments, struct error *err)
+/** files: one of each kind, since the tensors of a row alternate between them. */
+static bool load_stage(struct open_file files[FILE_KINDS], const struct checkpoint *c,
+                       const struct model *model, bool with_moments, struct error *err)
 {
     for (int64_t i = model->stage->first_param; i < model->stage->end_param; i++) {
         const struct param *param = &model->plan->params.rows[i];
@@ -288,8 +289,8 @@ static bool load_stage(struct open_file *f, const struct checkpoint *c, const st
         for (enum tensor_kind kind = 0; kind < end; kind++) {
             char name[TENSOR_NAME_BYTES];
             checkpoint_tensor_name(name, param, kind);
-            if (!load_tensor(f, c, name, checkpoint_tensor(model, param, kind), param->count,
-                             err)) {
+            if (!load_tensor(&files[checkpoint_tensor_file(kind)], c, name,
+                             checkpoint_tensor(model, param, kind), param->count, err)) {
                 return false;
             }
         }
@@ -301,16 +302,18 @@ bool checkpoint_load(const struct checkpoint *c, const struct model *models, boo
                      struct error *err)
 {
     const struct plan *plan = models[0].plan;
-    struct open_file f = {.reader = {.fd = -1}};
+    struct open_file files[FILE_KINDS] = {{.reader = {.fd = -1}}, {.reader = {.fd = -1}}};
     bool ok = checkpoint_fits(c, plan->config, err);
     for (int chunk = 0; ok && chunk < plan->n_chunks; chunk++) {
-        ok = load_stage(&f, c, &models[chunk], with_moments, err);
+        ok = load_stage(files, c, &models[chunk], with_moments, err);
     }
     float *head_copy = memory_buffer(models[0].memory, BUFFER_HEAD_WEIGHT, 0);
     if (ok && head_copy != NULL) {
         const struct param *embedding = params_find(&plan->params, -1, PARAM_EMBEDDING);
-        ok = load_tensor(&f, c, embedding->name, head_copy, embedding->count, err);
+        ok = load_tensor(&files[FILE_MODEL], c, embedding->name, head_copy, embedding->count, err);
     }
-    file_reader_close(&f.reader);
+    for (enum file_kind file = 0; file < FILE_KINDS; file++) {
+        file_reader_close(&files[file].reader);
+    }
     return ok;
 }
