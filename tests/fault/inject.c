@@ -175,8 +175,9 @@ static void note_open(int fd, const char *path, int flags)
     const bool writes = (flags & O_ACCMODE) != O_RDONLY;
     pthread_mutex_lock(&now.mutex);
     snprintf(now.files[fd].path, PATH_BYTES, "%s", path);
-    struct stat status;
-    now.files[fd].offset = (flags & O_APPEND) != 0 && fstat(fd, &status) == 0 ? status.st_size : 0;
+    struct stat64 status;
+    now.files[fd].offset =
+        (flags & O_APPEND) != 0 && REAL(fstat64)(fd, &status) == 0 ? status.st_size : 0;
     if (writes) {
         record(CALL_CREATE, path, (flags & O_TRUNC) != 0, NULL, 0);
     } else {
@@ -323,8 +324,8 @@ int HOOK(fsync)(int fd)
     if (hits(FLUSHES, in_scope)) {
         return -1;
     }
-    struct stat status;
-    if (in_scope && fstat(fd, &status) == 0) {
+    struct stat64 status;
+    if (in_scope && REAL(fstat64)(fd, &status) == 0) {
         pthread_mutex_lock(&now.mutex);
         record(S_ISDIR(status.st_mode) ? CALL_FLUSH_FOLDER : CALL_FLUSH, path_of(fd), 0, NULL, 0);
         pthread_mutex_unlock(&now.mutex);

@@ -1,5 +1,12 @@
 /* Our own allocations, of which the k-th fails. The linker turns the calls aside (--wrap). */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include <attnres/error.h>
+#include <attnres/file.h>
 
 #include "trial.h"
 
@@ -21,6 +28,10 @@ void memory_arm(int64_t at, int64_t *counter)
 {
     now.at = at;
     now.counter = counter;
+}
+
+void memory_start_failing(void)
+{
     now.is_over = false;
 }
 
@@ -52,4 +63,43 @@ void *__wrap_realloc(void *old, size_t size)
 void *__wrap_aligned_alloc(size_t alignment, size_t size)
 {
     return fails() ? NULL : __real_aligned_alloc(alignment, size);
+}
+
+/** It did without, or said that there is no memory, or an assertion did: for a few bytes at
+ * start-up nothing is unwound. */
+static void expect_end(const struct outcome *o, const char *what)
+{
+    const bool did_without = o->code == 0 && o->hash == trial_expected_hash(TRIAL_STEPS);
+    if (!did_without && o->signal != SIGABRT && o->code != ERROR_CREATE && o->code != ERROR_IO) {
+        trial_fail("%s: ends with signal %d, code %d: %s", what, o->signal, o->code, o->message);
+    }
+}
+
+bool memory_row(struct tally *tally, const struct row *row)
+{
+    struct trial trial = {.resumes = strcmp(row->moment, "load") == 0};
+    if (strcmp(row->fault, "no-memory") != 0 ||
+        (strcmp(row->moment, "start") != 0 && !trial.resumes)) {
+        return false;
+    }
+    trial_expected_hash(TRIAL_STEPS);
+    TRIAL_REQUIRE(trial_run(&(struct trial){.steps = 4})->code == 0);
+    TRIAL_REQUIRE(file_rename("run", "base", NULL));
+    for (trial.fail_allocation = 1;; trial.fail_allocation += row->stride) {
+        char what[128];
+        snprintf(what, sizeof what, "%s %s, call %" PRId64, row->fault, row->moment,
+                 trial.fail_allocation);
+        TRIAL_REQUIRE(file_remove_tree("run", NULL));
+        if (trial.resumes) {
+            trial_copy("base", "run");
+        }
+        const struct outcome *o = trial_run(&trial);
+        if (o->n_allocations < trial.fail_allocation) {
+            return true;
+        }
+        expect_end(o, what);
+        tally->n_cases++;
+        tally->n_refused += o->code != 0;
+        trial_expect_resumed(tally, &trial, 0, what);
+    }
 }

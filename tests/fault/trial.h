@@ -40,6 +40,7 @@ const struct outcome *trial_run(const struct trial *trial);
 
 /** The k-th of our own allocations from here on fails, until the first step. */
 void memory_arm(int64_t at, int64_t *counter);
+void memory_start_failing(void);
 void memory_stop_failing(void);
 
 /** A folder of its own for each case, made and entered, or left and removed. */
@@ -67,6 +68,7 @@ struct row {
 bool calls_row(struct tally *tally, const struct row *row);
 bool crash_row(struct tally *tally, const struct row *row);
 bool damage_row(struct tally *tally, const struct row *row);
+bool reads_row(struct tally *tally, const struct row *row);
 bool memory_row(struct tally *tally, const struct row *row);
 
 /** The hash of an undisturbed run of so many steps. */
