@@ -6,6 +6,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <attnres/clock.h>
 #include <attnres/rng.h>
 
 #include "../../src/checkpoint/checkpoint_internal.h"
@@ -109,6 +110,31 @@ static void a_writer_and_two_updates_pass_each_other(void **state)
     }
 }
 
+static void *change_first(void *unused)
+{
+    (void)unused;
+    snapshot_keep(&s.snapshot, 0, s.values, 10, NULL);
+    memset(s.values, 0, 10);
+    return NULL;
+}
+
+/* Also where there is room for a copy: the writer has its address. */
+static void an_update_waits_for_what_is_being_read(void **state)
+{
+    (void)state;
+    pthread_t update;
+    const void *bytes = NULL;
+    set_up(5, BYTES);
+    assert_int_equal(snapshot_claim(&s.snapshot, s.values, 5, &bytes), 5);
+    assert_ptr_equal(bytes, s.values);
+    assert_int_equal(pthread_create(&update, NULL, change_first, NULL), 0);
+    clock_sleep_s(0.05);
+    memcpy(s.saved, bytes, 5);
+    snapshot_release(&s.snapshot);
+    assert_int_equal(pthread_join(update, NULL), 0);
+    expect_saved(5);
+}
+
 static void all_is_copied_where_there_is_room(void **state)
 {
     (void)state;
@@ -161,6 +187,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_writer_and_two_updates_pass_each_other),
+        cmocka_unit_test(an_update_waits_for_what_is_being_read),
         cmocka_unit_test(all_is_copied_where_there_is_room),
         cmocka_unit_test(a_copy_goes_on_where_the_writer_has_made_room),
         cmocka_unit_test(what_is_written_is_not_copied),
