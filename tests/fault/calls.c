@@ -72,7 +72,11 @@ static bool try_call(struct tally *tally, const struct row *row, const struct tr
     expect_end(row, trial, &ended, what);
     tally->n_cases++;
     tally->n_refused += ended.code > 0;
-    trial_expect_resumed(tally, trial, ended.step, what);
+    /* A killed run loses what it did since the last save, in the background since the one before.
+     */
+    const bool kills = trial->fault.action == INJECT_KILL || trial->fault.action == INJECT_TEAR;
+    const int64_t most = trial->in_background ? 2 * TRIAL_EVERY : TRIAL_EVERY;
+    trial_expect_resumed(tally, trial, ended.step, kills ? most : TRIAL_STEPS, what);
     return true;
 }
 

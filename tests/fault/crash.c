@@ -252,6 +252,23 @@ static void record(const char *path, bool in_background)
     TRIAL_REQUIRE(o->code == 0 && close(fd) == 0);
 }
 
+/** The newest checkpoint whose name is there for good: it must stand whatever happens. */
+static int64_t newest_durable(void)
+{
+    int64_t newest = 0;
+    const struct entry *run = find(disk.nodes[0].names_now, "run");
+    const struct entry *folder =
+        run != NULL ? find(disk.nodes[run->node].names_durable, "checkpoints") : NULL;
+    const struct names *names = folder != NULL ? disk.nodes[folder->node].names_durable : NULL;
+    for (int i = 0; names != NULL && i < names->n; i++) {
+        const char *name = names->entries[i].name;
+        const int64_t step =
+            strncmp(name, "step-", 5) == 0 ? (int64_t)strtoll(name + 5, NULL, 10) : 0;
+        newest = step > newest ? step : newest;
+    }
+    return newest;
+}
+
 bool crash_row(struct tally *tally, const struct row *row)
 {
     struct file_bytes tape;
@@ -279,7 +296,7 @@ bool crash_row(struct tally *tally, const struct row *row)
         snprintf(what, sizeof what, "%s %s, after call %" PRId64, row->fault, row->moment, n);
         TRIAL_REQUIRE(file_remove_tree("run", NULL));
         write_folder(".", &disk.nodes[0], loss, (uint64_t)n);
-        trial_expect_resumed(tally, &trial, 0, what);
+        trial_expect_resumed(tally, &trial, newest_durable(), 0, what);
         tally->n_cases++;
     }
     clear_disk();

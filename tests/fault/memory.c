@@ -100,6 +100,6 @@ bool memory_row(struct tally *tally, const struct row *row)
         expect_end(o, what);
         tally->n_cases++;
         tally->n_refused += o->code != 0;
-        trial_expect_resumed(tally, &trial, 0, what);
+        trial_expect_resumed(tally, &trial, 0, 0, what);
     }
 }

@@ -230,7 +230,7 @@ uint64_t trial_expected_hash(int64_t steps)
 }
 
 void trial_expect_resumed(struct tally *tally, const struct trial *before, int64_t step_reached,
-                          const char *what)
+                          int64_t most, const char *what)
 {
     const struct trial again = {
         .resumes = true, .in_background = before->in_background, .steps = before->steps};
@@ -243,5 +243,10 @@ void trial_expect_resumed(struct tally *tally, const struct trial *before, int64
                    what, o->signal, o->code, o->hash, expected, o->message);
     }
     const int64_t from = o->first_step >= 0 ? o->first_step : n_steps;
-    tally->n_steps_lost += step_reached > from ? step_reached - from : 0;
+    const int64_t n_lost = step_reached > from ? step_reached - from : 0;
+    if (n_lost > most) {
+        trial_fail("%s: %" PRId64 " steps are lost, at most %" PRId64 " may be", what, n_lost,
+                   most);
+    }
+    tally->n_steps_lost += n_lost;
 }

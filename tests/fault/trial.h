@@ -73,8 +73,9 @@ bool memory_row(struct tally *tally, const struct row *row);
 
 /** The hash of an undisturbed run of so many steps. */
 uint64_t trial_expected_hash(int64_t steps);
-/** Go on without a fault and compare the weights; what was lost is counted. */
+/** Go on without a fault and compare the weights; what was lost, of the steps up to step_reached,
+ * is counted and may be `most` at most. */
 void trial_expect_resumed(struct tally *tally, const struct trial *before, int64_t step_reached,
-                          const char *what);
+                          int64_t most, const char *what);
 
 #endif
