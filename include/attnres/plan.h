@@ -177,12 +177,14 @@ void plan_advise(const struct plan *plan, const struct plan_limit *limit, char *
 /** Hash of who does what in which order and in how much memory. */
 uint64_t plan_hash(const struct plan *plan);
 
-enum { PLAN_MOST_FINISHED = 5 };
-/** Rows of the parameter table whose gradients are whole after a part of I or W of the last
- * microbatch; returns how many. With a tied head the embedding is among none: the head's gradient
- * comes to it afterwards. */
-int plan_finished(const struct plan *plan, const struct stage *stage, int part, enum action_op op,
-                  const struct param *finished[PLAN_MOST_FINISHED]);
+/** Whether a part is the first of its block on the stage: there the first phase of the block's
+ * reads begins, and the last phase of their backward ends. */
+bool plan_opens_block(const struct plan *plan, const struct stage *stage, int part);
+/** The i-th row of the parameter table whose gradient is whole after a part of I or W of the last
+ * microbatch; NULL behind the last. With a tied head the embedding is among none: the head's
+ * gradient comes to it afterwards. */
+const struct param *plan_finished(const struct plan *plan, const struct stage *stage, int part,
+                                  enum action_op op, int i);
 /** All rows of a rank of the pipeline (plan_rank.n_params) in the order in which its schedule
  * finishes them. */
 void plan_list_finished(const struct plan *plan, int rank, int64_t *rows);

@@ -85,13 +85,15 @@ void engine_begin_sums(struct engine *engine)
 
 void engine_release(struct engine *engine, const struct action *action, int part)
 {
-    const struct param *finished[PLAN_MOST_FINISHED];
     if (engine->exchange == NULL || action->microbatch + 1 < engine->plan->n_microbatches) {
         return;
     }
-    collective_release(engine->exchange,
-                       plan_finished(engine->plan, engine->models[action->chunk].stage, part,
-                                     action->op, finished));
+    const struct stage *stage = engine->models[action->chunk].stage;
+    int n = 0;
+    while (plan_finished(engine->plan, stage, part, action->op, n) != NULL) {
+        n++;
+    }
+    collective_release(engine->exchange, n);
 }
 
 /** Get on with a sum or a hand-out without waiting; whether anything was done. */

@@ -194,8 +194,7 @@ struct depth_read model_read(const struct model *model, int slot, int part)
 
 bool model_opens_block(const struct model *model, int part)
 {
-    return model->stage->n_deep_reads > 0 &&
-           (part == 0 || depth_is_border(&model->plan->depth, model_part_sublayer(model, part)));
+    return model->stage->n_deep_reads > 0 && plan_opens_block(model->plan, model->stage, part);
 }
 
 struct model_reads model_reads_of_block(const struct model *model, int part)

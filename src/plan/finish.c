@@ -3,43 +3,50 @@
 
 #include <assert.h>
 
-/** Roles whose gradients a part of I or W adds to. */
-static const enum param_role *roles_of(bool is_weights, bool is_head, int64_t sublayer, int *n)
+bool plan_opens_block(const struct plan *plan, const struct stage *stage, int part)
 {
-    static const enum param_role INPUT[] = {PARAM_READ, PARAM_GAIN},
-                                 ATTENTION[] = {PARAM_Q, PARAM_K, PARAM_V, PARAM_O},
-                                 MLP[] = {PARAM_GATE, PARAM_UP, PARAM_DOWN}, HEAD[] = {PARAM_HEAD};
-    if (!is_weights) {
-        *n = 2;
-        return INPUT;
-    }
-    if (is_head) {
-        *n = 1;
-        return HEAD;
-    }
-    *n = sublayer % 2 == 0 ? 4 : 3;
-    return sublayer % 2 == 0 ? ATTENTION : MLP;
+    return part == 0 || depth_is_border(&plan->depth, stage->first + part);
 }
 
-int plan_finished(const struct plan *plan, const struct stage *stage, int part, enum action_op op,
-                  const struct param *finished[PLAN_MOST_FINISHED])
+/** The i-th of the rows that a part of I makes whole: its gain, and where it opens a block the
+ * queries of the block's reads on the stage, all of which end there. */
+static const struct param *finished_by_input(const struct plan *plan, const struct stage *stage,
+                                             int part, int i)
 {
-    assert(op == ACTION_INPUT_GRADIENT || op == ACTION_WEIGHT_GRADIENT);
-    const bool is_weights = op == ACTION_WEIGHT_GRADIENT;
+    if (i == 0) {
+        return params_find(&plan->params, stage->first + part, PARAM_GAIN);
+    }
+    const int read = part + i - 1;
+    const bool is_of_block = plan_opens_block(plan, stage, part) && read < (int)stage->n_reads &&
+                             (read == part || !plan_opens_block(plan, stage, read));
+    return is_of_block ? params_find(&plan->params, stage->first + read, PARAM_READ) : NULL;
+}
+
+static const struct param *finished_by_weights(const struct plan *plan, const struct stage *stage,
+                                               int part, int i)
+{
+    static const enum param_role ATTENTION[] = {PARAM_Q, PARAM_K, PARAM_V, PARAM_O},
+                                 MLP[] = {PARAM_GATE, PARAM_UP, PARAM_DOWN};
     const int64_t l = stage->first + part;
-    int n_roles = 0, n = 0;
-    const enum param_role *roles = roles_of(is_weights, l == plan->depth.n_sublayers, l, &n_roles);
-    for (int i = 0; i < n_roles; i++) {
-        const struct param *param = params_find(&plan->params, l, roles[i]);
-        if (param != NULL) {
-            finished[n++] = param;
-        }
+    const bool is_attention = l % 2 == 0;
+    const int n = is_attention ? 4 : 3;
+    if (l == plan->depth.n_sublayers) {
+        return i == 0 ? params_find(&plan->params, l, PARAM_HEAD) : NULL;
+    }
+    if (i < n) {
+        return params_find(&plan->params, l, (is_attention ? ATTENTION : MLP)[i]);
     }
     /* A tied embedding waits for the head's gradient. */
-    if (is_weights && part == 0 && stage->is_first && !plan->config->model.tied) {
-        finished[n++] = params_find(&plan->params, -1, PARAM_EMBEDDING);
-    }
-    return n;
+    const bool has_embedding = i == n && part == 0 && stage->is_first && !plan->config->model.tied;
+    return has_embedding ? params_find(&plan->params, -1, PARAM_EMBEDDING) : NULL;
+}
+
+const struct param *plan_finished(const struct plan *plan, const struct stage *stage, int part,
+                                  enum action_op op, int i)
+{
+    assert(op == ACTION_INPUT_GRADIENT || op == ACTION_WEIGHT_GRADIENT);
+    return op == ACTION_INPUT_GRADIENT ? finished_by_input(plan, stage, part, i)
+                                       : finished_by_weights(plan, stage, part, i);
 }
 
 void plan_list_finished(const struct plan *plan, int rank, int64_t *rows)
@@ -55,10 +62,10 @@ void plan_list_finished(const struct plan *plan, int rank, int64_t *rows)
         }
         const struct stage *stage = plan_stage(plan, rank, action->chunk);
         for (int part = (int)stage->n_reads - 1; part >= 0; part--) {
-            const struct param *finished[PLAN_MOST_FINISHED];
-            const int n_finished = plan_finished(plan, stage, part, action->op, finished);
-            for (int k = 0; k < n_finished; k++) {
-                rows[n++] = finished[k] - plan->params.rows;
+            const struct param *row = plan_finished(plan, stage, part, action->op, 0);
+            for (int k = 1; row != NULL; k++) {
+                rows[n++] = row - plan->params.rows;
+                row = plan_finished(plan, stage, part, action->op, k);
             }
         }
     }

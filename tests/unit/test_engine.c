@@ -12,6 +12,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <attnres/checkpoint.h>
+
 #include "../support/pipeline.h"
 #include "../support/sample.h"
 
@@ -293,6 +295,78 @@ static void a_flipped_byte_aborts_naming_both_ranks(void **state)
     }
 }
 
+/** Advance the only rank up to I of the last microbatch, and take its place: part by part, the rows
+ * that are said to be whole then are the same at the end. Returns how many there were. */
+static int count_whole_rows(struct pipeline *p)
+{
+    enum { MOST = 64 };
+    struct engine *engine = &p->ranks[0].engine;
+    const struct model *model = &p->ranks[0].models[0];
+    const struct param *rows[MOST];
+    uint64_t hashes[MOST];
+    int n = 0;
+    pipeline_zero_gradients(p);
+    pipeline_begin(p, &p->plan.schedule, pipeline_scale(p));
+    const struct action *action = &p->plan.schedule.actions[engine->counter];
+    while (action->op != ACTION_INPUT_GRADIENT || action->microbatch + 1 < p->plan.n_microbatches) {
+        engine_advance(engine);
+        action = &p->plan.schedule.actions[engine->counter];
+    }
+    const struct model_work work = {.slot = action->slot,
+                                    .gradient_slot = action->gradient_slot,
+                                    .microbatch = action->microbatch,
+                                    .loss_scale = pipeline_scale(p)};
+    model_input_gradient_begin(model, &work);
+    for (int part = model_part_count(model) - 1; part >= 0; part--) {
+        model_input_gradient_part(model, &work, part);
+        const struct param *row = plan_finished(&p->plan, model->stage, part, action->op, 0);
+        for (int i = 1; row != NULL; i++, n++) {
+            assert_true(n < MOST);
+            rows[n] = row;
+            hashes[n] = checkpoint_hash_tensor(model_gradient(model, row), row->count);
+            row = plan_finished(&p->plan, model->stage, part, action->op, i);
+        }
+    }
+    for (int i = 0; i < n; i++) {
+        if (hashes[i] != checkpoint_hash_tensor(model_gradient(model, rows[i]), rows[i]->count)) {
+            fail_msg("%s was not whole", rows[i]->name);
+        }
+    }
+    return n;
+}
+
+static void gradients_are_whole_when_replicas_may_add_them(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < N_KINDS; kind++) {
+        struct pipeline *p = make(1, kind, GPIPE, "[8]");
+        /* A gain in front of each sublayer and the head, and but for standard a query or logits. */
+        assert_int_equal(count_whole_rows(p), kind == 0 ? 9 : 18);
+        pipeline_destroy(p);
+    }
+}
+
+/** Replicas exchange rows in this order; plan_list_finished asserts that none is missing. */
+static void every_row_is_finished_once(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < N_KINDS; kind++) {
+        for (int schedule = 0; schedule < N_SCHEDULES; schedule++) {
+            for (int n_ranks = 1; n_ranks <= PIPELINE_MAX_RANKS; n_ranks++) {
+                struct pipeline *p =
+                    make(n_ranks, kind, schedule, SCHEDULES[schedule].inside[n_ranks - 1]);
+                int64_t *rows = calloc((size_t)p->plan.params.n_rows, sizeof *rows);
+                assert_non_null(rows);
+                for (int rank = 0; rank < n_ranks; rank++) {
+                    plan_list_finished(&p->plan, rank, rows);
+                }
+                free(rows);
+                pipeline_destroy(p);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +375,8 @@ int main(void)
         cmocka_unit_test(a_rank_that_begins_alone_waits_for_its_values),
         cmocka_unit_test(a_deadlock_says_which_rank_waits_at_which_action),
         cmocka_unit_test(a_flipped_byte_aborts_naming_both_ranks),
+        cmocka_unit_test(gradients_are_whole_when_replicas_may_add_them),
+        cmocka_unit_test(every_row_is_finished_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
