@@ -19,6 +19,7 @@
 #include <attnres/data.h>
 #include <attnres/error.h>
 #include <attnres/file.h>
+#include <attnres/guard.h>
 #include <attnres/json.h>
 #include <attnres/model.h>
 #include <attnres/transport.h>
@@ -27,8 +28,8 @@
 struct checkpoint_state {
     int64_t step;      /* steps done */
     int64_t n_updates; /* updates among them: the rest were skipped */
-    int64_t n_skips_in_a_row;
-    struct data_position position; /* of the next window */
+    struct guard_state guard;
+    struct data_position position; /* of the next window; window -1: not known */
     int64_t data_tokens; /* size of the training data, -1: endless; must be the same on resume */
     int64_t data_crc32;  /* of its contents, see data_checksum; -1: endless, or not recorded */
     int64_t tokens;      /* trained on so far */
@@ -147,8 +148,7 @@ bool checkpoint_measure(struct checkpoint_contents *contents, const char *step_p
 bool checkpoint_verify(struct checkpoint_contents *contents, const char *step_path,
                        struct error *err);
 
-/** 64-bit hash of a tensor, and of the model from the hashes of all rows in table order. */
-uint64_t checkpoint_hash_tensor(const float *values, int64_t count);
+/** Hash of the model from the hashes of all rows (rng_hash_floats) in table order. */
 uint64_t checkpoint_hash_combine(uint64_t hash, uint64_t row_hash);
 
 #endif

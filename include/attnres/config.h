@@ -18,7 +18,8 @@ enum {
     CONFIG_PATH_BYTES = 1024,
     CONFIG_MAX_STAGES = 4096, /* entries of an explicit partition */
     CONFIG_MAX_REPLICAS = 1024,
-    CONFIG_MAX_TASKS = 8, /* rows of a synthetic mixture */
+    CONFIG_MAX_TASKS = 8,   /* rows of a synthetic mixture */
+    CONFIG_MAX_SKIPS = 256, /* ranges of data.skip */
     CONFIG_MAX_FILE_BYTES = 1 << 20,
     CONFIG_MAX_DEPTH = 16,
     CONFIG_EXPLAIN_BYTES = 16384,
@@ -105,6 +106,10 @@ struct task_weight {
     double weight; /* > 0 */
 };
 
+struct window_range {
+    int64_t first, last; /* both belong to it */
+};
+
 struct data_config {
     enum data_kind kind;
     enum task_kind task;
@@ -113,6 +118,8 @@ struct data_config {
     char train[CONFIG_PATH_BYTES], val[CONFIG_PATH_BYTES]; /* empty = not given */
     enum loss_kind loss;
     int64_t max_bytes;
+    int64_t n_skips; /* ranges of data.skip, as given */
+    struct window_range skips[CONFIG_MAX_SKIPS];
 };
 
 struct train_config {
@@ -134,6 +141,9 @@ struct memory_config {
 
 struct guard_config {
     int64_t max_skips;
+    double spike_z; /* 0 = off */
+    bool spike_skip;
+    int64_t check_every; /* 0 = never */
 };
 
 struct compute_config {

@@ -2,9 +2,10 @@
  * shards.
  *
  *  A window is T inputs and T targets (inputs shifted by one); windows never cross files. Training
- * takes windows in an order that depends on (seed, epoch) alone; the position is two integers, the
- * same for any number of ranks, and whoever reads from a position gets the same tokens. Everything
- * is loaded, mapped or generated without allocation after data_open. */
+ * takes windows in an order that depends on (seed, epoch) alone and steps over those of data.skip;
+ * the position is three integers, the same for any number of ranks, and whoever reads from a
+ * position gets the same tokens. Everything is loaded, mapped or generated without allocation after
+ * data_open. */
 #ifndef ATTNRES_DATA_H
 #define ATTNRES_DATA_H
 
@@ -27,6 +28,7 @@ enum {
  * synthetic: item index, and bytes of it already taken. */
 struct data_position {
     int64_t major, minor;
+    int64_t window; /* so many were taken or stepped over before it: what data.skip counts */
 };
 
 struct data;
@@ -64,6 +66,11 @@ bool data_position_is_valid(const struct data *d, const struct data_position *po
 /** Advance a position by n windows without reading (cheap for files; synthetic generates). Returns
  * how many targets count in them. */
 int64_t data_skip(const struct data *d, struct data_position *position, int64_t n);
+
+/** Where the next training window is from, for a person: "books/a.txt from token 4096". Returns its
+ * number, as data.skip counts. */
+int64_t data_name_window(const struct data *d, const struct data_position *position, char *text,
+                         size_t capacity);
 
 /** The index-th window in file order, including each file's last shorter one when `tail`. Rows
  * beyond its end are token 0 and target -1. Returns the number of counted targets; 0 when there is

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include <attnres/collective.h>
+#include <attnres/guard.h>
 #include <attnres/model.h>
 #include <attnres/plan.h>
 #include <attnres/transport.h>
@@ -44,12 +45,13 @@ struct engine_chunk {
 
 /** The batch that a schedule works on. Memory stays with the caller until the schedule is done. */
 struct engine_batch {
-    const int32_t *tokens;  /* (M, n): first stage */
-    const int32_t *targets; /* (M, n): last stage */
-    float loss_scale;       /* see model_work */
-    bool wants_best;        /* for schedules of one microbatch */
-    int64_t position;       /* see model_work */
-    double *losses;         /* (M), last stage: nats of each microbatch; may be NULL elsewhere */
+    const int32_t *tokens;     /* (M, n): first stage */
+    const int32_t *targets;    /* (M, n): last stage */
+    float loss_scale;          /* see model_work */
+    bool wants_best;           /* for schedules of one microbatch */
+    int64_t position;          /* see model_work */
+    double *losses;            /* (M), last stage: nats of each microbatch; may be NULL elsewhere */
+    struct guard_probe *probe; /* looks on; NULL: nobody does */
 };
 
 /** What a rank's time went to; sums since engine_init. No moment counts twice, so what is left of

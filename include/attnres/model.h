@@ -82,9 +82,9 @@ void model_forward_begin(const struct model *model, const struct model_work *wor
 void model_forward_part(const struct model *model, const struct model_work *work, int part);
 
 /** Before I of a part: run again the parts from model_recompute_first(part) on, up to the part
- * itself; none if that lies behind it. */
+ * itself; none if that lies behind it. Whether the part's output was made, too. */
 int model_recompute_first(const struct model *model, int part);
-void model_recompute_part(const struct model *model, const struct model_work *work, int again,
+bool model_recompute_part(const struct model *model, const struct model_work *work, int again,
                           int part);
 
 /** Before the deepest part's I; then parts from the deepest up. */

@@ -258,6 +258,7 @@ enum buffer_id {
     BUFFER_TARGETS,
     /* update, reports, files */
     BUFFER_CHUNK_SUMS,
+    BUFFER_HASHES, /* guard.check_every: of a step's tensors */
     BUFFER_REPORT,
     BUFFER_REPORTS,  /* rank 0: of all ranks */
     BUFFER_TEXT,     /* headers, the manifest, lines */
@@ -303,6 +304,11 @@ struct buffer_table {
 /** Buffers of a rank of the grid. Slots of activations serve all its chunks, so they have the
  * largest chunk's size. Pure. */
 void plan_lay_out(struct buffer_table *table, const struct plan *plan, int rank);
+
+enum { PLAN_HASHES_PER_PART = 9 };
+/** Rows of BUFFER_HASHES for one microbatch: one for each part of the rank's stages, and one for
+ * each stage. Behind those of all microbatches stands one hash per parameter row. */
+int64_t plan_hash_rows(const struct plan *plan, int rank);
 
 /** Fixed bytes in front of a rank's report. Behind them stands one f64 per microbatch, then one per
  * parameter row of the rank. */

@@ -29,6 +29,9 @@ uint64_t rng_key(uint64_t seed, const char *name);
 /** The index-th value under a key. */
 uint64_t rng_at(uint64_t key, uint64_t index);
 
+/** 64-bit hash of the bits of count floats. */
+uint64_t rng_hash_floats(const float *values, int64_t count);
+
 /** The index-th standard normal under a key (Box-Muller on rng_at(2 index), rng_at(2 index + 1), in
  * f64). */
 double rng_normal_at(uint64_t key, uint64_t index);

@@ -63,8 +63,15 @@ void session_finish(struct session *s);
  * not tell. */
 int64_t session_resident_bytes(void);
 
-/** Hash of all weights in table order, the same for every number of stages. Collective over all
- * ranks; ends the job if a replica holds other weights than replica 0. */
-uint64_t session_hash_weights(struct session *s);
+/** Two ranks that hold different weights of a row that should be the same. */
+struct session_difference {
+    int32_t is_there, row; /* of the parameter table */
+    int32_t odd, other;    /* ranks */
+    int32_t is_outvoted;   /* most replicas hold what `other` holds; else either may be wrong */
+};
+
+/** Hash of all weights in table order, the same for every number of stages, and the first row in
+ * which replicas differ, if any. Collective over all ranks. */
+uint64_t session_hash_weights(struct session *s, struct session_difference *difference);
 
 #endif

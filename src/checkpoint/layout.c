@@ -57,16 +57,3 @@ uint64_t checkpoint_hash_combine(uint64_t hash, uint64_t row_hash)
 {
     return rng_at(hash, row_hash);
 }
-
-uint64_t checkpoint_hash_tensor(const float *values, int64_t count)
-{
-    uint64_t hash = (uint64_t)count;
-    for (int64_t i = 0; i < count; i++) {
-        union {
-            float f;
-            uint32_t bits;
-        } word = {.f = values[i]};
-        hash = rng_at(hash, word.bits);
-    }
-    return hash;
-}

@@ -134,7 +134,6 @@ static bool read_state(struct checkpoint *c, const char *path, struct error *err
     }
     if (!read_int(&s->step, root, "step", 0, path, err) ||
         !read_int(&s->n_updates, root, "updates", 0, path, err) ||
-        !read_int(&s->n_skips_in_a_row, json_get(root, "guard"), "skips_in_a_row", 0, path, err) ||
         !read_int(&s->data_tokens, root, "data_tokens", -1, path, err) ||
         !read_int(&s->tokens, root, "tokens", 0, path, err)) {
         return false;
@@ -148,6 +147,13 @@ static bool read_state(struct checkpoint *c, const char *path, struct error *err
         s->position.major > MOST_COUNTED ||
         !json_as_int(json_at(position, 1), &s->position.minor) || s->position.minor < 0) {
         return error_set(err, ERROR_DATA, "%s: data_position is missing or out of range", path);
+    }
+    const struct json_value *window = json_at(position, 2);
+    s->position.window = -1; /* earlier versions did not count */
+    if ((window != NULL && (!json_as_int(window, &s->position.window) || s->position.window < 0)) ||
+        s->position.window > MOST_COUNTED ||
+        !guard_read_state(&s->guard, json_get(root, "guard"))) {
+        return error_set(err, ERROR_DATA, "%s: guard or data_position is out of range", path);
     }
     c->config_text = json_as_text(json_get(root, "config"));
     c->kernels = json_as_text(json_get(root, "kernels"));

@@ -59,11 +59,12 @@ static void write_state(struct json_writer *w, const struct checkpoint_state *st
     json_int(w, "step", state->step);
     json_int(w, "updates", state->n_updates);
     json_begin_object(w, "guard");
-    json_int(w, "skips_in_a_row", state->n_skips_in_a_row);
+    guard_write_state(w, &state->guard);
     json_end_object(w);
     json_begin_array(w, "data_position");
     json_int(w, NULL, state->position.major);
     json_int(w, NULL, state->position.minor);
+    json_int(w, NULL, state->position.window);
     json_end_array(w);
     json_int(w, "data_tokens", state->data_tokens);
     if (state->data_crc32 >= 0) {

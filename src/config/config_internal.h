@@ -23,7 +23,8 @@ enum option_type {
     OPTION_TEXT,     /* char[CONFIG_PATH_BYTES] */
     OPTION_PARTITION,
     OPTION_TASKS,
-    OPTION_FIXED, /* no field: this version knows only the default */
+    OPTION_RANGES, /* data.skip */
+    OPTION_FIXED,  /* no field: this version knows only the default */
 };
 
 struct choice {

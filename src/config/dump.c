@@ -72,6 +72,19 @@ static void print_tasks(const struct data_config *data, struct text *text)
     text_add(text, "}");
 }
 
+static void print_ranges(const struct data_config *data, struct text *text)
+{
+    text_add(text, "[");
+    for (int64_t i = 0; i < data->n_skips; i++) {
+        const struct window_range *range = &data->skips[i];
+        text_add(text, "%s%lld", i == 0 ? "" : ", ", (long long)range->first);
+        if (range->last > range->first) {
+            text_add(text, "-%lld", (long long)range->last);
+        }
+    }
+    text_add(text, "]");
+}
+
 static void print_int(const unsigned char *field, bool is_auto, struct text *text)
 {
     int64_t value = 0;
@@ -114,6 +127,9 @@ void config_print_value(const struct config *config, const struct option *option
         return;
     case OPTION_TASKS:
         print_tasks(&config->data, text);
+        return;
+    case OPTION_RANGES:
+        print_ranges(&config->data, text);
         return;
     case OPTION_FIXED:
         text_add(text, "%s", option->value);

@@ -1,4 +1,5 @@
-/* Options that are lists or mappings: the partition and the mixture of tasks, item by item. */
+/* Options that are lists or mappings: the partition, the mixture of tasks and ranges of windows,
+ * item by item. */
 #include "config_internal.h"
 
 #include <stdio.h>
@@ -6,8 +7,7 @@
 
 bool config_takes_list(const struct option *option)
 {
-    return option->type == OPTION_PARTITION ||
-           (option->type == OPTION_FIXED && option->value[0] == '[');
+    return option->type == OPTION_PARTITION || option->type == OPTION_RANGES;
 }
 
 bool config_takes_mapping(const struct option *option)
@@ -22,27 +22,69 @@ void config_begin_items(struct reading *reading, const struct option *option)
         reading->config.pipeline.n_partition = 0;
     } else if (option->type == OPTION_TASKS) {
         reading->config.data.n_tasks = 0;
+    } else if (option->type == OPTION_RANGES) {
+        reading->config.data.n_skips = 0;
     }
 }
 
-void config_add_item(struct reading *reading, const struct option *option, struct scalar item)
+static bool scan_within(const struct option *option, const char *text, int64_t *out)
 {
-    struct pipeline_config *pipeline = &reading->config.pipeline;
-    int64_t n_sublayers = 0;
-    if (option->type != OPTION_PARTITION || item.is_quoted || strlen(item.bytes) != item.length ||
-        !config_scan_int(item.bytes, &n_sublayers) || (double)n_sublayers < option->min ||
-        (double)n_sublayers > option->max) {
-        char found[CONFIG_FOUND_BYTES];
-        config_show_scalar(found, item);
-        config_refuse(reading, option, found);
+    return config_scan_int(text, out) && (double)*out >= option->min && (double)*out <= option->max;
+}
+
+/* "12" or "12-15". */
+static bool scan_range(const struct option *option, const char *text, struct window_range *range)
+{
+    enum { MOST_DIGITS = 32 };
+    const size_t length = strcspn(text, "-");
+    char first[MOST_DIGITS] = "";
+    if (length >= MOST_DIGITS) {
+        return false;
+    }
+    memcpy(first, text, length);
+    const char *last = text[length] == '-' ? text + length + 1 : first;
+    return scan_within(option, first, &range->first) && scan_within(option, last, &range->last) &&
+           range->first <= range->last;
+}
+
+static void add_range(struct reading *reading, const struct option *option,
+                      const struct window_range *range)
+{
+    struct data_config *data = &reading->config.data;
+    if (data->n_skips == CONFIG_MAX_SKIPS) {
+        config_refuse(reading, option, "a longer list");
         return;
     }
+    data->skips[data->n_skips++] = *range;
+}
+
+static void add_stage(struct reading *reading, const struct option *option, int64_t n_sublayers)
+{
+    struct pipeline_config *pipeline = &reading->config.pipeline;
     if (pipeline->n_partition < CONFIG_MAX_STAGES) {
         pipeline->partition_list[pipeline->n_partition] = (int32_t)n_sublayers;
     } else if (pipeline->n_partition == CONFIG_MAX_STAGES) {
         config_refuse(reading, option, "a longer list");
     }
     pipeline->n_partition++;
+}
+
+void config_add_item(struct reading *reading, const struct option *option, struct scalar item)
+{
+    const bool is_plain = !item.is_quoted && strlen(item.bytes) == item.length;
+    int64_t n_sublayers = 0;
+    struct window_range range;
+    if (is_plain && option->type == OPTION_PARTITION &&
+        scan_within(option, item.bytes, &n_sublayers)) {
+        add_stage(reading, option, n_sublayers);
+    } else if (is_plain && option->type == OPTION_RANGES &&
+               scan_range(option, item.bytes, &range)) {
+        add_range(reading, option, &range);
+    } else {
+        char found[CONFIG_FOUND_BYTES];
+        config_show_scalar(found, item);
+        config_refuse(reading, option, found);
+    }
 }
 
 static bool has_task(const struct data_config *data, int task)

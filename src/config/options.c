@@ -54,7 +54,7 @@ const struct section config_sections[] = {
     {"train", "Length of the run, evaluation and logging."},
     {"checkpoint", "When the state is saved and how many of them are kept."},
     {"memory", "What may be used of it."},
-    {"guard", "What to do about steps whose numbers are not finite."},
+    {"guard", "What to do about numbers that are not finite, that jump or do not repeat."},
     {"compute", "Precision and threads of the kernels."},
     {"trace", "Which steps are recorded event by event."},
 };
@@ -212,8 +212,10 @@ const struct option config_options[] = {
     {"data.max_bytes", OPTION_INT, AT(data.max_bytes), "4e9", 1, 1e15, NULL, REFUSE,
      "Compressed text is inflated into memory: more bytes than this are refused. Plain text and "
      "token shards are mapped."},
-    {"data.skip", OPTION_FIXED, 0, "[]", 0, 0, NULL, WARN,
-     "Steps whose data is left out. This version knows only []."},
+    {"data.skip", OPTION_RANGES, AT(data), "[]", 0, 1e15, NULL, WARN,
+     "Windows of training data that are stepped over, such as [1600-1615, 1700]; those behind them "
+     "move up. They are counted from 0 in the order in which the run takes them, over all epochs, "
+     "as messages of the guards name them."},
 
     {"train.steps", OPTION_INT, AT(train.n_steps), "1000", 1, 1e9, NULL, WARN,
      "Updates of the weights."},
@@ -254,11 +256,17 @@ const struct option config_options[] = {
      "its control group leaves, together."},
 
     {"guard.max_skips", OPTION_INT, AT(guard.max_skips), "10", 0, 1e9, NULL, FREE,
-     "Updates skipped in a row, for numbers that are not finite, before the run stops."},
-    {"guard.spike_z", OPTION_FIXED, 0, "0", 0, 0, NULL, FREE,
-     "Loss spikes to react to, in standard deviations. This version knows only 0 (off)."},
-    {"guard.check_every", OPTION_FIXED, 0, "0", 0, 0, NULL, FREE,
-     "Steps between checks of the weights' sums. This version knows only 0 (off)."},
+     "Updates skipped in a row, for numbers that are not finite or spikes, before the run stops "
+     "with exit code 1."},
+    {"guard.spike_z", OPTION_REAL, AT(guard.spike_z), "0", 0, 1e6, NULL, FREE,
+     "Loss or gradient norm this many standard deviations above its mean over the last 100 steps "
+     "or so is a spike, and told. 0: nothing is."},
+    {"guard.spike_skip", OPTION_BOOL, AT(guard.spike_skip), "false", 0, 0, NULL, FREE,
+     "Whether the update of a step that is a spike is skipped, too."},
+    {"guard.check_every", OPTION_INT, AT(guard.check_every), "0", 0, 1e9, NULL, FREE,
+     "Steps between steps that are computed twice and compared bit for bit; replicas then compare "
+     "their weights, too. A difference ends the run with exit code 1, naming rank and host. 0: "
+     "none."},
 
     {"compute.precision", OPTION_CHOICE, AT(compute.precision), "f32", 0, 0, precisions, REFUSE,
      "Precision of the inputs of matrix products. bf16: sums, softmax, statistics, weights and "

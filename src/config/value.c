@@ -79,6 +79,10 @@ void config_describe_values(const struct option *option, struct text *text)
         text_add(text, " to weights above 0, up to ");
         config_print_real(option->max, text);
         return;
+    case OPTION_RANGES:
+        text_add(text, "a list of at most %d ranges such as 12-15 or 20, ", CONFIG_MAX_SKIPS);
+        describe_range(option, "integers", text);
+        return;
     case OPTION_TEXT:
     case OPTION_FIXED:
         text_add(text, "text of at most %d bytes", CONFIG_PATH_BYTES - 1);
@@ -195,6 +199,7 @@ static bool set_plain(struct reading *reading, const struct option *option, cons
         return is_fixed_value(option, text);
     case OPTION_TEXT:
     case OPTION_TASKS:
+    case OPTION_RANGES:
         return false;
     }
     return false;
@@ -227,7 +232,8 @@ void config_set_scalar(struct reading *reading, const struct option *option, str
 void config_apply_default(struct reading *reading, const struct option *option)
 {
     const struct scalar value = {option->value, strlen(option->value), option->value[0] == '\0'};
-    if (option->type != OPTION_TASKS) { /* empty as it is */
+    const bool is_empty = option->type == OPTION_TASKS || option->type == OPTION_RANGES;
+    if (!is_empty) { /* as it is */
         config_set_scalar(reading, option, value);
     }
 }

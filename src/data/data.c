@@ -1,7 +1,9 @@
 #include "data_internal.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,6 +91,10 @@ bool data_open(struct data **out, const struct data_config *config, enum data_sp
         return false;
     }
     d->order_key = rng_key((uint64_t)seed, "data.windows");
+    if (split == DATA_TRAIN) {
+        d->n_skips = config->n_skips;
+        memcpy(d->skips, config->skips, sizeof d->skips);
+    }
     const bool ok = config->kind == DATA_SYNTHETIC ? open_stream(d, config, split, seed, err)
                                                    : open_files(d, config, split, vocab, err);
     if (!ok) {
@@ -169,10 +175,32 @@ int64_t data_in_order_count(const struct data *d, bool tail)
 
 bool data_position_is_valid(const struct data *d, const struct data_position *position)
 {
+    if (position->window < 0) {
+        return false;
+    }
     if (d->synthetic) {
         return stream_position_is_valid(d, position);
     }
     return position->major >= 0 && position->minor >= 0 && position->minor < d->n_windows;
+}
+
+/** Advance by n windows, whatever data.skip says of them. */
+static int64_t advance(const struct data *d, struct data_position *position, int64_t n)
+{
+    position->window += n;
+    return d->synthetic ? stream_skip(d, position, n) : windows_skip(d, position, n);
+}
+
+/** Step over windows of data.skip: what follows a range may stand in another one. */
+static void pass_skipped(const struct data *d, struct data_position *position)
+{
+    for (int64_t i = 0; i < d->n_skips; i++) {
+        const struct window_range *range = &d->skips[i];
+        if (position->window >= range->first && position->window <= range->last) {
+            advance(d, position, range->last - position->window + 1);
+            i = -1;
+        }
+    }
 }
 
 void data_read(const struct data *d, struct data_position *position, int64_t n, int32_t *tokens,
@@ -181,24 +209,35 @@ void data_read(const struct data *d, struct data_position *position, int64_t n, 
     void (*const read)(const struct data *, struct data_position *, int32_t *, int32_t *) =
         d->synthetic ? stream_read : windows_read;
     for (int64_t i = 0; i < n; i++) {
+        pass_skipped(d, position);
         read(d, position, tokens + i * d->seq_len, targets + i * d->seq_len);
+        position->window++;
     }
 }
 
 int64_t data_skip(const struct data *d, struct data_position *position, int64_t n)
 {
-    if (!d->synthetic) {
-        assert(d->n_windows > 0);
-        position->minor += n;
-        position->major += position->minor / d->n_windows;
-        position->minor %= d->n_windows;
-        return n * d->seq_len;
-    }
     int64_t n_targets = 0;
     for (int64_t i = 0; i < n; i++) {
-        n_targets += stream_skip(d, position);
+        pass_skipped(d, position);
+        n_targets += advance(d, position, 1);
     }
     return n_targets;
+}
+
+int64_t data_name_window(const struct data *d, const struct data_position *position, char *text,
+                         size_t capacity)
+{
+    struct data_position next = *position;
+    pass_skipped(d, &next);
+    if (d->synthetic) {
+        snprintf(text, capacity, "item %" PRId64 " from byte %" PRId64, next.major, next.minor);
+        return next.window;
+    }
+    int64_t first_token = 0;
+    const struct data_file *f = windows_locate(d, &next, &first_token);
+    snprintf(text, capacity, "%s from token %" PRId64, f->path, first_token);
+    return next.window;
 }
 
 static int64_t count_targets(const int32_t *targets, int64_t n)
@@ -218,7 +257,7 @@ static int64_t read_stream_in_order(const struct data *d, int64_t index, int32_t
         *cursor = (struct stream_cursor){0};
     }
     while (cursor->window < index) {
-        stream_skip(d, &cursor->position);
+        stream_skip(d, &cursor->position, 1);
         cursor->window++;
     }
     stream_read(d, &cursor->position, tokens, targets);

@@ -10,6 +10,7 @@
 /** One file of a split: its tokens that belong to the split, little-endian, 1, 2 or 4 bytes each.
  */
 struct data_file {
+    char *path;              /* heap */
     struct file_map map;     /* the file, unless it was inflated */
     unsigned char *inflated; /* heap, or NULL */
     const unsigned char *tokens;
@@ -29,6 +30,8 @@ struct stream_cursor {
 struct data {
     bool synthetic;
     int64_t seq_len;
+    int64_t n_skips; /* ranges of windows that are stepped over; training split only */
+    struct window_range skips[CONFIG_MAX_SKIPS];
 
     /* synthetic */
     uint64_t stream_seed;
@@ -49,13 +52,17 @@ struct data {
 bool stream_position_is_valid(const struct data *d, const struct data_position *position);
 void stream_read(const struct data *d, struct data_position *position, int32_t *tokens,
                  int32_t *targets);
-int64_t stream_skip(const struct data *d, struct data_position *position);
+int64_t stream_skip(const struct data *d, struct data_position *position, int64_t n);
 void stream_make_item(const struct data *d, int64_t index, struct data_item *item);
 
 /* windows.c: windows of files. */
 void windows_count(struct data *d);
 void windows_read(const struct data *d, struct data_position *position, int32_t *tokens,
                   int32_t *targets);
+int64_t windows_skip(const struct data *d, struct data_position *position, int64_t n);
+/** The file that the next window is in, and where in it its first token is. */
+const struct data_file *windows_locate(const struct data *d, const struct data_position *position,
+                                       int64_t *first_token);
 int64_t windows_read_in_order(const struct data *d, int64_t index, bool tail, int32_t *tokens,
                               int32_t *targets);
 uint32_t file_token(const struct data_file *f, int64_t index);

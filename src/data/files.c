@@ -22,6 +22,7 @@ static void close_file(struct data_file *f)
 {
     file_map_finish(&f->map);
     free(f->inflated);
+    free(f->path);
     *f = (struct data_file){0};
 }
 
@@ -92,6 +93,13 @@ static bool open_file(struct data *d, const char *path, const struct files_reque
         return false;
     }
     d->n_files++;
+    const size_t path_bytes = strlen(path) + 1;
+    f->path = malloc(path_bytes);
+    if (f->path == NULL) {
+        return error_set(err, ERROR_CREATE, "%s: no memory for its name", path);
+    }
+    memcpy(f->path, path, path_bytes);
+    d->heap_bytes += path_bytes;
     bool tokens = request->format == FORMAT_TOKENS;
     if (request->format == FORMAT_GUESS) {
         tokens = looks_like_tokens(f, path);

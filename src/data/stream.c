@@ -84,7 +84,7 @@ static int64_t count_targets(const struct data *d, const struct data_item *item,
     return n;
 }
 
-int64_t stream_skip(const struct data *d, struct data_position *position)
+static int64_t skip_window(const struct data *d, struct data_position *position)
 {
     struct data_item item;
     stream_make_item(d, position->major, &item);
@@ -96,5 +96,14 @@ int64_t stream_skip(const struct data *d, struct data_position *position)
         n_targets += count_targets(d, &item, 0, at + 1);
     }
     position->minor = at;
+    return n_targets;
+}
+
+int64_t stream_skip(const struct data *d, struct data_position *position, int64_t n)
+{
+    int64_t n_targets = 0;
+    for (int64_t i = 0; i < n; i++) {
+        n_targets += skip_window(d, position);
+    }
     return n_targets;
 }

@@ -85,17 +85,37 @@ static int64_t copy_window(const struct data *d, int64_t window, bool tail, int3
     return n;
 }
 
-void windows_read(const struct data *d, struct data_position *position, int32_t *tokens,
-                  int32_t *targets)
+/** The next window, in file order. */
+static int64_t next_window(const struct data *d, const struct data_position *position)
 {
     assert(position->major >= 0 && position->minor >= 0 && position->minor < d->n_windows);
     const uint64_t key = rng_at(d->order_key, (uint64_t)position->major);
-    const uint64_t window = rng_permute(key, (uint64_t)position->minor, (uint64_t)d->n_windows);
-    copy_window(d, (int64_t)window, false, tokens, targets);
-    if (++position->minor == d->n_windows) {
-        position->minor = 0;
-        position->major++;
-    }
+    return (int64_t)rng_permute(key, (uint64_t)position->minor, (uint64_t)d->n_windows);
+}
+
+void windows_read(const struct data *d, struct data_position *position, int32_t *tokens,
+                  int32_t *targets)
+{
+    copy_window(d, next_window(d, position), false, tokens, targets);
+    windows_skip(d, position, 1);
+}
+
+int64_t windows_skip(const struct data *d, struct data_position *position, int64_t n)
+{
+    assert(d->n_windows > 0);
+    position->minor += n;
+    position->major += position->minor / d->n_windows;
+    position->minor %= d->n_windows;
+    return n * d->seq_len;
+}
+
+const struct data_file *windows_locate(const struct data *d, const struct data_position *position,
+                                       int64_t *first_token)
+{
+    const int64_t window = next_window(d, position);
+    const struct data_file *f = find_file(d, window, false);
+    *first_token = (window - f->first_window) * d->seq_len;
+    return f;
 }
 
 int64_t windows_read_in_order(const struct data *d, int64_t index, bool tail, int32_t *tokens,

@@ -332,8 +332,10 @@ static void forward(struct engine *engine, const struct action *action)
     const struct model_work work = work_of(engine, action);
     engine_take_values(engine, action);
     model_forward_begin(model, &work);
+    guard_look_taken(engine->batch.probe, model, action);
     for (int part = 0; part < model_forward_count(model, &work); part++) {
         model_forward_part(model, &work, part);
+        guard_look_forward(engine->batch.probe, model, action, part);
         drive_messages(engine);
     }
     engine->times.forward_s += computed_s(engine, start_s, before_s);
@@ -341,16 +343,19 @@ static void forward(struct engine *engine, const struct action *action)
 }
 
 /** Run again what the I of a part needs. Returns the seconds that took. */
-static double recompute(struct engine *engine, const struct model *model,
+static double recompute(struct engine *engine, const struct action *action,
                         const struct model_work *work, int part)
 {
+    const struct model *model = &engine->models[action->chunk];
     const int first = model_recompute_first(model, part);
     if (first > part) {
         return 0.0;
     }
     const double start_s = clock_monotonic_s(), before_s = exchanging_s(engine);
     for (int again = first; again <= part; again++) {
-        model_recompute_part(model, work, again, part);
+        if (model_recompute_part(model, work, again, part)) {
+            guard_look_forward(engine->batch.probe, model, action, again);
+        }
         drive_messages(engine);
     }
     return computed_s(engine, start_s, before_s);
@@ -366,11 +371,13 @@ static void input_gradient(struct engine *engine, const struct action *action)
     engine_take_gradients(engine, action);
     double recompute_s = 0.0;
     for (int part = model_part_count(model) - 1; part >= 0; part--) {
-        recompute_s += recompute(engine, model, &work, part);
+        recompute_s += recompute(engine, action, &work, part);
         model_input_gradient_part(model, &work, part);
+        guard_look_backward(engine->batch.probe, model, action, part);
         engine_release(engine, action, part);
         drive_messages(engine);
     }
+    guard_look_given(engine->batch.probe, model, action);
     engine_deposit_gradients(engine, action);
     engine->times.recompute_s += recompute_s;
     engine->times.input_gradient_s += computed_s(engine, start_s, before_s) - recompute_s;
@@ -385,6 +392,7 @@ static void weight_gradient(struct engine *engine, const struct action *action)
     const struct model_work work = work_of(engine, action);
     for (int part = model_part_count(model) - 1; part >= 0; part--) {
         model_weight_gradient_part(model, &work, part);
+        guard_look_backward(engine->batch.probe, model, action, part);
         engine_release(engine, action, part);
         drive_messages(engine);
     }

@@ -309,14 +309,15 @@ int model_recompute_first(const struct model *model, int part)
                : (int)stage->segment_first[part];
 }
 
-void model_recompute_part(const struct model *model, const struct model_work *work, int again,
+bool model_recompute_part(const struct model *model, const struct model_work *work, int again,
                           int part)
 {
     assert(work->gradient_slot >= 0 && again <= part);
     if (again < part || model_part_is_head(model, part)) {
         model_forward_part(model, work, again);
-    } else {
-        /* Nobody waits for the output of the deepest. */
-        forward_middle(model, work, part, forward_input(model, work, part));
+        return true;
     }
+    /* Nobody waits for the output of the deepest. */
+    forward_middle(model, work, part, forward_input(model, work, part));
+    return false;
 }

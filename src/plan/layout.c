@@ -75,6 +75,7 @@ static const char *const BUFFER_NAMES[BUFFER_COUNT] = {
     [BUFFER_TOKENS] = "tokens of the step",
     [BUFFER_TARGETS] = "targets of the step",
     [BUFFER_CHUNK_SUMS] = "partial sums of norms",
+    [BUFFER_HASHES] = "hashes of a step's tensors",
     [BUFFER_REPORT] = "this rank's report",
     [BUFFER_REPORTS] = "all ranks' reports",
     [BUFFER_TEXT] = "file headers",
@@ -109,6 +110,7 @@ struct span {
  * all. */
 struct sizes {
     const struct plan *plan;
+    int place; /* of the pipeline */
     const struct plan_rank *rank;
     int64_t n_owned; /* elements whose moments the rank keeps */
     const struct model_config *model;
@@ -194,6 +196,7 @@ static struct sizes measure(const struct plan *plan, int grid_rank)
     const bool trains = plan->purpose == PLAN_TRAIN;
     const int rank = grid_place(&plan->grid, grid_rank);
     struct sizes s = {.plan = plan,
+                      .place = rank,
                       .rank = &plan->ranks[rank],
                       .n_owned = plan->owned_counts[grid_rank],
                       .model = model,
@@ -427,6 +430,15 @@ static int64_t snapshot_bytes(const struct sizes *s)
     return wanted == 0 ? state / SNAPSHOT_SHARE : (wanted < state ? wanted : state);
 }
 
+int64_t plan_hash_rows(const struct plan *plan, int rank)
+{
+    int64_t n_rows = 0;
+    for (int chunk = 0; chunk < plan->n_chunks; chunk++) {
+        n_rows += plan_stage(plan, rank, chunk)->n_reads + 1;
+    }
+    return n_rows;
+}
+
 static void place_step(struct buffer_table *t, const struct sizes *s)
 {
     const struct plan *plan = s->plan;
@@ -444,12 +456,16 @@ static void place_step(struct buffer_table *t, const struct sizes *s)
     const int64_t record =
         pad(PLAN_REPORT_HEAD_BYTES + STATE_BYTES * (size_t)plan->max_rank_params);
     const int64_t chunk_sums = (int64_t)kernels_chunk_count(s->largest_param);
+    const int64_t n_hashes =
+        M * plan_hash_rows(plan, s->place) * PLAN_HASHES_PER_PART + s->rank->n_params;
+    const bool checks = s->trains && plan->config->guard.check_every > 0;
     const bool traces = s->trains && plan->config->trace.n_steps > 0;
     const size_t event_bytes = sizeof(struct journal_event);
     const struct request requests[] = {
         {BUFFER_TOKENS, GROUP_BATCH, 1, {n_sequences, T, 1}, 4},
         {BUFFER_TARGETS, GROUP_BATCH, 1, {n_sequences, T, 1}, 4},
         {BUFFER_CHUNK_SUMS, GROUP_REPORTS, s->trains, {chunk_sums, 1, 1}, 8},
+        {BUFFER_HASHES, GROUP_REPORTS, checks, {n_hashes, 1, 1}, 8},
         {BUFFER_REPORT, GROUP_REPORTS, 1, {report, 1, 1}, 1},
         {BUFFER_REPORTS, GROUP_REPORTS, s->is_root, {report, n_ranks, 1}, 1},
         {BUFFER_TEXT, GROUP_REPORTS, 1, {text, 1, 1}, 1},

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 #define GOLDEN UINT64_C(0x9E3779B97F4A7C15)
 
@@ -67,6 +68,17 @@ uint64_t rng_key(uint64_t seed, const char *name)
 uint64_t rng_at(uint64_t key, uint64_t index)
 {
     return mix(key + (index + 1) * GOLDEN);
+}
+
+uint64_t rng_hash_floats(const float *values, int64_t count)
+{
+    uint64_t hash = (uint64_t)count;
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        hash = rng_at(hash, bits);
+    }
+    return hash;
 }
 
 double rng_normal_at(uint64_t key, uint64_t index)

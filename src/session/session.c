@@ -241,41 +241,65 @@ void session_finish(struct session *s)
     plan_finish(&s->plan);
 }
 
-/** Root: the hash of a replica's weights from its ranks' reports. */
-static uint64_t combine_hashes(const struct session *s, int replica)
+/** Root: the hash of a replica's row from its rank's report. */
+static uint64_t row_hash(const struct session *s, int replica, const struct stage *stage,
+                         int64_t row)
 {
     const unsigned char *records = memory_buffer(&s->memory, BUFFER_REPORTS, 0);
+    const int rank = grid_rank(&s->plan.grid, replica, stage->rank);
+    const void *record = records + (size_t)rank * memory_slot_bytes(&s->memory, BUFFER_REPORT);
+    const uint64_t *of_rank = record;
+    return of_rank[stage->param_base + row - stage->first_param];
+}
+
+/** How many replicas hold of a row what this one holds. */
+static int count_equal(const struct session *s, int replica, const struct stage *stage, int64_t row)
+{
+    int n = 0;
+    for (int other = 0; other < s->plan.grid.n_replicas; other++) {
+        n += row_hash(s, other, stage, row) == row_hash(s, replica, stage, row);
+    }
+    return n;
+}
+
+/** Root: whom the fewest agree with, against whom the most do. */
+static struct session_difference vote(const struct session *s, const struct stage *stage,
+                                      int64_t row)
+{
+    int odd = 0, other = 0;
+    for (int replica = 1; replica < s->plan.grid.n_replicas; replica++) {
+        const int n = count_equal(s, replica, stage, row);
+        odd = n < count_equal(s, odd, stage, row) ? replica : odd;
+        other = n > count_equal(s, other, stage, row) ? replica : other;
+    }
+    const bool is_outvoted = odd != other;
+    for (int replica = 0; !is_outvoted && other == odd; replica++) {
+        other = row_hash(s, replica, stage, row) != row_hash(s, odd, stage, row) ? replica : other;
+    }
+    return (struct session_difference){.is_there = 1,
+                                       .row = (int32_t)row,
+                                       .odd = grid_rank(&s->plan.grid, odd, stage->rank),
+                                       .other = grid_rank(&s->plan.grid, other, stage->rank),
+                                       .is_outvoted = is_outvoted};
+}
+
+/** Root: the hash of replica 0's weights, and whether the others hold the same. */
+static uint64_t combine_hashes(const struct session *s, struct session_difference *difference)
+{
     uint64_t hash = 0;
     for (int i = 0; i < s->plan.n_stages; i++) {
         const struct stage *stage = &s->plan.stages[i];
-        const int rank = grid_rank(&s->plan.grid, replica, stage->rank);
-        const void *record = records + (size_t)rank * memory_slot_bytes(&s->memory, BUFFER_REPORT);
-        const uint64_t *of_rank = record;
-        for (int64_t row = 0; row < stage->end_param - stage->first_param; row++) {
-            hash = checkpoint_hash_combine(hash, of_rank[stage->param_base + row]);
+        for (int64_t row = stage->first_param; row < stage->end_param; row++) {
+            hash = checkpoint_hash_combine(hash, row_hash(s, 0, stage, row));
+            if (!difference->is_there && count_equal(s, 0, stage, row) < s->plan.grid.n_replicas) {
+                *difference = vote(s, stage, row);
+            }
         }
     }
     return hash;
 }
 
-/** Root: replicas that no longer agree train nothing. */
-static uint64_t compare_replicas(struct session *s)
-{
-    const uint64_t hash = combine_hashes(s, 0);
-    for (int replica = 1; replica < s->plan.grid.n_replicas; replica++) {
-        const uint64_t other = combine_hashes(s, replica);
-        if (other != hash) {
-            char message[128];
-            snprintf(message, sizeof message,
-                     "replica %d has weights %016" PRIx64 ", replica 0 has %016" PRIx64, replica,
-                     other, hash);
-            transport_abort(s->transport, ERROR_INTERNAL, message);
-        }
-    }
-    return hash;
-}
-
-uint64_t session_hash_weights(struct session *s)
+uint64_t session_hash_weights(struct session *s, struct session_difference *difference)
 {
     const struct param *rows = s->plan.params.rows;
     uint64_t *hashes = memory_buffer(&s->memory, BUFFER_REPORT, 0);
@@ -283,13 +307,18 @@ uint64_t session_hash_weights(struct session *s)
         const struct stage *stage = s->models[chunk].stage;
         for (int64_t i = stage->first_param; i < stage->end_param; i++) {
             hashes[stage->param_base + i - stage->first_param] =
-                checkpoint_hash_tensor(model_weight(&s->models[chunk], &rows[i]), rows[i].count);
+                rng_hash_floats(model_weight(&s->models[chunk], &rows[i]), rows[i].count);
         }
     }
     collective_gather(s->transport, collective_all(s->transport), 0, hashes,
                       memory_slot_bytes(&s->memory, BUFFER_REPORT),
                       memory_buffer(&s->memory, BUFFER_REPORTS, 0));
-    uint64_t hash = transport_rank(s->transport) == 0 ? compare_replicas(s) : 0;
+    uint64_t hash = 0;
+    *difference = (struct session_difference){0};
+    if (transport_rank(s->transport) == 0) {
+        hash = combine_hashes(s, difference);
+    }
     transport_broadcast(s->transport, 0, &hash, sizeof hash);
+    transport_broadcast(s->transport, 0, difference, sizeof *difference);
     return hash;
 }

@@ -93,7 +93,11 @@ static void tell_early_stop(const struct train *t, struct error *err)
 
 bool train_conclude(struct train *t, struct error *err)
 {
-    t->result->weights_hash = session_hash_weights(&t->session);
+    struct session_difference difference;
+    t->result->weights_hash = session_hash_weights(&t->session, &difference);
+    if (difference.is_there) {
+        return train_refuse_difference(t, &difference, err);
+    }
     if (t->options->wants_entropy && t->is_root && t->counts_bytes) {
         t->result->order1_entropy = data_order1_entropy(t->train_data, ENTROPY_BYTES);
     }

@@ -120,19 +120,6 @@ static void report_memory(struct train *t)
     }
 }
 
-static bool stop_for_guard(const struct train *t, const struct train_decision *d, struct error *err)
-{
-    if (!t->is_root) {
-        err->kind = ERROR_GUARD;
-        return false;
-    }
-    return error_set(
-        err, ERROR_GUARD,
-        "step %" PRId64 ": loss %g, gradient norm %g: not finite for %" PRId64
-        " steps in a row (guard.max_skips); the weights are those of the last finite update",
-        t->state.step, d->loss, d->grad_norm, t->state.n_skips_in_a_row);
-}
-
 static bool is_due(int64_t step, int64_t every)
 {
     return every > 0 && step % every == 0;
@@ -169,8 +156,7 @@ static void finish_step(struct train *t, const struct train_decision *d, struct 
 
 static bool run_steps(struct train *t, struct error *err)
 {
-    const int64_t n_steps = t->session.config.train.n_steps,
-                  max_skips = t->session.config.guard.max_skips;
+    const int64_t n_steps = t->session.config.train.n_steps;
     const double start_s = clock_monotonic_s();
     struct since since = {.at_s = start_s, .step = t->state.step};
     journal_set_phase(transport_journal(t->transport), JOURNAL_TRAINING);
@@ -178,6 +164,9 @@ static bool run_steps(struct train *t, struct error *err)
         train_save(t);
     }
     while (t->state.step < n_steps) {
+        if (train_is_check_due(t) && !train_compare_replicas(t, err)) {
+            return false;
+        }
         train_trace_step(t);
         const double step_start_s = clock_monotonic_s();
         const struct train_decision d = train_step(t);
@@ -185,13 +174,8 @@ static bool run_steps(struct train *t, struct error *err)
         t->result->loss = d.loss;
         t->result->grad_norm = d.grad_norm;
         train_advance_save(t, (enum train_save)d.save);
-        if (d.not_finite) {
-            log_write(t->log, t->is_root ? LOG_WARNING : LOG_INFO,
-                      "step %" PRId64 ": loss %g, gradient norm %g: update skipped", t->state.step,
-                      d.loss, d.grad_norm);
-            if (t->state.n_skips_in_a_row > max_skips) {
-                return stop_for_guard(t, &d, err);
-            }
+        if (!train_heed_guards(t, &d, err)) {
+            return false;
         }
         finish_step(t, &d, &since);
         if (t->state.step == t->first_step + 3) {

@@ -82,7 +82,11 @@ static bool load(struct checkpoint_state *state, const struct train *t, const ch
                       "others",
                       step_path);
     }
-    if (ok && t->train_data != NULL && !data_position_is_valid(t->train_data, &c.state.position)) {
+    struct data_position position = c.state.position;
+    if (position.window < 0) { /* saved by a version that could not skip any */
+        position.window = c.state.tokens / t->session.config.model.seq_len;
+    }
+    if (ok && t->train_data != NULL && !data_position_is_valid(t->train_data, &position)) {
         ok = error_set(err, ERROR_DATA, "%s: the data position is not one of this data", step_path);
     }
     ok = ok && checkpoint_load(&c, t->session.models, true, err);
@@ -91,6 +95,7 @@ static bool load(struct checkpoint_state *state, const struct train *t, const ch
     }
     *state = c.state;
     state->data_crc32 = t->state.data_crc32;
+    state->position = position;
     checkpoint_close(&c);
     return ok;
 }

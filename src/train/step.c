@@ -14,6 +14,7 @@
 struct report {
     double wait_s, compute_s;
     int64_t bytes_sent;
+    struct guard_finding finding; /* of a step that was computed twice */
     int32_t signal_arrived;
     int32_t saving; /* enum checkpoint_phase */
 };
@@ -55,6 +56,7 @@ static int64_t read_batch(struct train *t)
     int32_t *tokens = memory_buffer(&s->memory, BUFFER_TOKENS, 0);
     int32_t *targets = memory_buffer(&s->memory, BUFFER_TARGETS, 0);
     int64_t n_targets = 0;
+    t->step_position = t->state.position;
     for (int64_t k = 0; k < s->plan.n_microbatches && t->train_data != NULL; k++) {
         for (int replica = 0; replica < s->plan.grid.n_replicas; replica++) {
             if (replica == s->memory.replica) {
@@ -194,22 +196,23 @@ static void look_for_straggler(struct train *t)
 static struct train_decision decide(const struct train *t, int64_t n_targets)
 {
     const struct session *s = &t->session;
-    struct train_decision d = {.n_targets = n_targets};
+    struct train_decision d = {.n_targets = n_targets, .guard = t->state.guard};
     bool signal_arrived = false;
     unsigned phases = 0;
     for (int rank = 0; rank < grid_size(&s->plan.grid); rank++) {
         const struct report *report = report_of(s, rank);
         d.wait_s += report->wait_s;
         d.bytes_sent += report->bytes_sent;
+        guard_merge(&d.finding, &report->finding);
         signal_arrived = signal_arrived || report->signal_arrived != 0;
         phases |= 1U << report->saving;
     }
     d.save = train_judge_save(phases);
     d.loss = sum_losses(s, n_targets);
     d.grad_norm = sqrt(sum_squares(s));
-    const bool counts = d.n_targets > 0; /* without targets there is no loss to look at */
-    d.not_finite = (counts && !isfinite(d.loss)) || !isfinite(d.grad_norm);
-    d.skips = d.not_finite || !counts;
+    d.judgement = guard_judge(&d.guard, &s->config.guard, d.loss, d.grad_norm, d.n_targets > 0);
+    d.has_changed = d.finding.what != GUARD_NOTHING;
+    d.skips = d.judgement.skips || d.has_changed;
     d.clip_factor = optim_clip_factor(&s->config.optim, d.grad_norm);
     d.stop = train_find_stop(t, signal_arrived);
     d.has_time_to_save = train_has_time_to_save(t);
@@ -258,7 +261,8 @@ static void update(struct train *t, double clip_factor)
         clock_monotonic_s() - start_s - (s->engine.times.save_s - save_s);
 }
 
-static struct train_decision report_and_decide(struct train *t, int64_t n_targets)
+static struct train_decision report_and_decide(struct train *t, int64_t n_targets,
+                                               const struct guard_finding *finding)
 {
     struct session *s = &t->session;
     const struct engine_times *times = &s->engine.times;
@@ -269,6 +273,7 @@ static struct train_decision report_and_decide(struct train *t, int64_t n_target
                         .compute_s = times->forward_s + times->recompute_s +
                                      times->input_gradient_s + times->weight_gradient_s,
                         .bytes_sent = times->bytes_sent,
+                        .finding = *finding,
                         .signal_arrived = t->options->stops_on_signals && train_signal_arrived(),
                         .saving = (int32_t)checkpoint_phase(t->saver)};
     take_squares(s, squares_of(s, own));
@@ -286,16 +291,13 @@ static struct train_decision report_and_decide(struct train *t, int64_t n_target
     return decision;
 }
 
-struct train_decision train_step(struct train *t)
+void train_compute_gradients(struct train *t, int64_t n_targets, struct guard_probe *probe)
 {
     struct session *s = &t->session;
-    struct journal *journal = transport_journal(t->transport);
-    journal_set_step(journal, t->state.step + 1);
     const double start_s = clock_monotonic_s();
-    journal_begin_alone(journal, JOURNAL_READ_BATCH, -1);
-    const int64_t n_targets = read_batch(t);
+    journal_begin_alone(transport_journal(t->transport), JOURNAL_READ_BATCH, -1);
     zero_gradients(s);
-    journal_end(journal);
+    journal_end(transport_journal(t->transport));
     s->engine.times.read_s += clock_monotonic_s() - start_s;
     const struct engine_batch batch = {
         .tokens = memory_buffer(&s->memory, BUFFER_TOKENS, 0),
@@ -303,20 +305,48 @@ struct train_decision train_step(struct train *t)
         /* Without counted targets every gradient is zero, whatever the scale. */
         .loss_scale = n_targets > 0 ? (float)(1.0 / (double)n_targets) : 1.0F,
         .losses = losses_of(memory_buffer(&s->memory, BUFFER_REPORT, 0)),
+        .probe = probe,
     };
     engine_run(&s->engine, &s->plan.schedule, &batch);
     engine_drain(&s->engine);
     join_head_gradient(s);
     engine_sum_gradients(&s->engine);
-    const struct train_decision decision = report_and_decide(t, n_targets);
+}
+
+static int64_t read_next(struct train *t)
+{
+    struct journal *journal = transport_journal(t->transport);
+    const double start_s = clock_monotonic_s();
+    journal_set_step(journal, t->state.step + 1);
+    journal_begin_alone(journal, JOURNAL_READ_BATCH, -1);
+    const int64_t n_targets = read_batch(t);
+    journal_end(journal);
+    t->session.engine.times.read_s += clock_monotonic_s() - start_s;
+    return n_targets;
+}
+
+struct train_decision train_step(struct train *t)
+{
+    struct session *s = &t->session;
+    const int64_t n_targets = read_next(t);
+    struct guard_finding finding = {0};
+    if (train_is_check_due(t)) {
+        finding = train_compute_twice(t, n_targets);
+    } else {
+        train_compute_gradients(t, n_targets, NULL);
+    }
+    struct train_decision decision = report_and_decide(t, n_targets, &finding);
     if (!decision.skips) {
         update(t, decision.clip_factor);
         engine_hand_out_weights(&s->engine);
         share_head_weight(s);
     }
+    if (decision.judgement.not_finite && !decision.has_changed) {
+        decision.finding = train_find_not_finite(t, n_targets);
+    }
     t->state.step++;
     t->state.tokens += s->config.batch.n_sequences * s->config.model.seq_len;
-    t->state.n_skips_in_a_row = decision.not_finite ? t->state.n_skips_in_a_row + 1 : 0;
+    t->state.guard = decision.guard;
     return decision;
 }
 

@@ -6,6 +6,7 @@
 #include <attnres/data.h>
 #include <attnres/deflation.h>
 #include <attnres/evaluate.h>
+#include <attnres/guard.h>
 #include <attnres/metrics.h>
 #include <attnres/rundir.h>
 #include <attnres/session.h>
@@ -20,8 +21,7 @@ enum train_stop {
     TRAIN_STOP_SIGNAL,
     TRAIN_STOP_FILE,
     TRAIN_STOP_TIME,
-    TRAIN_STOP_JOB_END,
-    TRAIN_STOP_GUARD
+    TRAIN_STOP_JOB_END
 };
 
 struct train {
@@ -39,11 +39,12 @@ struct train {
     char run_path[FILE_PATH_BYTES];
     char config_text[TRAIN_CONFIG_TEXT_BYTES];
     struct checkpoint_state state;
-    double start_s;       /* of this process, for time_s and max_hours */
-    double time_before_s; /* spent by earlier processes of the run */
-    double loop_s;        /* the loop over steps, once it has ended */
-    int64_t first_step;   /* steps done when this process began */
-    bool resumed;         /* the state came from a checkpoint */
+    struct data_position step_position; /* of the step in hand's first window */
+    double start_s;                     /* of this process, for time_s and max_hours */
+    double time_before_s;               /* spent by earlier processes of the run */
+    double loop_s;                      /* the loop over steps, once it has ended */
+    int64_t first_step;                 /* steps done when this process began */
+    bool resumed;                       /* the state came from a checkpoint */
     int64_t saved_step; /* of the last checkpoint saved or resumed from; before that, rank 0: of the
                            newest in the folder; -1 */
     struct checkpoint_saver *saver;
@@ -66,13 +67,16 @@ enum train_save { TRAIN_SAVE_GOES_ON, TRAIN_SAVE_COLLECT, TRAIN_SAVE_END };
 struct train_decision {
     double loss, grad_norm, clip_factor;
     int64_t n_targets;
-    int32_t skips; /* the update is left out: not finite, or nothing counted */
-    int32_t not_finite;
-    int32_t stop;             /* enum train_stop */
-    int32_t has_time_to_save; /* before the job's end, should it stop here */
-    int32_t save;             /* enum train_save */
-    double wait_s;            /* all ranks, since the run began */
-    int64_t bytes_sent;       /* all ranks, since the run began */
+    struct guard_state guard; /* behind the step */
+    struct guard_judgement judgement;
+    struct guard_finding finding; /* where what is not finite came from, or did not repeat */
+    int32_t has_changed;          /* computed twice it was not the same */
+    int32_t skips;                /* the update is left out */
+    int32_t stop;                 /* enum train_stop */
+    int32_t has_time_to_save;     /* before the job's end, should it stop here */
+    int32_t save;                 /* enum train_save */
+    double wait_s;                /* all ranks, since the run began */
+    int64_t bytes_sent;           /* all ranks, since the run began */
 };
 
 /** Weights, moments and position: from a checkpoint or fresh. Collective. */
@@ -106,6 +110,25 @@ double train_spent_s(const struct train *t);
 
 /** One step up to and including the update. */
 struct train_decision train_step(struct train *t);
+
+/** The gradients and losses of the batch that was read: everything up to the sums. Computed again
+ * they have the same bits. probe: looks on; or NULL. Collective. */
+void train_compute_gradients(struct train *t, int64_t n_targets, struct guard_probe *probe);
+
+/** Compute the gradients twice. Returns the first thing on this rank that differs. Collective. */
+struct guard_finding train_compute_twice(struct train *t, int64_t n_targets);
+/** A step was not finite: compute it again to find where that came from. Collective. */
+struct guard_finding train_find_not_finite(struct train *t, int64_t n_targets);
+/** Whether the next step is one of guard.check_every. */
+bool train_is_check_due(const struct train *t);
+/** Then: whether all replicas hold the same weights. Collective; ERROR_GUARD if not. */
+bool train_compare_replicas(struct train *t, struct error *err);
+/** Tell what the guards make of a step; false, on all ranks, if the run ends with it. Collective.
+ */
+bool train_heed_guards(struct train *t, const struct train_decision *d, struct error *err);
+/** ERROR_GUARD naming two ranks that hold different weights, with their hosts. Collective. */
+bool train_refuse_difference(struct train *t, const struct session_difference *difference,
+                             struct error *err);
 
 /** Replace STATUS by what is known now. Before a resume has loaded anything it speaks of what the
  * folder holds. Rank 0. */

@@ -117,8 +117,11 @@ struct checkpoint_state small_rank_state(int64_t step)
 {
     return (struct checkpoint_state){.step = step,
                                      .n_updates = step - 1,
-                                     .n_skips_in_a_row = 1,
-                                     .position = {21, 22},
+                                     .guard = {.n_skips_in_a_row = 1,
+                                               .n_seen = 3,
+                                               .loss = {1.0 / 3.0, 1e-300},
+                                               .grad_norm = {0.1, 2e300}},
+                                     .position = {21, 22, 25},
                                      .data_tokens = 23,
                                      .data_crc32 = 25,
                                      .tokens = 24,

@@ -124,8 +124,12 @@ static const struct {
      "model.kind standard has no representatives"},
     {"representative: {gradient: int8}\n", "found int8, expected one of f32, bf16"},
     {"checkpoint: {snapshot_bytes: 0}\n", "found 0, expected auto or an integer from 1"},
-    {"data: {skip: [3]}\n", "data.skip: found 3, this version knows only []"},
-    {"guard: {spike_z: 4}\n", "found 4, this version knows only 0"},
+    {"data: {skip: [7-3]}\n", "data.skip: found 7-3, expected a list of at most 256 ranges"},
+    {"data: {skip: [-3]}\n", "data.skip: found -3, expected a list"},
+    {"data: {skip: [3-]}\n", "data.skip: found 3-, expected a list"},
+    {"data: {skip: [3-4-5]}\n", "data.skip: found 3-4-5, expected a list"},
+    {"data: {skip: ['3']}\n", "data.skip: found \"3\", expected a list"},
+    {"data: {skip: 3}\n", "data.skip: found 3, expected a list"},
     {"run: {dir: }\n", "run.dir: found nothing"},
     {"run: {dir: \"a\\0b\"}\n", "run.dir: found \"a?b\""},
     {"run: {dir: \"a\\Lb\"}\n", "run.dir: found"},
@@ -280,6 +284,23 @@ static void overrides_come_after_the_file(void **state)
     assert_int_equal(c.pipeline.partition_list[0], 3);
     assert_string_equal(c.data.train, "*.txt # [not yaml]");
     assert_int_equal(c.memory.limit_bytes, 1000000000);
+}
+
+static void windows_to_skip_are_ranges_or_single_ones(void **state)
+{
+    (void)state;
+    struct config c;
+    struct error err = {0};
+    char text[CONFIG_EXPLAIN_BYTES];
+    assert_true(override(&c, "data.skip=[1600-1615, 3, 1e3-2e3]", &err));
+    assert_int_equal(c.data.n_skips, 3);
+    assert_int_equal(c.data.skips[0].first, 1600);
+    assert_int_equal(c.data.skips[0].last, 1615);
+    assert_int_equal(c.data.skips[1].first, 3);
+    assert_int_equal(c.data.skips[1].last, 3);
+    assert_int_equal(c.data.skips[2].last, 2000);
+    config_dump(&c, false, text, sizeof text);
+    assert_contains(text, "  skip: [1600-1615, 3, 1000-2000]\n");
 }
 
 static void a_bad_override_names_itself(void **state)
@@ -555,6 +576,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(numbers_may_be_spelt_in_every_plain_way),
         cmocka_unit_test(all_problems_are_reported_together),
         cmocka_unit_test(overrides_come_after_the_file),
+        cmocka_unit_test(windows_to_skip_are_ranges_or_single_ones),
         cmocka_unit_test(a_bad_override_names_itself),
         cmocka_unit_test(hostile_sizes_end_in_one_clear_error),
         cmocka_unit_test(any_prefix_of_a_file_is_read_or_refused),

@@ -73,7 +73,7 @@ static void windows_stay_in_their_file_and_come_once_an_epoch(void **state)
     struct data *d = open_text(state, "", "a.txt", DATA_TRAIN, &err);
     assert_non_null(d);
     assert_int_equal(data_window_count(d), 5);
-    struct data_position position = {0, 0};
+    struct data_position position = {0};
     int seen[3 * T] = {0};
     for (int i = 0; i < 5; i++) {
         int32_t tokens[T];
@@ -275,7 +275,7 @@ static void a_stream_is_its_items_in_order_wherever_reading_starts(void **state)
     struct data *d = open_stream(LOSS_ALL, DATA_TRAIN);
     int32_t tokens[N * T];
     int32_t targets[N * T];
-    struct data_position position = {0, 0};
+    struct data_position position = {0};
     data_read(d, &position, N, tokens, targets);
     int at = 0;
     int n_vars = 0;
@@ -293,7 +293,7 @@ static void a_stream_is_its_items_in_order_wherever_reading_starts(void **state)
     }
     assert_in_range(n_vars, 2, N);
 
-    struct data_position later = {0, 0};
+    struct data_position later = {0};
     data_skip(d, &later, 40);
     int32_t some[3 * T];
     int32_t more[3 * T];
@@ -308,6 +308,78 @@ static void a_stream_is_its_items_in_order_wherever_reading_starts(void **state)
     data_close(d);
 }
 
+/** Windows 3 to 5 and 7 left out: whoever reads gets those behind them in their place. */
+static void check_skipping(const struct data *all, const struct data *some)
+{
+    enum { N = 12, N_LEFT = N - 4 };
+    static const int LEFT[N_LEFT] = {0, 1, 2, 6, 8, 9, 10, 11};
+    int32_t tokens[N * T], targets[N * T], read[N_LEFT * T], read_targets[N_LEFT * T];
+    struct data_position whole = {0}, position = {0}, later = {0};
+    data_read(all, &whole, N, tokens, targets);
+    data_read(some, &position, N_LEFT, read, read_targets);
+    for (int i = 0; i < N_LEFT; i++) {
+        assert_memory_equal(read + i * T, tokens + LEFT[i] * T, T * sizeof *read);
+        assert_memory_equal(read_targets + i * T, targets + LEFT[i] * T, T * sizeof *read);
+    }
+    assert_memory_equal(&position, &whole, sizeof position);
+    assert_int_equal(position.window, N);
+    data_skip(some, &later, N_LEFT);
+    assert_memory_equal(&later, &whole, sizeof later);
+}
+
+static void windows_of_data_skip_are_stepped_over(void **state)
+{
+    struct data_config config = {.kind = DATA_SYNTHETIC, .n_tasks = 1, .tasks = {{TASK_PTR, 1}}};
+    struct data *all = NULL, *some = NULL;
+    char bytes[1000];
+    for (int i = 0; i < 1000; i++) {
+        bytes[i] = (char)('a' + i % 26);
+    }
+    write_bytes(state, "a.txt", bytes, sizeof bytes);
+    write_bytes(state, "b.txt", bytes, 10 * T);
+    for (int kind = 0; kind < 2; kind++) {
+        config.n_skips = 0;
+        assert_true(data_open(&all, &config, DATA_TRAIN, 5, T, VOCAB, NULL));
+        config.n_skips = 2;
+        config.skips[0] = (struct window_range){7, 7}; /* in no order, and overlapping */
+        config.skips[1] = (struct window_range){3, 5};
+        assert_true(data_open(&some, &config, DATA_TRAIN, 5, T, VOCAB, NULL));
+        check_skipping(all, some);
+        data_close(all);
+        data_close(some);
+        config.kind = DATA_TEXT;
+        path_in(state, config.train, "");
+    }
+}
+
+static void a_window_is_named_by_file_and_token(void **state)
+{
+    struct data_config config = {.kind = DATA_TEXT, .n_skips = 1, .skips = {{0, 1}}};
+    struct data *d = NULL;
+    char bytes[10 * T], text[FILE_PATH_BYTES + 64], expected[FILE_PATH_BYTES + 64];
+    for (int i = 0; i < 10 * T; i++) {
+        bytes[i] = (char)(i / T + 'a'); /* each window has its letter; the split has nine */
+    }
+    write_bytes(state, "a.txt", bytes, sizeof bytes);
+    path_in(state, config.train, "a.txt");
+    assert_true(data_open(&d, &config, DATA_TRAIN, 5, T, VOCAB, NULL));
+    struct data_position position = {0};
+    for (int i = 2; i < 9; i++) {
+        int32_t tokens[T], targets[T];
+        assert_int_equal(data_name_window(d, &position, text, sizeof text), i);
+        data_read(d, &position, 1, tokens, targets);
+        snprintf(expected, sizeof expected, "%s from token %d", config.train,
+                 (tokens[0] - 'a') * T);
+        assert_string_equal(text, expected);
+    }
+    data_close(d);
+    assert_true(data_open(&d, &(struct data_config){.kind = DATA_SYNTHETIC}, DATA_TRAIN, 5, T,
+                          VOCAB, NULL));
+    assert_int_equal(data_name_window(d, &(struct data_position){3, 4, 9}, text, sizeof text), 9);
+    assert_string_equal(text, "item 3 from byte 4");
+    data_close(d);
+}
+
 static void answer_loss_counts_the_bytes_of_answers_alone(void **state)
 {
     (void)state;
@@ -315,7 +387,7 @@ static void answer_loss_counts_the_bytes_of_answers_alone(void **state)
     struct data *d = open_stream(LOSS_ANSWER, DATA_VAL);
     int32_t tokens[N * T];
     int32_t targets[N * T];
-    struct data_position position = {0, 0};
+    struct data_position position = {0};
     data_read(d, &position, N, tokens, targets);
     for (int i = 0; i < N * T - 1; i++) {
         /* Answers of both tasks are one byte, from "=" at the end of the question to a newline. */
@@ -331,10 +403,11 @@ static void invalid_positions_are_recognised(void **state)
 {
     (void)state;
     struct data *d = open_stream(LOSS_ALL, DATA_TRAIN);
-    assert_true(data_position_is_valid(d, &(struct data_position){12, 3}));
-    assert_false(data_position_is_valid(d, &(struct data_position){12, DATA_ITEM_BYTES}));
-    assert_false(data_position_is_valid(d, &(struct data_position){-1, 0}));
-    assert_false(data_position_is_valid(d, &(struct data_position){0, -1}));
+    assert_true(data_position_is_valid(d, &(struct data_position){12, 3, 0}));
+    assert_false(data_position_is_valid(d, &(struct data_position){12, DATA_ITEM_BYTES, 0}));
+    assert_false(data_position_is_valid(d, &(struct data_position){-1, 0, 0}));
+    assert_false(data_position_is_valid(d, &(struct data_position){0, -1, 0}));
+    assert_false(data_position_is_valid(d, &(struct data_position){0, 0, -1}));
     data_close(d);
 }
 
@@ -373,6 +446,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(prepared_text_reads_back_as_the_same_tokens, make_folder,
                                         remove_folder),
         cmocka_unit_test(a_stream_is_its_items_in_order_wherever_reading_starts),
+        cmocka_unit_test_setup_teardown(windows_of_data_skip_are_stepped_over, make_folder,
+                                        remove_folder),
+        cmocka_unit_test_setup_teardown(a_window_is_named_by_file_and_token, make_folder,
+                                        remove_folder),
         cmocka_unit_test(answer_loss_counts_the_bytes_of_answers_alone),
         cmocka_unit_test(invalid_positions_are_recognised),
         cmocka_unit_test_setup_teardown(order1_entropy_is_that_of_the_pairs, make_folder,

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include <attnres/checkpoint.h>
+#include <attnres/rng.h>
 
 #include "../support/pipeline.h"
 #include "../support/sample.h"
@@ -323,12 +323,12 @@ static int count_whole_rows(struct pipeline *p)
         for (int i = 1; row != NULL; i++, n++) {
             assert_true(n < MOST);
             rows[n] = row;
-            hashes[n] = checkpoint_hash_tensor(model_gradient(model, row), row->count);
+            hashes[n] = rng_hash_floats(model_gradient(model, row), row->count);
             row = plan_finished(&p->plan, model->stage, part, action->op, i);
         }
     }
     for (int i = 0; i < n; i++) {
-        if (hashes[i] != checkpoint_hash_tensor(model_gradient(model, rows[i]), rows[i]->count)) {
+        if (hashes[i] != rng_hash_floats(model_gradient(model, rows[i]), rows[i]->count)) {
             fail_msg("%s was not whole", rows[i]->name);
         }
     }

@@ -1,0 +1,499 @@
+/* Guards in whole runs on local ranks. The linker turns the model's parts aside: what one of them
+ * leaves is spoilt at one place, always or at one call, and the run must name that place. */
+#include <attnres/train.h>
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include <attnres/checkpoint.h>
+#include <attnres/engine.h>
+#include <attnres/model.h>
+
+#include "../support/bitwise.h"
+#include "../support/ranks.h"
+
+enum { MOST_RANKS = 6, MOST_OVERRIDES = 40 };
+
+/** What is spoilt. */
+enum site {
+    NOWHERE,
+    TAKEN,        /* a value that the stage has taken in */
+    OUTPUT,       /* of a part; of the head: logits */
+    GAIN,         /* gradient of the part's gain */
+    MATRIX,       /* gradient of the part's last matrix */
+    EMBEDDING,    /* gradient of the embedding */
+    GIVEN,        /* gradient of a value that the stage has taken in */
+    WEIGHT,       /* of a replica, once all have the new ones */
+    FIRST_WEIGHT, /* of all of them */
+};
+
+static struct {
+    enum site site;
+    int stage, part, microbatch, replica;
+    int call;      /* counted from 1; 0: every one */
+    uint32_t flip; /* bits that change; 0: becomes NaN */
+    _Atomic int n_calls;
+} fault;
+
+static void spoil(float *x)
+{
+    if (fault.call != 0 && atomic_fetch_add(&fault.n_calls, 1) + 1 != fault.call) {
+        return;
+    }
+    uint32_t bits;
+    memcpy(&bits, x, sizeof bits);
+    bits ^= fault.flip;
+    memcpy(x, &bits, sizeof bits);
+    *x = fault.flip != 0 ? *x : NAN;
+}
+
+static bool is_place(enum site site, const struct model *model, const struct model_work *work,
+                     int part)
+{
+    return fault.site == site && model->stage->index == fault.stage && part == fault.part &&
+           work->microbatch == fault.microbatch && model->memory->replica == fault.replica &&
+           work->loss_scale != 0.0F;
+}
+
+static const struct param *row_of(const struct model *model, int part, enum param_role role)
+{
+    return params_find(&model->plan->params, model->stage->first + part, role);
+}
+
+static int64_t taken_id(const struct model *model)
+{
+    const struct depth_set taken = depth_live(&model->plan->depth, model->stage->first);
+    return depth_set_id(&taken, depth_set_count(&taken) - 1);
+}
+
+void __real_model_forward_begin(const struct model *model, const struct model_work *work);
+void __real_model_forward_part(const struct model *model, const struct model_work *work, int part);
+bool __real_model_recompute_part(const struct model *model, const struct model_work *work,
+                                 int again, int part);
+void __real_model_input_gradient_part(const struct model *model, const struct model_work *work,
+                                      int part);
+void __real_model_weight_gradient_part(const struct model *model, const struct model_work *work,
+                                       int part);
+void __real_engine_hand_out_weights(struct engine *engine);
+void __wrap_model_forward_begin(const struct model *model, const struct model_work *work);
+void __wrap_model_forward_part(const struct model *model, const struct model_work *work, int part);
+bool __wrap_model_recompute_part(const struct model *model, const struct model_work *work,
+                                 int again, int part);
+void __wrap_model_input_gradient_part(const struct model *model, const struct model_work *work,
+                                      int part);
+void __wrap_model_weight_gradient_part(const struct model *model, const struct model_work *work,
+                                       int part);
+void __wrap_engine_hand_out_weights(struct engine *engine);
+
+void __wrap_model_forward_begin(const struct model *model, const struct model_work *work)
+{
+    __real_model_forward_begin(model, work);
+    if (is_place(TAKEN, model, work, 0)) {
+        spoil(model_value(model, work->slot, taken_id(model)) + 3);
+    }
+}
+
+static void spoil_output(const struct model *model, const struct model_work *work, int part)
+{
+    const int64_t l = model->stage->first + part;
+    if (!is_place(OUTPUT, model, work, part)) {
+        return;
+    }
+    if (l == model->plan->depth.n_sublayers) {
+        spoil(model_logits(model, work->microbatch) + 7);
+    } else {
+        spoil(model_value(model, work->slot, depth_output_of(&model->plan->depth, l).value) + 7);
+    }
+}
+
+void __wrap_model_forward_part(const struct model *model, const struct model_work *work, int part)
+{
+    __real_model_forward_part(model, work, part);
+    spoil_output(model, work, part);
+}
+
+bool __wrap_model_recompute_part(const struct model *model, const struct model_work *work,
+                                 int again, int part)
+{
+    const bool made = __real_model_recompute_part(model, work, again, part);
+    if (made) {
+        spoil_output(model, work, again);
+    }
+    return made;
+}
+
+void __wrap_model_input_gradient_part(const struct model *model, const struct model_work *work,
+                                      int part)
+{
+    __real_model_input_gradient_part(model, work, part);
+    if (is_place(GAIN, model, work, part)) {
+        spoil(model_gradient(model, row_of(model, part, PARAM_GAIN)) + 1);
+    } else if (is_place(GIVEN, model, work, part)) {
+        spoil(model_dvalue(model, work->gradient_slot, taken_id(model)) + 1);
+    }
+}
+
+void __wrap_model_weight_gradient_part(const struct model *model, const struct model_work *work,
+                                       int part)
+{
+    __real_model_weight_gradient_part(model, work, part);
+    if (is_place(MATRIX, model, work, part)) {
+        const struct param *o = row_of(model, part, PARAM_O);
+        spoil(model_gradient(model, o != NULL ? o : row_of(model, part, PARAM_DOWN)) + 2);
+    } else if (is_place(EMBEDDING, model, work, part)) {
+        spoil(model_gradient(model, params_find(&model->plan->params, -1, PARAM_EMBEDDING)) + 2);
+    }
+}
+
+void __wrap_engine_hand_out_weights(struct engine *engine)
+{
+    __real_engine_hand_out_weights(engine);
+    const struct model *model = &engine->models[0];
+    const bool is_here = model->stage->index == fault.stage &&
+                         (fault.site == FIRST_WEIGHT || model->memory->replica == fault.replica);
+    if (is_here && (fault.site == WEIGHT || fault.site == FIRST_WEIGHT)) {
+        spoil(model_weight(model, row_of(model, 1, PARAM_GAIN)));
+    }
+}
+
+/** The run. */
+static struct {
+    char folder[FILE_PATH_BYTES];
+    int n_ranks;
+    const char *overrides[MOST_OVERRIDES];
+    int n_overrides;
+    struct train_options options;
+    struct train_result result[MOST_RANKS];
+    struct error err[MOST_RANKS];
+    enum error_kind kind[MOST_RANKS];
+} job;
+
+static int enter_folder(void **state)
+{
+    (void)state;
+    memset(&job, 0, sizeof job);
+    memset(&fault, 0, sizeof fault);
+    snprintf(job.folder, sizeof job.folder, "%s/attnres_test_guard.XXXXXX",
+             bitwise_parent_folder());
+    return mkdtemp(job.folder) == NULL || chdir(job.folder) != 0;
+}
+
+static int leave_folder(void **state)
+{
+    (void)state;
+    return chdir("/") != 0 || !file_remove_tree(job.folder, NULL);
+}
+
+static void train(struct transport *t)
+{
+    const int rank = transport_rank(t);
+    struct config *config = calloc(1, sizeof *config);
+    struct error *err = &job.err[rank];
+    struct log log;
+    CHECK(t, config != NULL);
+    if (!config_load(config, NULL, job.n_overrides, job.overrides, err)) {
+        printf("%s\n", err->message);
+        CHECK(t, false);
+    }
+    log_init(&log, rank);
+    log.quiet = true;
+    job.options.build = (struct train_build){"test", "test", "test", "test"};
+    const bool ok = train_run(&job.result[rank], config, &job.options, t, &log, err);
+    job.kind[rank] = ok ? ERROR_NONE : err->kind;
+    log_finish(&log);
+    free(config);
+}
+
+/** Four layers, four microbatches of two windows. extra: overrides, ended by NULL. */
+static void run(int n_ranks, const char *const *extra)
+{
+    static const char *const COMMON[] = {
+        "model.layers=4",     "model.blocks=2",     "model.dim=8",          "model.heads=2",
+        "model.kv_heads=1",   "model.ff=12",        "model.seq_len=16",     "batch.sequences=8",
+        "batch.microbatch=2", "data.task=ptr",      "optim.warmup_steps=1", "compute.threads=1",
+        "train.log_every=1",  "train.eval_every=0", "checkpoint.every=0",   "run.dir=run"};
+    char message[1024];
+    job.n_ranks = n_ranks;
+    job.n_overrides = 0;
+    memset(job.err, 0, sizeof job.err);
+    atomic_store(&fault.n_calls, 0);
+    for (size_t i = 0; i < sizeof COMMON / sizeof COMMON[0]; i++) {
+        job.overrides[job.n_overrides++] = COMMON[i];
+    }
+    for (int i = 0; extra[i] != NULL; i++) {
+        job.overrides[job.n_overrides++] = extra[i];
+    }
+    assert_true(file_remove_tree("run", NULL) || job.options.resume);
+    if (!ranks_run_local(n_ranks, train, message)) {
+        fail_msg("%s", message);
+    }
+    for (int rank = 1; rank < n_ranks; rank++) {
+        assert_int_equal(job.kind[rank], job.kind[0]);
+        assert_string_equal(job.err[rank].message, "");
+    }
+}
+
+static void assert_stopped(const char *what)
+{
+    if (job.kind[0] != ERROR_GUARD || strstr(job.err[0].message, what) == NULL) {
+        fail_msg("\"%s\" is not in \"%s\" (exit code %d)", what, job.err[0].message,
+                 (int)job.kind[0]);
+    }
+}
+
+/** Ways to cut the same eight sublayers, each with a place. */
+struct place {
+    int n_ranks;
+    const char *settings; /* apart from each other by blanks */
+    enum site site;
+    int stage, part, microbatch, replica;
+    const char *name;
+};
+static const struct place PLACES[] = {
+    {1, "", OUTPUT, 0, 2, 0, 0,
+     "the output of model.layers.1.self_attn (microbatch 0, stage 0, rank 0)"},
+    {1, "", OUTPUT, 0, 8, 2, 0, "the logits (microbatch 2, stage 0, rank 0)"},
+    {1, "model.tied=true", MATRIX, 0, 4, 3, 0,
+     "the gradient of model.layers.2.self_attn.o_proj.weight (microbatch 3, stage 0, rank 0)"},
+    {2, "model.kind=standard", TAKEN, 1, 0, 1, 0,
+     "what stage 1 takes in from stage 0 (microbatch 1, stage 1, rank 1)"},
+    {2, "model.kind=block", OUTPUT, 1, 1, 3, 0, "(microbatch 3, stage 1, rank 1)"},
+    {2, "model.kind=full", GIVEN, 1, 0, 0, 0,
+     "the gradient of what stage 1 takes in (microbatch 0, stage 1, rank 1)"},
+    {2, "memory.recompute=block pipeline.partition=[4,4]", OUTPUT, 0, 2, 2, 0,
+     "the output of model.layers.1.self_attn (microbatch 2, stage 0, rank 0)"},
+    {2, "memory.recompute=all pipeline.partition=[4,4]", OUTPUT, 1, 2, 1, 0,
+     "the output of model.layers.3.self_attn (microbatch 1, stage 1, rank 1)"},
+    {2, "pipeline.schedule=interleaved pipeline.chunks=2 pipeline.partition=[2,2,2,2]", GAIN, 2, 1,
+     3, 0,
+     "the gradient of model.layers.2.post_attention_layernorm.weight (microbatch 3, stage 2, rank "
+     "0)"},
+    {2, "pipeline.schedule=zb_v pipeline.chunks=2 pipeline.partition=[2,2,2,2]", MATRIX, 3, 0, 1, 0,
+     "the gradient of model.layers.3.self_attn.o_proj.weight (microbatch 1, stage 3, rank 0)"},
+    {3, "pipeline.schedule=zb_h1 pipeline.partition=[2,3,3] model.tied=true", EMBEDDING, 0, 0, 2, 0,
+     "the gradient of model.embed_tokens.weight (microbatch 2, stage 0, rank 0)"},
+    {4, "pipeline.replicas=2 pipeline.partition=[4,4]", OUTPUT, 1, 2, 1, 1,
+     "the output of model.layers.3.self_attn (microbatch 3, stage 1, rank 3)"},
+    {4, "pipeline.replicas=2 pipeline.partition=[4,4]", MATRIX, 0, 1, 0, 1,
+     "the gradient of model.layers.0.mlp.down_proj.weight (microbatch 1, stage 0, rank 2)"},
+    {2, "representative.value=int8 pipeline.deflate=on pipeline.partition=[4,4]", OUTPUT, 0, 2, 1,
+     0, "the output of model.layers.1.self_attn (microbatch 1, stage 0, rank 0)"},
+};
+enum { N_PLACES = sizeof PLACES / sizeof PLACES[0] };
+
+static void run_at(const struct place *p, const char *const *settings)
+{
+    const char *all[MOST_OVERRIDES] = {NULL};
+    char own[256];
+    int n = 0;
+    fault.site = p->site;
+    fault.stage = p->stage;
+    fault.part = p->part;
+    fault.microbatch = p->microbatch;
+    fault.replica = p->replica;
+    snprintf(own, sizeof own, "%s", p->settings);
+    char *rest = own;
+    while (rest[0] != '\0') {
+        all[n++] = rest;
+        char *blank = strchrnul(rest, ' ');
+        rest = blank + (*blank != '\0');
+        *blank = '\0';
+    }
+    for (int i = 0; settings[i] != NULL; i++) {
+        all[n++] = settings[i];
+    }
+    run(p->n_ranks, all);
+}
+
+static void what_is_not_finite_is_named_where_it_came_from(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_PLACES; i++) {
+        run_at(&PLACES[i], (const char *[]){"train.steps=2", "guard.max_skips=0", NULL});
+        assert_stopped(PLACES[i].name);
+        assert_stopped("step 1: ");
+        const int window =
+            2 * (PLACES[i].microbatch * (PLACES[i].n_ranks == 4 ? 2 : 1) + PLACES[i].replica);
+        char windows[64];
+        snprintf(windows, sizeof windows, "windows %d (item ", window);
+        assert_stopped(windows);
+    }
+}
+
+static void numbers_that_are_not_finite_by_chance_are_told_as_such(void **state)
+{
+    (void)state;
+    fault.call = 1;
+    run_at(&PLACES[0], (const char *[]){"train.steps=2", "guard.max_skips=0", NULL});
+    assert_stopped("computed again it is finite");
+    assert_stopped("windows 0-7");
+    fault.call = 1;
+    run_at(&PLACES[0], (const char *[]){"train.steps=2", "guard.max_skips=1", NULL});
+    assert_int_equal(job.kind[0], ERROR_NONE);
+}
+
+static void a_weight_that_is_not_finite_is_named(void **state)
+{
+    (void)state;
+    const struct place place = {
+        4, "pipeline.replicas=2 pipeline.partition=[4,4]", FIRST_WEIGHT, 1, 0, 0, 0, NULL};
+    run_at(&place, (const char *[]){"train.steps=2", "guard.max_skips=0", NULL});
+    assert_stopped("step 2: ");
+    assert_stopped("it came from the weight model.layers.2.post_attention_layernorm.weight (stage "
+                   "1, rank 1), windows 8-15");
+}
+
+static bool recomputes(const struct place *p)
+{
+    return strstr(p->settings, "recompute") != NULL;
+}
+
+/** Step 1 is computed once, step 2 twice: the bit flips in either. */
+static void a_bit_that_flips_in_a_step_computed_twice_is_named(void **state)
+{
+    (void)state;
+    static const uint32_t BITS[] = {1, 1U << 22, 1U << 30};
+    for (int i = 0; i < N_PLACES; i++) {
+        for (int call = 2; call <= 3 && !recomputes(&PLACES[i]); call++) {
+            fault.call = call;
+            fault.flip = BITS[(i + call) % 3];
+            run_at(&PLACES[i], (const char *[]){"train.steps=3", "guard.check_every=2", NULL});
+            assert_stopped(PLACES[i].name);
+            assert_stopped("step 2 was computed twice, and ");
+            assert_stopped(" on host ");
+        }
+    }
+}
+
+/** Parts that are run again are so in every step, the last segment of the model in I alone. */
+static void a_bit_that_flips_while_recomputing_is_named(void **state)
+{
+    (void)state;
+    const char *const settings[] = {"train.steps=2", "guard.check_every=2", NULL};
+    int n = 0;
+    for (int i = 0; i < N_PLACES; i++) {
+        if (!recomputes(&PLACES[i])) {
+            continue;
+        }
+        fault.call = 1000;
+        run_at(&PLACES[i], settings);
+        const int n_calls = atomic_load(&fault.n_calls), n_unchecked = n_calls / 3;
+        assert_int_equal(job.kind[0], ERROR_NONE);
+        for (int call = n_unchecked + 1; call <= n_calls; call++, n++) {
+            fault.call = call;
+            fault.flip = 1;
+            run_at(&PLACES[i], settings);
+            assert_stopped(PLACES[i].name);
+        }
+    }
+    assert_true(n >= 6);
+}
+
+static void checking_changes_no_number(void **state)
+{
+    (void)state;
+    static const char *const GRIDS[][4] = {
+        {NULL},
+        {"memory.recompute=all", NULL},
+        {"pipeline.replicas=2", NULL},
+        {"model.tied=true", "pipeline.schedule=zb_v", "pipeline.chunks=2", NULL},
+    };
+    for (int i = 0; i < 4; i++) {
+        const char *all[8] = {"train.steps=5", "guard.check_every=0"};
+        memcpy(all + 2, GRIDS[i], sizeof GRIDS[i]);
+        run(2, all);
+        assert_int_equal(job.kind[0], ERROR_NONE);
+        const uint64_t hash = job.result[0].weights_hash;
+        for (int every = 1; every <= 2; every++) {
+            all[1] = every == 1 ? "guard.check_every=1" : "guard.check_every=2";
+            run(2, all);
+            assert_int_equal(job.kind[0], ERROR_NONE);
+            assert_true(job.result[0].weights_hash == hash);
+        }
+    }
+}
+
+static void a_replica_with_other_weights_is_named(void **state)
+{
+    (void)state;
+    const char *const settings[] = {"train.steps=5", "guard.check_every=2", NULL};
+    const struct place
+        of_three = {6,      "pipeline.replicas=3 batch.sequences=12 pipeline.partition=[4,4]",
+                    WEIGHT, 1,
+                    0,      0,
+                    2,      NULL},
+        of_two = {4, "pipeline.replicas=2 pipeline.partition=[4,4]", WEIGHT, 0, 0, 0, 1, NULL};
+    fault.call = 1;
+    fault.flip = 1U << 30;
+    run_at(&of_three, settings);
+    assert_stopped("after step 1 rank 5 on host ");
+    assert_stopped("(first model.layers.2.post_attention_layernorm.weight)");
+    fault.flip = 1;
+    run_at(&of_two, settings);
+    assert_stopped("after step 1 the replicas of rank ");
+    assert_stopped("(first model.layers.0.post_attention_layernorm.weight)");
+    fault.call = 5; /* behind the last step: found when the run's weights are hashed */
+    run_at(&of_three, (const char *[]){"train.steps=5", NULL});
+    assert_stopped("after step 5 rank 5 on host ");
+}
+
+static void read_guard(struct guard_state *guard, int64_t step)
+{
+    char path[FILE_PATH_BYTES];
+    struct checkpoint c;
+    assert_true(checkpoint_step_path(path, "run", step, NULL) && checkpoint_open(&c, path, NULL));
+    *guard = c.state.guard;
+    checkpoint_close(&c);
+}
+
+/** Nearly every other step is a spike by this measure, so what is skipped depends on all of the
+ * state. */
+static void a_resumed_run_judges_as_one_never_interrupted(void **state)
+{
+    (void)state;
+    const char *settings[] = {"train.steps=60",        "guard.spike_z=0.5",
+                              "guard.spike_skip=true", "optim.schedule=constant",
+                              "guard.max_skips=100",   NULL};
+    struct guard_state whole, resumed;
+    run(2, settings);
+    assert_int_equal(job.kind[0], ERROR_NONE);
+    const uint64_t hash = job.result[0].weights_hash;
+    read_guard(&whole, 60);
+    assert_int_equal(whole.n_seen, 60);
+    settings[0] = "train.steps=37";
+    run(1, settings);
+    job.options.resume = true;
+    settings[0] = "train.steps=60";
+    run(3, settings);
+    assert_int_equal(job.kind[0], ERROR_NONE);
+    read_guard(&resumed, 60);
+    assert_memory_equal(&resumed, &whole, sizeof whole);
+    assert_true(job.result[0].weights_hash == hash);
+    job.options.resume = false;
+    settings[2] = "guard.spike_skip=false";
+    run(2, settings);
+    assert_true(job.result[0].weights_hash != hash); /* so some were skipped */
+}
+
+int main(void)
+{
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter_folder, leave_folder)
+    const struct CMUnitTest tests[] = {
+        IN_FOLDER(what_is_not_finite_is_named_where_it_came_from),
+        IN_FOLDER(numbers_that_are_not_finite_by_chance_are_told_as_such),
+        IN_FOLDER(a_weight_that_is_not_finite_is_named),
+        IN_FOLDER(a_bit_that_flips_in_a_step_computed_twice_is_named),
+        IN_FOLDER(a_bit_that_flips_while_recomputing_is_named),
+        IN_FOLDER(checking_changes_no_number),
+        IN_FOLDER(a_replica_with_other_weights_is_named),
+        IN_FOLDER(a_resumed_run_judges_as_one_never_interrupted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
