@@ -168,6 +168,10 @@ const char *kernels_blas_version(void);
 /** Threads that a BLAS call takes by itself, and whether the library was built without any. */
 int kernels_blas_threads(void);
 bool kernels_blas_is_serial(void);
+/** Whether the process's limits leave room for what OpenBLAS takes, once, for each thread that
+ * calls it. Where they do not it asks again for ever. */
+enum { KERNELS_BLAS_MIB = 128 };
+bool kernels_blas_fits(int n_threads);
 /** Ids of the processors that threads of this process may run on, ascending; returns how many. With
  * OMP_PROC_BIND the calling thread is bound to one place of several: all count. */
 int kernels_find_processors(int *ids, int capacity);

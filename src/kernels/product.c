@@ -1,6 +1,7 @@
 #include "product.h"
 
 #include <cblas.h>
+#include <sys/mman.h>
 
 #include <attnres/kernels.h>
 
@@ -61,4 +62,11 @@ int kernels_blas_threads(void)
 bool kernels_blas_is_serial(void)
 {
     return openblas_get_parallel() == OPENBLAS_SEQUENTIAL;
+}
+
+bool kernels_blas_fits(int n_threads)
+{
+    const size_t bytes = (size_t)n_threads * ((KERNELS_BLAS_MIB + 1) << 20);
+    void *room = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return room != MAP_FAILED && munmap(room, bytes) == 0;
 }

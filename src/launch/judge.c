@@ -119,11 +119,19 @@ static void judge_arguments(struct launch_finding *f, const struct launch_start 
 
 static void judge_binary(struct launch_finding *f, const struct launch_start *starts, int n)
 {
-    struct named others = {.n = 0};
-    for (int i = 1; i < n; i++) {
-        if (starts[i].binary != starts[0].binary) {
+    struct named others = {.n = 0}, unread = {.n = 0};
+    for (int i = 0; i < n; i++) {
+        if (starts[i].binary == 0) {
+            name_rank(&unread, i);
+        } else if (starts[0].binary != 0 && starts[i].binary != starts[0].binary) {
             name_rank(&others, i);
         }
+    }
+    if (others.n == 0 && unread.n > 0) {
+        finding_set(f, LAUNCH_WARN, "rank%s %s cannot read the program's file to compare it",
+                    plural(unread.n), unread.bytes);
+        finding_advise(f, "mount /proc, and see that limits (ulimit -a) leave it room");
+        return;
     }
     if (others.n == 0) {
         finding_set(f, LAUNCH_PASS, "%016" PRIx64 " on every rank", starts[0].binary);

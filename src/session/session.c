@@ -138,6 +138,16 @@ static bool check_precision(const struct session *s, struct error *err)
     return refusal == NULL || error_set(err, ERROR_CONFIG, "compute.precision: bf16: %s", refusal);
 }
 
+/** A refused allocation inside OpenBLAS would hang the job. */
+static bool check_room(const struct session *s, struct error *err)
+{
+    return kernels_blas_fits(s->n_threads) ||
+           error_set(err, ERROR_CREATE,
+                     "the limit of this process's memory (ulimit -v) leaves no room for OpenBLAS, "
+                     "which takes %d MiB of address space for each of %d threads: raise it",
+                     KERNELS_BLAS_MIB, s->n_threads);
+}
+
 /** Measured costs as rank 0 reads them, the same for all. Zeroed where there are none. */
 static bool share_costs(struct costs *costs, const struct session *s, struct error *err)
 {
@@ -158,7 +168,8 @@ bool session_begin(struct session *s, const struct config *config, struct transp
                    struct log *log, struct error *err)
 {
     *s = (struct session){.config = *config, .transport = transport, .log = log};
-    return choose_kernels(s, err) && collective_agree(transport, check_precision(s, err), err);
+    return choose_kernels(s, err) &&
+           collective_agree(transport, check_precision(s, err) && check_room(s, err), err);
 }
 
 bool session_plan(struct session *s, const struct config *config, struct transport *transport,

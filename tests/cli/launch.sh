@@ -7,6 +7,9 @@ run attnres train $small pipeline.stages=4
 run ranks 1 attnres train $small : -n 1 attnres train $small optim.lr=0.01
 run ls
 
+echo 'too little memory for the libraries'
+OPENBLAS_NUM_THREADS=1 run bash -c "ulimit -v 400000; exec timeout 60 attnres train $small compute.threads=4 run.dir=little"
+
 echo 'as many ranks as sublayers'
 run ranks 4 attnres train $small --json >four.json 2>four.log
 attnres train $small run.dir=one >one.txt 2>/dev/null
