@@ -151,7 +151,10 @@ void watch_explain(char text[WATCH_TEXT_BYTES], const struct watch_verdict *verd
         return;
     }
     if (verdict->cause == WATCH_CIRCLE) {
-        append(&t, "stalled: %d ranks wait for each other in a circle", verdict->n_chain);
+        append(&t,
+               "stalled: %d ranks wait for each other in a circle: what one has sent another has "
+               "not got, so their network is cut or has lost it",
+               verdict->n_chain);
     } else if (verdict->cause == WATCH_SILENT) {
         append(&t,
                "stalled: rank %d does not answer: it is stopped or dead, or its host is cut "
