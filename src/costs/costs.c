@@ -107,7 +107,7 @@ static bool read_number(double *out, const struct json_value *value)
     if (!json_as_real(value, &number) || !(number >= 0.0 && number <= MOST)) {
         return false;
     }
-    *out = number;
+    *out = number + 0.0; /* no negative 0: it reads back as another number */
     return true;
 }
 
