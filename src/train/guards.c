@@ -25,6 +25,7 @@ static void init_probe(struct guard_probe *probe, const struct train *t, enum gu
 /** Compute the gradients under the eyes of a probe, and have it look at their sums. */
 static void compute(struct train *t, int64_t n_targets, struct guard_probe *probe)
 {
+    train_clear_gradients(t);
     train_compute_gradients(t, n_targets, probe);
     for (int chunk = 0; chunk < t->session.plan.n_chunks; chunk++) {
         guard_look_sums(probe, &t->session.models[chunk]);
@@ -223,7 +224,8 @@ bool train_heed_guards(struct train *t, const struct train_decision *d, struct e
     const int64_t n = d->guard.n_skips_in_a_row;
     snprintf(text, sizeof text,
              "step %" PRId64 ": loss %g, gradient norm %g: %s; %" PRId64
-             " update%s skipped in a row (guard.max_skips), the weights are those before; %s",
+             " update%s skipped in a row (guard.max_skips); --resume goes on from the last "
+             "checkpoint, and data.skip leaves windows out; %s",
              t->state.step, d->loss, d->grad_norm, j->not_finite ? "not finite" : "a spike", n,
              n == 1 ? "" : "s", where);
     return end_run(t, err, text);

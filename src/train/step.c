@@ -70,8 +70,9 @@ static int64_t read_batch(struct train *t)
     return n_targets;
 }
 
-static void zero_gradients(struct session *s)
+void train_clear_gradients(struct train *t)
 {
+    const struct session *s = &t->session;
     memset(memory_buffer(&s->memory, BUFFER_GRADIENTS, 0), 0,
            memory_slot_bytes(&s->memory, BUFFER_GRADIENTS));
     void *head = memory_buffer(&s->memory, BUFFER_HEAD_GRADIENT, 0);
@@ -294,11 +295,6 @@ static struct train_decision report_and_decide(struct train *t, int64_t n_target
 void train_compute_gradients(struct train *t, int64_t n_targets, struct guard_probe *probe)
 {
     struct session *s = &t->session;
-    const double start_s = clock_monotonic_s();
-    journal_begin_alone(transport_journal(t->transport), JOURNAL_READ_BATCH, -1);
-    zero_gradients(s);
-    journal_end(transport_journal(t->transport));
-    s->engine.times.read_s += clock_monotonic_s() - start_s;
     const struct engine_batch batch = {
         .tokens = memory_buffer(&s->memory, BUFFER_TOKENS, 0),
         .targets = memory_buffer(&s->memory, BUFFER_TARGETS, 0),
@@ -320,6 +316,7 @@ static int64_t read_next(struct train *t)
     journal_set_step(journal, t->state.step + 1);
     journal_begin_alone(journal, JOURNAL_READ_BATCH, -1);
     const int64_t n_targets = read_batch(t);
+    train_clear_gradients(t);
     journal_end(journal);
     t->session.engine.times.read_s += clock_monotonic_s() - start_s;
     return n_targets;

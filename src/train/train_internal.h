@@ -111,8 +111,9 @@ double train_spent_s(const struct train *t);
 /** One step up to and including the update. */
 struct train_decision train_step(struct train *t);
 
-/** The gradients and losses of the batch that was read: everything up to the sums. Computed again
- * they have the same bits. probe: looks on; or NULL. Collective. */
+/** The gradients and losses of the batch that was read: everything up to the sums. From cleared
+ * gradients they have the same bits each time. probe: looks on; or NULL. Collective. */
+void train_clear_gradients(struct train *t);
 void train_compute_gradients(struct train *t, int64_t n_targets, struct guard_probe *probe);
 
 /** Compute the gradients twice. Returns the first thing on this rank that differs. Collective. */
