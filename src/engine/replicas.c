@@ -162,7 +162,10 @@ void engine_wait(struct engine *engine, struct transport_request *request)
 
 static void complete(struct engine *engine)
 {
-    collective_release(engine->exchange, collective_count_unreleased(engine->exchange));
+    const int64_t n_left = collective_count_unreleased(engine->exchange);
+    if (n_left > 0) { /* else all may be done already, and no sum in progress */
+        collective_release(engine->exchange, n_left);
+    }
     while (!collective_is_done(engine->exchange)) {
         if (!advance_alone(engine)) {
             wait_for_some(engine, NULL);
