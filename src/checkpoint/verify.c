@@ -311,10 +311,14 @@ bool checkpoint_measure(struct checkpoint_contents *contents, const char *step_p
          name = json_member(files, (size_t)found.n_files, &bytes)) {
         char path[FILE_PATH_BYTES];
         int64_t length = 0;
-        ok = checkpoint_is_plain_name(name) && file_join(path, step_path, name, err);
-        if (ok && file_length(path) < 0) {
+        if (!checkpoint_is_plain_name(name) || !json_as_int(bytes, &length)) {
+            ok = error_set(err, ERROR_DATA, "%s/manifest.json: a file's name or size is not valid",
+                           step_path);
+        } else if (!file_join(path, step_path, name, err)) {
+            ok = false;
+        } else if (file_length(path) < 0) {
             ok = error_set(err, ERROR_DATA, "%s: is missing", path);
-        } else if (!json_as_int(bytes, &length) || !ok || file_length(path) != length) {
+        } else if (file_length(path) != length) {
             ok = error_set(err, ERROR_DATA, "%s: has %" PRId64 " bytes, the manifest says %" PRId64,
                            path, file_length(path), length);
         }

@@ -318,6 +318,20 @@ static void a_file_name_too_long_is_refused(void **state)
     expect(ERROR_DATA);
 }
 
+static void a_file_outside_the_folder_is_not_looked_at(void **state)
+{
+    (void)state;
+    struct checkpoint_contents contents;
+    struct error err = {0};
+    assert_true(checkpoint_measure(&contents, STEP, &err));
+    forge("\"files\"", "model-00001.safetensors", "../../../etc/passwd");
+    assert_false(checkpoint_measure(&contents, STEP, &err));
+    assert_int_equal(err.kind, ERROR_DATA);
+    assert_string_equal(err.message,
+                        "run/checkpoints/step-00000007/manifest.json: a file's name or "
+                        "size is not valid");
+}
+
 static void an_empty_or_absent_manifest_is_refused(void **state)
 {
     (void)state;
@@ -344,6 +358,7 @@ int main(void)
         SAVED(swapped_files_are_found),
         SAVED(signed_nonsense_is_refused),
         SAVED(a_file_name_too_long_is_refused),
+        SAVED(a_file_outside_the_folder_is_not_looked_at),
         SAVED(an_empty_or_absent_manifest_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
