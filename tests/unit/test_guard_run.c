@@ -18,6 +18,7 @@
 
 #include "../support/bitwise.h"
 #include "../support/ranks.h"
+#include "../support/sample.h"
 
 enum { MOST_RANKS = 6, MOST_OVERRIDES = 40 };
 
@@ -316,6 +317,9 @@ static void what_is_not_finite_is_named_where_it_came_from(void **state)
 {
     (void)state;
     for (int i = 0; i < N_PLACES; i++) {
+        if (!sample_takes(i)) {
+            continue;
+        }
         run_at(&PLACES[i], (const char *[]){"train.steps=2", "guard.max_skips=0", NULL});
         assert_stopped(PLACES[i].name);
         assert_stopped("step 1: ");
@@ -362,6 +366,9 @@ static void a_bit_that_flips_in_a_step_computed_twice_is_named(void **state)
     static const uint32_t BITS[] = {1, 1U << 22, 1U << 30};
     for (int i = 0; i < N_PLACES; i++) {
         for (int call = 2; call <= 3 && !recomputes(&PLACES[i]); call++) {
+            if (!sample_takes(2 * i + call)) {
+                continue;
+            }
             fault.call = call;
             fault.flip = BITS[(i + call) % 3];
             run_at(&PLACES[i], (const char *[]){"train.steps=3", "guard.check_every=2", NULL});
@@ -386,7 +393,10 @@ static void a_bit_that_flips_while_recomputing_is_named(void **state)
         run_at(&PLACES[i], settings);
         const int n_calls = atomic_load(&fault.n_calls), n_unchecked = n_calls / 3;
         assert_int_equal(job.kind[0], ERROR_NONE);
-        for (int call = n_unchecked + 1; call <= n_calls; call++, n++) {
+        for (int call = n_unchecked + 1; call <= n_calls; call++) {
+            if (!sample_takes(n++)) {
+                continue;
+            }
             fault.call = call;
             fault.flip = 1;
             run_at(&PLACES[i], settings);
@@ -407,6 +417,9 @@ static void checking_changes_no_number(void **state)
     };
     for (int i = 0; i < 4; i++) {
         const char *all[8] = {"train.steps=5", "guard.check_every=0"};
+        if (!sample_takes(i)) {
+            continue;
+        }
         memcpy(all + 2, GRIDS[i], sizeof GRIDS[i]);
         run(2, all);
         assert_int_equal(job.kind[0], ERROR_NONE);
