@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <attnres/collective.h>
@@ -131,10 +132,9 @@ static void say_spike(char text[WHERE_BYTES], const struct train *t, const struc
 static void share_hosts(struct train *t, const int ranks[2], char hosts[2][HOST_BYTES])
 {
     for (int i = 0; i < 2; i++) {
-        hosts[i][0] = '\0';
+        memset(hosts[i], 0, HOST_BYTES);
         if (transport_rank(t->transport) == ranks[i]) {
             gethostname(hosts[i], HOST_BYTES - 1);
-            hosts[i][HOST_BYTES - 1] = '\0';
         }
         transport_broadcast(t->transport, ranks[i], hosts[i], HOST_BYTES);
     }
