@@ -129,6 +129,7 @@ struct train_config {
 
 struct checkpoint_config {
     int64_t every, keep; /* every 0 = only at the end; keep >= 1 */
+    double minutes;      /* since the last one; 0 = steps alone count */
     bool initial;
     bool in_background;     /* checkpoint.async */
     int64_t snapshot_bytes; /* 0 = auto */
@@ -204,6 +205,39 @@ void config_compare(const struct config *a, const struct config *b,
                     void (*visit)(void *user, const char *key, const char *value_a,
                                   const char *value_b, enum config_resume_rule rule),
                     void *user);
+
+/** YAML of other files (a sweep), by the rules that hold for a configuration: UTF-8 without control
+ * characters, one document, at most CONFIG_MAX_DEPTH deep, no anchors, aliases or tags. Read event
+ * by event; nothing of the file is kept. */
+enum config_event_kind {
+    CONFIG_SCALAR,
+    CONFIG_LIST,    /* its elements follow, then CONFIG_END */
+    CONFIG_MAPPING, /* a key and its value by turns, then CONFIG_END */
+    CONFIG_END,
+    CONFIG_ALIAS,  /* only with a problem */
+    CONFIG_NOTHING /* the file has ended */
+};
+struct config_event {
+    enum config_event_kind kind;
+    const char *bytes; /* of a scalar, until the next event; bytes[length] is 0 */
+    size_t length;
+    bool is_quoted;
+    size_t line, column;
+    char problem[256]; /* what may not stand there; empty: none */
+};
+struct config_yaml;
+/** name stands in messages; bytes and name must outlive the reader. NULL without memory. End with
+ * config_yaml_close. */
+struct config_yaml *config_yaml_open(const char *name, const char *bytes, size_t length);
+void config_yaml_close(struct config_yaml *yaml);
+/** The next event. False: nothing can be read beyond its problem. After true with a problem the
+ * rest can, to look for more. */
+bool config_yaml_next(struct config_yaml *yaml, struct config_event *event);
+/** Record an ERROR_CONFIG at the place of an event, with control characters masked. Returns false.
+ */
+bool config_yaml_refuse(const struct config_yaml *yaml, const struct config_event *event,
+                        struct error *err, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /** The word of an enum value, as the YAML file spells it. */
 const char *config_model_kind_name(enum model_kind kind);

@@ -73,6 +73,10 @@ void config_text_wrap(struct text *text, const char *indent, size_t column, cons
  * breaks and tabs are printable only when allowed. */
 size_t config_first_unprintable(const char *bytes, size_t length, bool allow_breaks);
 
+/** What a terminal is told is text: control characters are masked, and what was cut inside a
+ * character. */
+void config_mask(char *text);
+
 /** A scalar as it stands in the file; quoted ones are text and never numbers. */
 struct scalar {
     const char *bytes; /* bytes[length] is 0 */

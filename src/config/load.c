@@ -10,17 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A terminal is told nothing but text: control characters of an override or of a file are masked,
- * and what was cut inside a character. */
-static void mask(char *text)
-{
-    const size_t length = strlen(text);
-    for (size_t at = 0; at < length; at++) {
-        at += config_first_unprintable(text + at, length - at, false);
-        text[at] = at < length ? '?' : '\0';
-    }
-}
-
 void config_problem(struct reading *reading, const char *format, ...)
 {
     if (config_is_full(reading)) {
@@ -31,12 +20,12 @@ void config_problem(struct reading *reading, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
-    mask(message);
+    config_mask(message);
     const struct origin here = reading->here;
     if (here.override != NULL) {
         char override[81];
         snprintf(override, sizeof override, "%s", here.override);
-        mask(override);
+        config_mask(override);
         error_add(&reading->problems, ERROR_CONFIG, "override %s: %s", override, message);
     } else if (here.line != 0) {
         error_add(&reading->problems, ERROR_CONFIG, "%s:%zu:%zu: %s", reading->name, here.line,

@@ -67,3 +67,12 @@ size_t config_first_unprintable(const char *bytes, size_t length, bool allow_bre
     }
     return length;
 }
+
+void config_mask(char *text)
+{
+    const size_t length = strlen(text);
+    for (size_t at = 0; at < length; at++) {
+        at += config_first_unprintable(text + at, length - at, false);
+        text[at] = at < length ? '?' : '\0';
+    }
+}
