@@ -66,4 +66,8 @@ const struct param *params_find_name(const struct params *params, const char *na
 /** Initial values of a row: a function of (seed, name, element). out: count floats. */
 void params_draw(const struct param *param, int64_t seed, float *out);
 
+/** FLOPs of one training step's matrix products and reads as design.md counts them, per token. */
+double params_flops_per_token(const struct params *params, const struct model_config *model,
+                              const struct depth_plan *depth);
+
 #endif

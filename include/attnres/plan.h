@@ -189,7 +189,7 @@ const struct param *plan_finished(const struct plan *plan, const struct stage *s
  * finishes them. */
 void plan_list_finished(const struct plan *plan, int rank, int64_t *rows);
 
-/** FLOPs of one training step's matrix products and reads as design.md counts them, per token. */
+/** params_flops_per_token of the plan's model. */
 double plan_flops_per_token(const struct plan *plan);
 
 enum buffer_id {

@@ -172,3 +172,17 @@ void params_draw(const struct param *param, int64_t seed, float *out)
                                        : param->init_value;
     }
 }
+
+double params_flops_per_token(const struct params *params, const struct model_config *model,
+                              const struct depth_plan *depth)
+{
+    double n_weights = model->tied ? (double)model->vocab * (double)model->dim : 0.0;
+    for (int64_t i = 0; i < params->n_rows; i++) {
+        const struct param *p = &params->rows[i];
+        n_weights += p->rows > 0 && p->role != PARAM_EMBEDDING ? (double)p->count : 0.0;
+    }
+    const double attention =
+        2.0 * (double)model->n_layers * (double)model->seq_len * (double)model->dim;
+    const double reads = 4.0 * (double)model->dim * (double)depth_pair_count(depth);
+    return 3.0 * (2.0 * n_weights + attention + reads);
+}

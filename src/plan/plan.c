@@ -287,16 +287,7 @@ void plan_finish(struct plan *plan)
 
 double plan_flops_per_token(const struct plan *plan)
 {
-    const struct model_config *model = &plan->config->model;
-    double n_weights = model->tied ? (double)model->vocab * (double)model->dim : 0.0;
-    for (int64_t i = 0; i < plan->params.n_rows; i++) {
-        const struct param *p = &plan->params.rows[i];
-        n_weights += p->rows > 0 && p->role != PARAM_EMBEDDING ? (double)p->count : 0.0;
-    }
-    const double attention =
-        2.0 * (double)model->n_layers * (double)model->seq_len * (double)model->dim;
-    const double reads = 4.0 * (double)model->dim * (double)depth_pair_count(&plan->depth);
-    return 3.0 * (2.0 * n_weights + attention + reads);
+    return params_flops_per_token(&plan->params, &plan->config->model, &plan->depth);
 }
 
 static uint64_t mix(uint64_t hash, int64_t value)
