@@ -35,6 +35,9 @@ bool metrics_open(struct metrics *m, const char *path, int64_t last_step, struct
  * length. What is no such line goes, and what follows the last newline, torn by a crash. Pure. */
 size_t metrics_keep_lines(char *text, size_t length, int64_t last_step);
 bool metrics_write(struct metrics *m, const struct metrics_line *line, struct error *err);
+/** The last whole line of a file; keys that are absent are NAN, -1 or false. ERROR_DATA if there is
+ * none, or it is no JSON object with a step. */
+bool metrics_read_last(struct metrics_line *line, const char *path, struct error *err);
 bool metrics_close(struct metrics *m, struct error *err);
 
 #endif

@@ -37,6 +37,15 @@ void rundir_close(struct rundir *r);
  * A reason of NULL is empty; one beyond 1023 bytes is cut. */
 bool rundir_write_status(const struct rundir *r, enum run_state state, const char *reason,
                          bool resumable, int64_t step, struct error *err);
+/** What the STATUS of the run in this folder says. ERROR_NO_INPUT if there is none; ERROR_DATA if
+ * it is not what the function above writes. Needs no lock. */
+struct rundir_status {
+    enum run_state state;
+    char reason[1024];
+    bool resumable;
+    int64_t step;
+};
+bool rundir_read_status(struct rundir_status *out, const char *path, struct error *err);
 /** Write a small file of the folder whole, atomically (run.json, plan.json, config.yaml). */
 bool rundir_write_file(const struct rundir *r, const char *name, const void *bytes, size_t length,
                        struct error *err);

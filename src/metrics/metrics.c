@@ -110,6 +110,67 @@ bool metrics_write(struct metrics *m, const struct metrics_line *line, struct er
     return file_writer_write(&m->file, text, w.length + 1, err);
 }
 
+static double measure_of(const struct json_value *root, const char *key)
+{
+    double value = NAN;
+    json_as_real(json_get(root, key), &value);
+    return value;
+}
+
+static bool take_keys(struct metrics_line *line, const struct json_value *root)
+{
+    *line = (struct metrics_line){
+        .loss = measure_of(root, "loss"),
+        .grad_norm = measure_of(root, "grad_norm"),
+        .lr = measure_of(root, "lr"),
+        .tokens = -1,
+        .flops = measure_of(root, "flops"),
+        .time_s = measure_of(root, "time_s"),
+        .step_s = measure_of(root, "step_s"),
+        .tokens_per_s = measure_of(root, "tokens_per_s"),
+        .wire_bytes = measure_of(root, "wire_bytes"),
+        .bubble = measure_of(root, "bubble"),
+        .val_loss = measure_of(root, "val_loss"),
+        .bits_per_byte = measure_of(root, "bits_per_byte"),
+    };
+    json_as_int(json_get(root, "tokens"), &line->tokens);
+    json_as_bool(json_get(root, "skipped"), &line->skipped);
+    return json_as_int(json_get(root, "step"), &line->step);
+}
+
+/** What follows the last newline is being written, or torn by a crash. */
+static bool find_last(const char **line, size_t *line_length, const char *text, size_t length)
+{
+    const char *end = memrchr(text, '\n', length);
+    if (end == NULL) {
+        return false;
+    }
+    const char *before = memrchr(text, '\n', (size_t)(end - text));
+    *line = before != NULL ? before + 1 : text;
+    *line_length = (size_t)(end - *line);
+    return true;
+}
+
+bool metrics_read_last(struct metrics_line *line, const char *path, struct error *err)
+{
+    struct file_bytes f = {0};
+    struct json_document d = {0};
+    const char *last = NULL;
+    size_t length = 0;
+    if (!file_read(&f, path, MAX_FILE_BYTES, err)) {
+        return false;
+    }
+    bool ok = false;
+    if (find_last(&last, &length, (const char *)f.bytes, f.length) &&
+        json_parse(&d, last, length, path, NULL)) {
+        ok = take_keys(line, d.root);
+        json_document_finish(&d);
+    }
+    file_bytes_finish(&f);
+    return ok ||
+           error_set(err, ERROR_DATA, "%s: its last line is no JSON object with a step", path);
+}
+
 bool metrics_close(struct metrics *m, struct error *err)
 {
     return m == NULL || file_writer_close(&m->file, err);

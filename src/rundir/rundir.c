@@ -119,13 +119,15 @@ bool rundir_write_file(const struct rundir *r, const char *name, const void *byt
     return file_join(path, r->path, name, err) && file_replace(path, bytes, length, err);
 }
 
+static const char *const STATE_NAMES[] = {
+    [RUN_STARTING] = "starting", [RUN_TRAINING] = "training", [RUN_STOPPED] = "stopped",
+    [RUN_DONE] = "done",         [RUN_FAILED] = "failed",
+};
+enum { N_STATES = sizeof STATE_NAMES / sizeof STATE_NAMES[0] };
+
 bool rundir_write_status(const struct rundir *r, enum run_state state, const char *reason,
                          bool resumable, int64_t step, struct error *err)
 {
-    static const char *const STATE_NAMES[] = {
-        [RUN_STARTING] = "starting", [RUN_TRAINING] = "training", [RUN_STOPPED] = "stopped",
-        [RUN_DONE] = "done",         [RUN_FAILED] = "failed",
-    };
     char now[21];
     char short_reason[REASON_BYTES];
     char text[STATUS_BYTES];
@@ -143,6 +145,50 @@ bool rundir_write_status(const struct rundir *r, enum run_state state, const cha
     assert(json_writer_ok(&w)); /* a byte of the reason becomes at most six characters */
     text[w.length] = '\n';
     return rundir_write_file(r, "STATUS", text, w.length + 1, err);
+}
+
+static bool find_state(enum run_state *state, const char *name)
+{
+    for (int i = 0; name != NULL && i < N_STATES; i++) {
+        if (strcmp(STATE_NAMES[i], name) == 0) {
+            *state = (enum run_state)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool take_status(struct rundir_status *out, const struct json_value *root)
+{
+    const char *reason = json_as_text(json_get(root, "reason"));
+    if (!find_state(&out->state, json_as_text(json_get(root, "state"))) || reason == NULL ||
+        !json_as_bool(json_get(root, "resumable"), &out->resumable) ||
+        !json_as_int(json_get(root, "step"), &out->step)) {
+        return false;
+    }
+    snprintf(out->reason, sizeof out->reason, "%s", reason);
+    return true;
+}
+
+bool rundir_read_status(struct rundir_status *out, const char *path, struct error *err)
+{
+    char file_path[FILE_PATH_BYTES];
+    struct file_bytes file = {0};
+    struct json_document d;
+    if (!file_join(file_path, path, "STATUS", err) ||
+        !file_read(&file, file_path, STATUS_BYTES, err)) {
+        return false;
+    }
+    const bool is_json = json_parse(&d, (const char *)file.bytes, file.length, file_path, err);
+    file_bytes_finish(&file);
+    if (!is_json) {
+        return false;
+    }
+    const bool ok = take_status(out, d.root);
+    json_document_finish(&d);
+    return ok || error_set(err, ERROR_DATA,
+                           "%s: expected state, reason, resumable and step as train writes them",
+                           file_path);
 }
 
 static bool stop_path(char *out, const struct rundir *r, struct error *err)

@@ -156,6 +156,38 @@ static void fresh_start_empties_and_resume_without_a_file_creates(void **state)
     assert_contents("");
 }
 
+static void the_last_whole_line_is_read_back(void **state)
+{
+    (void)state;
+    struct metrics m = {0};
+    struct metrics_line line = bare_line(3), last;
+    line.val_loss = 0.1;
+    line.tokens = 1LL << 60;
+    line.skipped = true;
+    assert_true(metrics_open(&m, path, -1, NULL));
+    assert_true(metrics_write(&m, &(struct metrics_line){.step = 2}, NULL));
+    assert_true(metrics_write(&m, &line, NULL));
+    assert_true(file_writer_write(&m.file, "{\"step\": 4", 10, NULL));
+    assert_true(metrics_close(&m, NULL));
+    assert_true(metrics_read_last(&last, path, NULL));
+    assert_int_equal(last.step, 3);
+    assert_int_equal(last.tokens, 1LL << 60);
+    assert_true(last.val_loss == 0.1 && last.skipped && isnan(last.loss) && isnan(last.time_s));
+}
+
+static void a_file_without_a_last_line_is_refused(void **state)
+{
+    (void)state;
+    const char *const files[] = {"", "{\"step\": 2}", "{\"step\": 2}\n[1]\n", "{}\n", "\n"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        struct metrics_line last;
+        struct error err = {0};
+        assert_true(file_replace(path, files[i], strlen(files[i]), NULL));
+        assert_false(metrics_read_last(&last, path, &err));
+        assert_int_equal(err.kind, ERROR_DATA);
+    }
+}
+
 int main(void)
 {
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
@@ -166,6 +198,8 @@ int main(void)
         IN_FOLDER(resume_cuts_after_the_step_and_goes_on),
         IN_FOLDER(resume_drops_torn_and_foreign_lines),
         IN_FOLDER(fresh_start_empties_and_resume_without_a_file_creates),
+        IN_FOLDER(the_last_whole_line_is_read_back),
+        IN_FOLDER(a_file_without_a_last_line_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

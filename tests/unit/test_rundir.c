@@ -104,8 +104,14 @@ static void an_impossible_folder_cannot_be_created(void **state)
     assert_int_equal(err.kind, ERROR_CREATE);
 }
 
-static void check_status(const char *state_name, const char *reason, bool resumable, int64_t step)
+static void check_status(enum run_state state, const char *state_name, const char *reason,
+                         bool resumable, int64_t step)
 {
+    struct rundir_status read = {0};
+    assert_true(rundir_read_status(&read, "run", NULL));
+    assert_int_equal(read.state, state);
+    assert_string_equal(read.reason, reason);
+    assert_true(read.resumable == resumable && read.step == step);
     struct file_bytes f = {0};
     struct json_document d;
     bool flag = !resumable;
@@ -129,20 +135,39 @@ static void status_is_replaced_whole(void **state)
     struct rundir r = {0};
     assert_true(rundir_open(&r, "run", NULL));
     assert_true(rundir_write_status(&r, RUN_STARTING, NULL, false, 0, NULL));
-    check_status("starting", "", false, 0);
+    check_status(RUN_STARTING, "starting", "", false, 0);
     assert_true(rundir_write_status(&r, RUN_TRAINING, "", true, 10, NULL));
-    check_status("training", "", true, 10);
+    check_status(RUN_TRAINING, "training", "", true, 10);
     assert_true(rundir_write_status(&r, RUN_STOPPED, "STOP \"asked\"\n", true, 12, NULL));
-    check_status("stopped", "STOP \"asked\"\n", true, 12);
+    check_status(RUN_STOPPED, "stopped", "STOP \"asked\"\n", true, 12);
     assert_true(rundir_write_status(&r, RUN_DONE, "", false, 100, NULL));
-    check_status("done", "", false, 100);
+    check_status(RUN_DONE, "done", "", false, 100);
     char reason[2000], cut[1024];
     memset(reason, 1, sizeof reason - 1);
     reason[sizeof reason - 1] = '\0';
     snprintf(cut, sizeof cut, "%.1023s", reason);
     assert_true(rundir_write_status(&r, RUN_FAILED, reason, true, 100, NULL));
-    check_status("failed", cut, true, 100);
+    check_status(RUN_FAILED, "failed", cut, true, 100);
     rundir_close(&r);
+}
+
+static void a_status_that_is_none_is_refused(void **state)
+{
+    (void)state;
+    const char *const forged[] = {
+        "", "{}", "{\"state\": \"done\", \"reason\": \"\", \"resumable\": 1, \"step\": 2}",
+        "{\"state\": \"odd\", \"reason\": \"\", \"resumable\": true, \"step\": 2}"};
+    struct rundir_status read;
+    struct error err = {0};
+    assert_true(file_make_folders("forged", NULL));
+    assert_false(rundir_read_status(&read, "forged", &err));
+    assert_int_equal(err.kind, ERROR_NO_INPUT);
+    for (size_t i = 0; i < sizeof forged / sizeof *forged; i++) {
+        err = (struct error){0};
+        assert_true(file_replace("forged/STATUS", forged[i], strlen(forged[i]), NULL));
+        assert_false(rundir_read_status(&read, "forged", &err));
+        assert_int_equal(err.kind, ERROR_DATA);
+    }
 }
 
 static void stop_is_seen_and_removed(void **state)
@@ -170,6 +195,7 @@ int main(void)
         IN_FOLDER(an_impossible_folder_cannot_be_created),
         IN_FOLDER(status_is_replaced_whole),
         IN_FOLDER(stop_is_seen_and_removed),
+        IN_FOLDER(a_status_that_is_none_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
