@@ -231,6 +231,10 @@ const struct option config_options[] = {
 
     {"checkpoint.every", OPTION_INT, AT(checkpoint.every), "500", 0, 1e9, NULL, FREE,
      "Steps between checkpoints. One is saved at the end in any case; 0: only that."},
+    {"checkpoint.minutes", OPTION_REAL, AT(checkpoint.minutes), "0", 0, 1e6, NULL, FREE,
+     "Minutes after the last checkpoint, by the first rank's clock, after which the step in hand "
+     "is "
+     "saved as well. 0: steps alone count."},
     {"checkpoint.keep", OPTION_INT, AT(checkpoint.keep), "3", 1, 1e6, NULL, FREE,
      "Checkpoints kept. Older ones go once a newer one was read back."},
     {"checkpoint.initial", OPTION_BOOL, AT(checkpoint.initial), "false", 0, 0, NULL, FREE,

@@ -149,7 +149,7 @@ static void finish_step(struct train *t, const struct train_decision *d, struct 
     }
     const bool is_late = step < config->train.n_steps && d->stop != TRAIN_GOES_ON &&
                          !d->has_time_to_save; /* what stands stays; conclude tells */
-    if ((is_last || is_due(step, config->checkpoint.every)) && !is_late) {
+    if ((is_last || d->is_save_due || is_due(step, config->checkpoint.every)) && !is_late) {
         train_save(t);
     }
 }
@@ -159,6 +159,7 @@ static bool run_steps(struct train *t, struct error *err)
     const int64_t n_steps = t->session.config.train.n_steps;
     const double start_s = clock_monotonic_s();
     struct since since = {.at_s = start_s, .step = t->state.step};
+    t->save_at_s = start_s;
     journal_set_phase(transport_journal(t->transport), JOURNAL_TRAINING);
     if (t->state.step == 0 && t->session.config.checkpoint.initial) {
         train_save(t);

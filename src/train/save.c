@@ -103,6 +103,7 @@ static void collect(struct train *t)
 void train_save(struct train *t)
 {
     train_finish_save(t);
+    t->save_at_s = clock_monotonic_s();
     within_save(t, begin);
     if (!t->session.config.checkpoint.in_background) {
         train_finish_save(t);

@@ -217,6 +217,7 @@ static struct train_decision decide(const struct train *t, int64_t n_targets)
     d.clip_factor = optim_clip_factor(&s->config.optim, d.grad_norm);
     d.stop = train_find_stop(t, signal_arrived);
     d.has_time_to_save = train_has_time_to_save(t);
+    d.is_save_due = train_save_is_due(t);
     return d;
 }
 

@@ -1,4 +1,5 @@
-/* When a run stops before its last step: what is asked of it, and what time is left. */
+/* What the clock says: when a run stops before its last step, what time is left, and when to save.
+ */
 #include "train_internal.h"
 
 #include <math.h>
@@ -31,6 +32,12 @@ static double left_s(const struct train *t)
 static bool job_ends_soon(const struct train *t)
 {
     return left_s(t) < ENDING_S + SAFETY * (t->step_s + t->evaluate_s + save_s(t));
+}
+
+bool train_save_is_due(const struct train *t)
+{
+    const double most_s = 60.0 * t->session.config.checkpoint.minutes;
+    return most_s > 0.0 && clock_monotonic_s() - t->save_at_s >= most_s;
 }
 
 bool train_has_time_to_save(const struct train *t)

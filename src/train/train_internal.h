@@ -51,6 +51,7 @@ struct train {
     bool is_saving;                    /* in the background; the same on every rank */
     bool save_failed;                  /* the last attempt */
     double step_s, evaluate_s, save_s; /* how long each last took, rank 0; 0: not yet */
+    double save_at_s;                  /* when a save last began, or the loop; clock_monotonic_s */
     struct watch *watch;
     struct trace trace;               /* if trace.steps is not 0 */
     struct watch_straggler straggler; /* rank 0, as the next three */
@@ -75,6 +76,7 @@ struct train_decision {
     int32_t stop;                 /* enum train_stop */
     int32_t has_time_to_save;     /* before the job's end, should it stop here */
     int32_t save;                 /* enum train_save */
+    int32_t is_save_due;          /* checkpoint.minutes have passed */
     double wait_s;                /* all ranks, since the run began */
     int64_t bytes_sent;           /* all ranks, since the run began */
 };
@@ -91,6 +93,8 @@ bool train_loop(struct train *t, struct error *err);
 
 /** Rank 0, after a step: whether the run stops here, and why. */
 enum train_stop train_find_stop(const struct train *t, bool signal_arrived);
+/** Rank 0: whether checkpoint.minutes have passed. */
+bool train_save_is_due(const struct train *t);
 /** Rank 0: whether a save would be done before the job's end. */
 bool train_has_time_to_save(const struct train *t);
 

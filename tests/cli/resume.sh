@@ -47,3 +47,8 @@ echo 'what may not change, what is warned of, what is free'
 resume 2 train.steps=6 run.dir=whole model.dim=32 run.seed=2
 sed 's/, "time.*//' whole/STATUS
 resume 1 train.steps=7 run.dir=whole optim.lr=1e-3 checkpoint.every=1 train.log_every=5 pipeline.schedule=gpipe
+
+echo 'saved by the clock: the same weights, and every rank saves at the same step'
+ranks 2 attnres train $quick train.steps=6 run.dir=clock checkpoint.every=0 checkpoint.minutes=1e-7 >out.txt 2>log.txt
+[ "$(hash_of out.txt)" = "$(hash_of whole.txt)" ] && echo 'the same weights'
+ls clock/checkpoints
