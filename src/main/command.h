@@ -60,6 +60,6 @@ double command_real(const struct command_line *line, const char *flag, double fa
 
 extern const struct command train_command, eval_command, generate_command, inspect_command,
     checkpoint_command, plan_command, doctor_command, data_command, config_command, fit_command,
-    report_command, bench_command;
+    sweep_command, report_command, bench_command;
 
 #endif

@@ -1,0 +1,147 @@
+/* What a run is to be, and what of it stands in its folder. */
+#include "sweep_internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <attnres/depth.h>
+#include <attnres/metrics.h>
+#include <attnres/params.h>
+#include <attnres/rundir.h>
+
+const char *sweep_state_name(const struct sweep_entry *entry)
+{
+    static const char *const NAMES[] = {
+        [SWEEP_NEW] = "-", [SWEEP_BEGUN] = "begun", [SWEEP_DONE] = "done"};
+    return entry->is_running        ? "running"
+           : entry->exit_code == 75 ? "stopped"
+           : entry->exit_code != 0  ? "failed"
+                                    : NAMES[entry->state];
+}
+
+double sweep_flops_done(const struct sweep_entry *entry)
+{
+    return entry->flops * (double)entry->step / (double)entry->n_steps;
+}
+
+static double count_flops(const struct config *config)
+{
+    const struct depth_plan depth = depth_plan_make(&config->model);
+    struct params params;
+    params_init(&params, &config->model, &depth);
+    const double per_token = params_flops_per_token(&params, &config->model, &depth);
+    params_finish(&params);
+    return per_token * (double)config->train.n_steps *
+           (double)(config->batch.n_sequences * config->model.seq_len);
+}
+
+/** The first setting that counts in which two configurations differ. */
+struct difference {
+    char text[512];
+};
+
+static void note_difference(void *user, const char *key, const char *value_a, const char *value_b,
+                            enum config_resume_rule rule)
+{
+    struct difference *difference = user;
+    if (rule != CONFIG_RESUME_FREE && difference->text[0] == '\0') {
+        snprintf(difference->text, sizeof difference->text, "%s %.200s, not %.200s", key, value_a,
+                 value_b);
+    }
+}
+
+/** A folder with another run's configuration must not be taken on, nor count as done. */
+static bool check_folder(const struct sweep_run *run, const struct config *config,
+                         struct error *err)
+{
+    char path[FILE_PATH_BYTES];
+    if (!file_join(path, run->dir, "config.yaml", err)) {
+        return false;
+    }
+    if (!file_exists(path)) {
+        return true;
+    }
+    struct config *held = calloc(1, sizeof *held);
+    if (held == NULL) {
+        return error_set(err, ERROR_CREATE, "no memory for a configuration");
+    }
+    struct difference difference = {{0}};
+    const bool is_read = config_load(held, path, 0, NULL, err);
+    if (is_read) {
+        config_compare(held, config, note_difference, &difference);
+    }
+    free(held);
+    if (is_read && difference.text[0] != '\0') {
+        return error_set(err, ERROR_CONFIG,
+                         "run %s: %s holds another run, with %s: move it away, or give the sweep "
+                         "another dir",
+                         run->name, run->dir, difference.text);
+    }
+    return is_read;
+}
+
+void sweep_refresh(struct sweep_entry *entry, const char *dir)
+{
+    struct rundir_status status;
+    char path[FILE_PATH_BYTES];
+    entry->state = SWEEP_NEW;
+    entry->step = 0;
+    entry->time_s = entry->loss = entry->val_loss = NAN;
+    if (!rundir_read_status(&status, dir, NULL)) {
+        return;
+    }
+    entry->step = status.step < 0 ? 0 : status.step > entry->n_steps ? entry->n_steps : status.step;
+    entry->state = status.state == RUN_DONE && status.step >= entry->n_steps ? SWEEP_DONE
+                   : status.step > 0                                         ? SWEEP_BEGUN
+                                                                             : SWEEP_NEW;
+    struct metrics_line last;
+    if (file_join(path, dir, "metrics.jsonl", NULL) && metrics_read_last(&last, path, NULL)) {
+        entry->time_s = last.time_s;
+        entry->loss = last.loss;
+        entry->val_loss = last.val_loss;
+    }
+}
+
+static bool look(struct sweep_entry *entry, struct config *config, const struct sweep *sweep,
+                 const struct sweep_run *run, struct error *err)
+{
+    struct error problem = {0};
+    if (!config_load(config, sweep->base[0] != '\0' ? sweep->base : NULL, run->n_overrides,
+                     run->overrides, &problem)) {
+        return error_set(err, problem.kind, "run %s: %s", run->name, problem.message);
+    }
+    entry->n_steps = config->train.n_steps;
+    entry->flops = count_flops(config);
+    sweep_refresh(entry, run->dir);
+    return check_folder(run, config, err);
+}
+
+bool sweep_look(struct sweep_entry *entry, const struct sweep *sweep, int index,
+                const struct sweep_options *options, struct error *err)
+{
+    *entry = (struct sweep_entry){0};
+    struct sweep_run run;
+    struct config *config = calloc(1, sizeof *config);
+    if (config == NULL) {
+        return error_set(err, ERROR_CREATE, "no memory for a configuration");
+    }
+    const bool ok =
+        sweep_make_run(&run, sweep, index, options, err) && look(entry, config, sweep, &run, err);
+    free(config);
+    return ok;
+}
+
+bool sweep_look_at_all(struct sweep_entry *entries, const struct sweep *sweep,
+                       const struct sweep_options *options, struct error *err)
+{
+    bool ok = true;
+    for (int i = 0; i < sweep->n_runs; i++) {
+        struct error problem = {0};
+        if (!sweep_look(&entries[i], sweep, i, options, &problem)) {
+            ok = error_add(err, problem.kind, "%s", problem.message);
+        }
+    }
+    return ok;
+}

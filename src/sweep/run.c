@@ -1,0 +1,307 @@
+/* All runs: which is next, how far they are, how they end. */
+#include "sweep_internal.h"
+
+#include <assert.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include <attnres/clock.h>
+#include <attnres/kernels.h>
+#include <attnres/launch.h>
+
+static const double POLL_S = 0.1, LOOK_S = 2.0;
+
+/** Signals are counted and nothing else. A handler has no argument to carry state. */
+static volatile sig_atomic_t asks_to_stop;
+
+static void note(int signal_number)
+{
+    (void)signal_number;
+    asks_to_stop = asks_to_stop % 100 + 1; /* never 0 again, and never too large */
+}
+
+/** A process at work. */
+struct job {
+    pid_t pid; /* 0: none */
+    int index;
+    double start_s;
+};
+
+struct work {
+    const struct sweep *sweep;
+    const struct sweep_options *options;
+    struct sweep_entry *entries;
+    struct log *log;
+    struct job jobs[SWEEP_MAX_JOBS];
+    int processors[SWEEP_MAX_PROCESSORS];
+    int n_processors;
+    int next;           /* run to start next */
+    int n_signals_sent; /* of those noted, passed on */
+    double start_s, flops_before, look_s;
+    enum error_kind failure; /* of the first run that failed */
+    bool has_stopped;        /* a run stopped early */
+};
+
+static bool start(struct work *work, int slot, int index, struct error *err)
+{
+    struct sweep_run run;
+    const char *command[SWEEP_COMMAND_WORDS];
+    const struct sweep_share share = {work->processors, work->n_processors, slot,
+                                      work->options->n_jobs};
+    pid_t pid = 0;
+    if (!sweep_make_run(&run, work->sweep, index, work->options, err)) {
+        return false;
+    }
+    sweep_make_command(command, work->sweep, &run, work->options);
+    if (!sweep_start_process(&pid, command, run.dir, &share, err)) {
+        return false;
+    }
+    work->jobs[slot] = (struct job){pid, index, clock_monotonic_s()};
+    work->entries[index].is_running = true;
+    work->entries[index].exit_code = 0;
+    return true;
+}
+
+/** Ranks of several launchers side by side must not be bound to the same processors: each launcher
+ * would begin with the first. They share what their job is bound to instead. */
+static void let_launchers_share(const struct work *work)
+{
+    if (work->sweep->n_launch > 0 && work->options->n_jobs > 1) {
+        setenv("OMPI_MCA_hwloc_base_binding_policy", "none", 0);
+    }
+}
+
+static void format_duration(char text[32], double seconds)
+{
+    const int64_t s = seconds < 1e9 ? (int64_t)(seconds + 0.5) : (int64_t)1e9;
+    snprintf(text, 32, "%lld:%02d:%02d", (long long)(s / 3600), (int)(s / 60 % 60), (int)(s % 60));
+}
+
+/** How far all runs are, in words. What is left is told by what this sitting has done so far. */
+static void describe_progress(char text[128], const struct work *work)
+{
+    double all = 0.0, done = 0.0;
+    int n_done = 0;
+    for (int i = 0; i < work->sweep->n_runs; i++) {
+        all += work->entries[i].flops;
+        done += sweep_flops_done(&work->entries[i]);
+        n_done += work->entries[i].state == SWEEP_DONE;
+    }
+    const double here = done - work->flops_before, elapsed_s = clock_monotonic_s() - work->start_s;
+    char left[32];
+    format_duration(left, here > 0.0 ? elapsed_s * (all - done) / here : 0.0);
+    const int length = snprintf(text, 128, "%d of %d runs done, %.0f %% of the work", n_done,
+                                work->sweep->n_runs, 100.0 * done / all);
+    if (here > 0.0 && n_done < work->sweep->n_runs) {
+        snprintf(text + length, 128 - (size_t)length, ", about %s left", left);
+    }
+}
+
+static void look_again(struct work *work)
+{
+    for (int slot = 0; slot < work->options->n_jobs; slot++) {
+        const struct job *job = &work->jobs[slot];
+        struct sweep_run run;
+        if (job->pid != 0 && sweep_make_run(&run, work->sweep, job->index, work->options, NULL)) {
+            sweep_refresh(&work->entries[job->index], run.dir);
+        }
+    }
+    work->look_s = clock_monotonic_s();
+}
+
+static void show_progress(struct work *work)
+{
+    char text[128];
+    if (clock_monotonic_s() - work->look_s >= LOOK_S) {
+        look_again(work);
+        describe_progress(text, work);
+        log_progress(work->log, "%s", text);
+    }
+}
+
+/** The last line that a run's process has said, for those who wonder why it failed. */
+static void find_last_words(char words[512], const char *dir)
+{
+    char path[FILE_PATH_BYTES];
+    struct file_bytes f = {0};
+    words[0] = '\0';
+    if (!file_join(path, dir, "output.txt", NULL) || !file_read(&f, path, 1 << 28, NULL)) {
+        return;
+    }
+    char *text = (char *)f.bytes;
+    for (size_t n = f.length; n > 0 && text[n - 1] == '\n';) {
+        text[--n] = '\0';
+    }
+    const char *newline = strrchr(text, '\n');
+    snprintf(words, 512, "%s", newline != NULL ? newline + 1 : text);
+    file_bytes_finish(&f);
+}
+
+/** The exit codes of a run that are failures of it; what else a launcher says is one of the launch.
+ */
+static enum error_kind failure_of(int code)
+{
+    switch (code) {
+    case ERROR_GUARD:
+    case ERROR_DATA:
+    case ERROR_NO_INPUT:
+    case ERROR_INTERNAL:
+    case ERROR_CREATE:
+    case ERROR_IO:
+    case ERROR_CONFIG:
+        return (enum error_kind)code;
+    default:
+        return ERROR_LAUNCH;
+    }
+}
+
+static void tell_end(const struct work *work, const struct sweep_entry *entry, const char *name,
+                     const char *dir, double took_s)
+{
+    char progress[128], took[32], words[512];
+    format_duration(took, took_s);
+    describe_progress(progress, work);
+    if (entry->exit_code == 0) {
+        char loss[64] = "";
+        if (isfinite(entry->val_loss)) {
+            snprintf(loss, sizeof loss, "val loss %.4f, ", entry->val_loss);
+        }
+        log_write(work->log, LOG_INFO, "%s done: %s%s; %s", name, loss, took, progress);
+    } else if (entry->exit_code == ERROR_EARLY) {
+        log_write(work->log, LOG_INFO, "%s stopped after step %lld of %lld, saved; %s", name,
+                  (long long)entry->step, (long long)entry->n_steps, progress);
+    } else {
+        find_last_words(words, dir);
+        log_write(work->log, LOG_ERROR, "%s failed with %d (see %s/output.txt): %s; %s", name,
+                  entry->exit_code, dir, words, progress);
+    }
+}
+
+static void end(struct work *work, struct job *job, int status)
+{
+    struct sweep_entry *entry = &work->entries[job->index];
+    struct sweep_run run;
+    const bool made = sweep_make_run(&run, work->sweep, job->index, work->options, NULL);
+    assert(made && "it was made before");
+    const double took_s = clock_monotonic_s() - job->start_s;
+    entry->is_running = false;
+    entry->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    sweep_refresh(entry, run.dir);
+    if (entry->exit_code == 0 && entry->state != SWEEP_DONE) {
+        entry->exit_code = ERROR_LAUNCH; /* what was launched was no run, or not all of it */
+    }
+    /* A signal on its way to a run that had not begun to listen kills it; what it saved stands. */
+    if (asks_to_stop != 0 && WIFSIGNALED(status)) {
+        entry->exit_code = ERROR_EARLY;
+    }
+    if (entry->exit_code == ERROR_EARLY) {
+        work->has_stopped = true;
+    } else if (entry->exit_code != 0 && work->failure == ERROR_NONE) {
+        work->failure = failure_of(entry->exit_code);
+    }
+    *job = (struct job){0};
+    tell_end(work, entry, run.name, run.dir, took_s);
+}
+
+static bool find_next(struct work *work)
+{
+    while (work->next < work->sweep->n_runs && work->entries[work->next].state == SWEEP_DONE) {
+        work->next++;
+    }
+    return work->next < work->sweep->n_runs && asks_to_stop == 0;
+}
+
+/** A run whose process cannot be started has failed like one that ended badly. */
+static void start_next(struct work *work, int slot)
+{
+    struct error err = {0};
+    const int index = work->next++;
+    if (!start(work, slot, index, &err)) {
+        work->entries[index].exit_code = (int)err.kind;
+        work->failure = work->failure == ERROR_NONE ? err.kind : work->failure;
+        log_write(work->log, LOG_ERROR, "%s", err.message);
+        return;
+    }
+    log_write(work->log, LOG_INFO, "%s begins (run %d of %d%s)", work->sweep->names[index],
+              index + 1, work->sweep->n_runs,
+              work->entries[index].state == SWEEP_BEGUN ? ", taken on" : "");
+}
+
+static void pass_signals_on(struct work *work)
+{
+    if (asks_to_stop == work->n_signals_sent) {
+        return;
+    }
+    work->n_signals_sent = asks_to_stop;
+    log_write(work->log, LOG_INFO, "asked to stop: the runs at work save first");
+    for (int slot = 0; slot < work->options->n_jobs; slot++) {
+        if (work->jobs[slot].pid != 0) {
+            kill(work->jobs[slot].pid, SIGUSR1);
+        }
+    }
+}
+
+/** One look at every job. Returns how many are at work. */
+static int attend(struct work *work)
+{
+    int n_busy = 0;
+    pass_signals_on(work);
+    for (int slot = 0; slot < work->options->n_jobs; slot++) {
+        struct job *job = &work->jobs[slot];
+        int status = 0;
+        if (job->pid != 0 && waitpid(job->pid, &status, WNOHANG) == job->pid) {
+            end(work, job, status);
+        }
+        if (job->pid == 0 && find_next(work)) {
+            start_next(work, slot);
+        }
+        n_busy += job->pid != 0;
+    }
+    return n_busy;
+}
+
+static bool conclude(const struct work *work, struct error *err)
+{
+    int n_done = 0, n_failed = 0;
+    for (int i = 0; i < work->sweep->n_runs; i++) {
+        const struct sweep_entry *entry = &work->entries[i];
+        n_done += entry->state == SWEEP_DONE;
+        n_failed += entry->exit_code != 0 && entry->exit_code != ERROR_EARLY;
+    }
+    if (asks_to_stop != 0 || work->has_stopped) {
+        return error_set(err, ERROR_EARLY,
+                         "%d of %d runs are done; the same command goes on with the others", n_done,
+                         work->sweep->n_runs);
+    }
+    return work->failure == ERROR_NONE ||
+           error_set(err, work->failure, "%d of %d runs failed; the same command tries them again",
+                     n_failed, work->sweep->n_runs);
+}
+
+bool sweep_run_all(struct sweep_entry *entries, const struct sweep *sweep,
+                   const struct sweep_options *options, struct log *log, struct error *err)
+{
+    struct work work = {.sweep = sweep,
+                        .options = options,
+                        .entries = entries,
+                        .log = log,
+                        .start_s = clock_monotonic_s()};
+    assert(options->n_jobs >= 1 && options->n_jobs <= SWEEP_MAX_JOBS);
+    const int n_allowed = launch_count_processors();
+    work.n_processors = kernels_find_processors(work.processors, SWEEP_MAX_PROCESSORS);
+    work.n_processors = n_allowed < work.n_processors ? n_allowed : work.n_processors;
+    for (int i = 0; i < sweep->n_runs; i++) {
+        work.flops_before += sweep_flops_done(&entries[i]);
+    }
+    sweep_handle_signals(note);
+    let_launchers_share(&work);
+    while (attend(&work) > 0 || find_next(&work)) {
+        show_progress(&work);
+        clock_sleep_s(POLL_S);
+    }
+    return conclude(&work, err);
+}

@@ -1,0 +1,39 @@
+/** What the files of sweep share. */
+#ifndef ATTNRES_SWEEP_INTERNAL_H
+#define ATTNRES_SWEEP_INTERNAL_H
+
+#include <sys/types.h>
+
+#include <attnres/sweep.h>
+
+/** Name the i-th run of a product in sweep->names; false if the name is too long. */
+bool sweep_name_run(struct sweep *sweep, const struct sweep_product *product, int i);
+/** ERROR_CONFIG if two runs have one name. */
+bool sweep_check_names(const struct sweep *sweep, const char *file, struct error *err);
+
+/** The command of a run: what launches it, this program, `train` and its words; ends with NULL. */
+enum {
+    SWEEP_COMMAND_WORDS = SWEEP_LAUNCH_WORDS + SWEEP_RUN_WORDS + 8,
+    SWEEP_MAX_PROCESSORS = 1024,
+};
+void sweep_make_command(const char *command[SWEEP_COMMAND_WORDS], const struct sweep *sweep,
+                        const struct sweep_run *run, const struct sweep_options *options);
+
+/** Which of the processors a job is bound to. */
+struct sweep_share {
+    const int *processors;
+    int n_processors;
+    int job, n_jobs;
+};
+/** Start a command, its output appended to output.txt in dir. */
+bool sweep_start_process(pid_t *pid, const char *const *command, const char *dir,
+                         const struct sweep_share *share, struct error *err);
+/** Of the signals that ask a sweep to stop. */
+void sweep_handle_signals(void (*handler)(int));
+
+/** How much of a run is done, in FLOPs. */
+double sweep_flops_done(const struct sweep_entry *entry);
+/** Read STATUS and the last line of metrics again. */
+void sweep_refresh(struct sweep_entry *entry, const char *dir);
+
+#endif
