@@ -63,12 +63,10 @@ wait_if_a_node_is_silent() { # exit code
 }
 
 # 75 is the trainer's word for "stopped early, submit again"; no other code requeues.
-end_or_requeue() { # exit code, CONFIG [key=value ...]
-    local code=$1 restarts=${SLURM_RESTART_COUNT:-0} folder
-    shift
+end_or_requeue() { # exit code, the run's folder
+    local code=$1 folder=$2 restarts=${SLURM_RESTART_COUNT:-0}
     wait_if_a_node_is_silent "$code"
     [ "$code" -eq 75 ] || exit "$code"
-    folder=$(run_folder "$@")
     is_resumable "$folder" || fail "$folder/STATUS does not say that the run can be resumed"
     if [ "$restarts" -ge "$max_restarts" ]; then
         echo "stopped early, but this job was restarted $restarts times already (ATTNRES_MAX_RESTARTS)" >&2
