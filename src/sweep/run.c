@@ -194,8 +194,9 @@ static void end(struct work *work, struct job *job, int status)
     if (entry->exit_code == 0 && entry->state != SWEEP_DONE) {
         entry->exit_code = ERROR_LAUNCH; /* what was launched was no run, or not all of it */
     }
-    /* A signal on its way to a run that had not begun to listen kills it; what it saved stands. */
-    if (asks_to_stop != 0 && WIFSIGNALED(status)) {
+    /* The signal kills a run that has not begun to listen, and mpirun then says 128 and its number;
+     * what was saved stands. */
+    if (asks_to_stop != 0 && entry->exit_code > 128) {
         entry->exit_code = ERROR_EARLY;
     }
     if (entry->exit_code == ERROR_EARLY) {
@@ -272,7 +273,7 @@ static bool conclude(const struct work *work, struct error *err)
         n_done += entry->state == SWEEP_DONE;
         n_failed += entry->exit_code != 0 && entry->exit_code != ERROR_EARLY;
     }
-    if (asks_to_stop != 0 || work->has_stopped) {
+    if (work->has_stopped || (asks_to_stop != 0 && n_done + n_failed < work->sweep->n_runs)) {
         return error_set(err, ERROR_EARLY,
                          "%d of %d runs are done; the same command goes on with the others", n_done,
                          work->sweep->n_runs);
