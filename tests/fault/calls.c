@@ -80,9 +80,62 @@ static bool try_call(struct tally *tally, const struct row *row, const struct tr
     return true;
 }
 
+static const char *const FILES[] = {
+    "step-00000004/model-00001.safetensors", "step-00000004/model-00002.safetensors",
+    "step-00000004/optim-00001.safetensors", "step-00000004/optim-00002.safetensors",
+    "step-00000006/model-00001.safetensors", "step-00000006/model-00002.safetensors",
+    "step-00000006/optim-00001.safetensors", "step-00000006/optim-00002.safetensors",
+};
+enum { N_FILES = sizeof FILES / sizeof FILES[0] };
+
+static void expect_same(const char *name)
+{
+    struct file_bytes a, b;
+    char path[FILE_PATH_BYTES];
+    TRIAL_REQUIRE(file_join(path, "slow/checkpoints", name, NULL) &&
+                  file_read(&a, path, 1 << 24, NULL));
+    TRIAL_REQUIRE(file_join(path, "run/checkpoints", name, NULL) &&
+                  file_read(&b, path, 1 << 24, NULL));
+    if (a.length != b.length || memcmp(a.bytes, b.bytes, a.length) != 0) {
+        trial_fail("%s: a slow save in the background has written other bytes", name);
+    }
+    file_bytes_finish(&a);
+    file_bytes_finish(&b);
+}
+
+/** Every write is slow: updates overtake the save, its buffer fills, and the log says so. */
+static bool slow_row(struct tally *tally, const struct row *row)
+{
+    struct file_bytes log;
+    struct trial trial = {.in_background = true, .scope = "run/checkpoints"};
+    if (strcmp(row->fault, "slow-for-good") != 0 || strcmp(row->moment, "run-async") != 0) {
+        return false;
+    }
+    TRIAL_REQUIRE(parse_fault(&trial.fault, row->fault));
+    const uint64_t expected = trial_expected_hash(TRIAL_STEPS);
+    const struct outcome *o = trial_run(&trial);
+    TRIAL_REQUIRE(file_read(&log, "run/log.txt", 1 << 20, NULL));
+    const bool is_told = strstr((const char *)log.bytes, "the snapshot's") != NULL;
+    file_bytes_finish(&log);
+    if (o->code != 0 || o->hash != expected || !is_told) {
+        trial_fail("slow writes: ends with code %d, weights %016" PRIx64 ", the log %s of waiting",
+                   o->code, o->hash, is_told ? "tells" : "does not tell");
+    }
+    TRIAL_REQUIRE(file_rename("run", "slow", NULL));
+    TRIAL_REQUIRE(trial_run(&(struct trial){0})->code == 0);
+    for (int i = 0; i < N_FILES; i++) {
+        expect_same(FILES[i]);
+    }
+    tally->n_cases++;
+    return true;
+}
+
 bool calls_row(struct tally *tally, const struct row *row)
 {
     struct trial trial = {0};
+    if (slow_row(tally, row)) {
+        return true;
+    }
     if (!parse_fault(&trial.fault, row->fault) || !parse_moment(&trial, row->moment)) {
         return false;
     }

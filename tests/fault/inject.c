@@ -15,7 +15,7 @@
 
 #include "inject_calls.h"
 
-enum { MOST_FILES = 1024, PATH_BYTES = 1024, MOST_READ = 4096 };
+enum { SLOW_US = 3000, MOST_FILES = 1024, PATH_BYTES = 1024, MOST_READ = 4096 };
 
 /** What a fault can hit. */
 enum sort {
@@ -39,6 +39,7 @@ static const struct {
     {"tear", INJECT_TEAR, 0, WRITES},
     {"short", INJECT_SHORT, 0, READS | WRITES},
     {"flip", INJECT_FLIP, 0, WRITES},
+    {"slow", INJECT_SLOW, 0, WRITES},
     {"EIO", INJECT_ERROR, EIO, 255},
     {"ENOSPC", INJECT_ERROR, ENOSPC, CREATES | WRITES | FLUSHES | CLOSES | NAMES},
     {"EDQUOT", INJECT_ERROR, EDQUOT, CREATES | WRITES | FLUSHES | CLOSES | NAMES},
@@ -285,6 +286,9 @@ ssize_t HOOK(write)(int fd, const void *bytes, size_t n)
         return -1;
     case INJECT_SHORT:
         return write_some(fd, bytes, (n + 1) / 2);
+    case INJECT_SLOW:
+        usleep(SLOW_US);
+        return write_some(fd, bytes, n);
     case INJECT_FLIP:
         return write_flipped(fd, bytes, n);
     default:

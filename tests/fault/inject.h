@@ -16,6 +16,7 @@ enum inject_action {
     INJECT_TEAR,  /* after half of a write */
     INJECT_SHORT, /* half of a read or write, which is no error */
     INJECT_FLIP,  /* a bit of what is read or written, unnoticed */
+    INJECT_SLOW,  /* a write that takes a while */
     INJECT_ERROR,
 };
 
