@@ -14,6 +14,7 @@
 #include <attnres/zip.h>
 
 #include "../support/ranks.h"
+#include "../support/sample.h"
 #include "../support/small_rank.h"
 
 enum { MANIFEST_BYTES = 1 << 16 };
@@ -164,7 +165,7 @@ static void every_flipped_byte_of_tensors_is_found(void **state)
 }
 
 /* Other programs read headers: verify looks at those, too. */
-static void verify_finds_every_flipped_byte_of_every_file(void **state)
+static void verify_finds_flipped_bits_of_every_file(void **state)
 {
     (void)state;
     static const char *const FILES[] = {"manifest.json", "model-00001.safetensors",
@@ -179,7 +180,8 @@ static void verify_finds_every_flipped_byte_of_every_file(void **state)
         struct file_bytes file;
         assert_true(file_join(path, STEP, FILES[f], NULL));
         assert_true(file_read(&file, path, 1 << 20, NULL));
-        for (size_t i = 0; i < file.length; i += i < 2048 ? 3 : 61) {
+        const size_t step = 61 * (size_t)sample_every();
+        for (size_t i = 0; i < file.length; i += step) {
             struct error err = {0};
             set_byte(path, i, file.bytes[i] ^ 1 << (i % 8));
             if (checkpoint_verify(&contents, STEP, &err)) {
@@ -353,7 +355,7 @@ int main(void)
         SAVED(every_flipped_bit_of_the_manifest_is_found),
         SAVED(every_truncation_of_the_manifest_is_found),
         SAVED(every_flipped_byte_of_tensors_is_found),
-        SAVED(verify_finds_every_flipped_byte_of_every_file),
+        SAVED(verify_finds_flipped_bits_of_every_file),
         SAVED(verify_lists_every_problem),
         SAVED(swapped_files_are_found),
         SAVED(signed_nonsense_is_refused),
