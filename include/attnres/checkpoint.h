@@ -43,9 +43,9 @@ struct checkpoint_state {
  *      checkpoint_collect    all have: rank 0 gets their records, writes the manifest, renames
  *      checkpoint_end        it stands, or has failed, on all ranks
  *
- *  In the background a thread of each rank does what stands to the right, without a message and
- *  without allocating, and training goes on: checkpoint_keep copies what an update is about to
- * change and is not written yet. Otherwise begin and collect return when all is done. */
+ *  In the background a thread of each rank does what stands to the right, without a message, and
+ * training goes on: checkpoint_keep copies what an update is about to change and is not written
+ * yet. Otherwise begin and collect return when all is done. */
 struct checkpoint_saver;
 
 struct checkpoint_saver_spec {

@@ -171,6 +171,7 @@ void checkpoint_begin(struct checkpoint_saver *s, const struct checkpoint_state 
     s->state = *state;
     s->begin_s = clock_monotonic_s();
     s->is_collected = false;
+    s->progress = (struct checkpoint_progress){0};
     s->failure = (struct error){0};
     s->journal = s->has_thread ? NULL : transport_journal(s->transport);
     memset(s->record, 0, memory_slot_bytes(s->memory, BUFFER_RECORD));
@@ -203,7 +204,6 @@ void checkpoint_keep(struct checkpoint_saver *s, const struct model *model,
 /** Rank 0: which rank's training was held up the most. */
 static void compare_holds(struct checkpoint_saver *s, const struct save_records *records)
 {
-    s->progress = (struct checkpoint_progress){0};
     for (int rank = 0; rank < transport_size(s->transport); rank++) {
         const struct save_record *record = checkpoint_record(records, rank);
         s->progress.was_full = s->progress.was_full || record->was_full != 0;
