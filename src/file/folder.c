@@ -73,10 +73,28 @@ static bool is_self_or_parent(const char *name)
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
+static DIR *open_folder(const char *path)
+{
+    DIR *folder = NULL;
+    do {
+        folder = opendir(path);
+    } while (folder == NULL && errno == EINTR);
+    return folder;
+}
+
+static int open_inner(int fd, const char *name)
+{
+    int inner = -1;
+    do {
+        inner = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    } while (inner < 0 && errno == EINTR);
+    return inner;
+}
+
 bool file_list(const char *path, bool (*visit)(void *user, const char *name), void *user,
                struct error *err)
 {
-    DIR *folder = opendir(path);
+    DIR *folder = open_folder(path);
     if (folder == NULL) {
         return file_fail_to_open(err, path);
     }
@@ -114,7 +132,7 @@ static bool remove_entry(struct removal *r, int fd, const char *name)
     if (errno != EISDIR && errno != EPERM) {
         return file_fail(r->err, ERROR_IO, r->path, "cannot remove the folder");
     }
-    const int inner = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    const int inner = open_inner(fd, name);
     if (inner < 0) {
         return file_fail(r->err, ERROR_IO, r->path, "cannot remove the folder");
     }

@@ -40,11 +40,26 @@ static bool refuse(int fd, const char *path, struct error *err)
                      owner[0] != '\0' ? owner : "a process that has not told its name yet");
 }
 
+static bool write_at(int fd, const char *bytes, size_t length, off_t at)
+{
+    for (size_t done = 0; done < length;) {
+        const ssize_t n = pwrite(fd, bytes + done, length - done, at + (off_t)done);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return false;
+        }
+        done += (size_t)n;
+    }
+    return true;
+}
+
 static bool record_owner(int fd, const char *path, const char *owner, struct error *err)
 {
     const size_t length = strlen(owner);
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, owner, length, 0) != (ssize_t)length ||
-        pwrite(fd, "\n", 1, (off_t)length) != 1) {
+    if (ftruncate(fd, 0) != 0 || !write_at(fd, owner, length, 0) ||
+        !write_at(fd, "\n", 1, (off_t)length)) {
         return file_fail(err, ERROR_IO, path, "cannot record its owner");
     }
     return true;

@@ -310,10 +310,12 @@ ssize_t HOOK(pread64)(int fd, void *bytes, size_t n, off64_t offset)
 ssize_t HOOK(pwrite64)(int fd, const void *bytes, size_t n, off64_t offset)
 {
     const bool in_scope = path_of(fd)[0] != '\0';
-    if (hits(WRITES, in_scope) && now.fault.action == INJECT_ERROR) {
+    const bool is_hit = hits(WRITES, in_scope);
+    if (is_hit && now.fault.action == INJECT_ERROR) {
         return -1;
     }
-    const ssize_t done = REAL(pwrite64)(fd, bytes, n, offset);
+    const bool is_short = is_hit && now.fault.action == INJECT_SHORT;
+    const ssize_t done = REAL(pwrite64)(fd, bytes, is_short ? (n + 1) / 2 : n, offset);
     if (in_scope && done > 0) {
         pthread_mutex_lock(&now.mutex);
         record(CALL_WRITE, path_of(fd), offset, bytes, (size_t)done);
