@@ -101,9 +101,10 @@ static void train(struct transport *t)
     struct log log;
     log_init(&log, transport_rank(t));
     log.quiet = true;
+    bool ok = load_config(&config, &err);
+    transport_barrier(t); /* both have read it, which in a job rank 0 does for all */
     memory_start_failing();
-    const bool ok =
-        load_config(&config, &err) && train_run(&result, &config, &options, t, &log, &err);
+    ok = ok && train_run(&result, &config, &options, t, &log, &err);
     if (is_root) {
         out->code = ok ? 0 : (int)err.kind;
         out->hash = ok ? result.weights_hash : 0;
