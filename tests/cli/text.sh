@@ -35,7 +35,7 @@ printf 'not gzip' >broken.txt.gz
 one broken data.train=broken.txt.gz
 one foreign data.kind=tokens data.train=book.txt
 one wide data.kind=tokens data.train=book.bin model.vocab=64
-one large data.train=zipped.txt.gz data.max_bytes=1000
+one large data.train=zipped.txt.gz data.max_bytes=8000 | sed -E 's,than [0-9]+,than N,'
 
 echo 'the data of a resumed run must have the size it had'
 run ranks 2 attnres train $text run.dir=plain data.train=books data.val=book.txt train.steps=3 --resume 2>again.log
