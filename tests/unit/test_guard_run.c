@@ -409,6 +409,9 @@ static void a_bit_that_flips_while_recomputing_is_named(void **state)
 static void checking_changes_no_number(void **state)
 {
     (void)state;
+    if (sample_every() > 1) {
+        return; /* minutes under valgrind, and no code that others do not run there */
+    }
     static const char *const GRIDS[][4] = {
         {NULL},
         {"memory.recompute=all", NULL},
@@ -436,6 +439,9 @@ static void checking_changes_no_number(void **state)
 static void a_replica_with_other_weights_is_named(void **state)
 {
     (void)state;
+    if (sample_every() > 1) {
+        return; /* minutes under valgrind, and no code that others do not run there */
+    }
     const char *const settings[] = {"train.steps=5", "guard.check_every=2", NULL};
     const struct place
         of_three = {6,      "pipeline.replicas=3 batch.sequences=12 pipeline.partition=[4,4]",
@@ -471,6 +477,9 @@ static void read_guard(struct guard_state *guard, int64_t step)
 static void a_resumed_run_judges_as_one_never_interrupted(void **state)
 {
     (void)state;
+    if (sample_every() > 1) {
+        return; /* minutes under valgrind, and no code that others do not run there */
+    }
     const char *settings[] = {"train.steps=60",        "guard.spike_z=0.5",
                               "guard.spike_skip=true", "optim.schedule=constant",
                               "guard.max_skips=100",   NULL};
