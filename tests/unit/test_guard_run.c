@@ -410,7 +410,7 @@ static void checking_changes_no_number(void **state)
 {
     (void)state;
     if (sample_every() > 1) {
-        return; /* minutes under valgrind, and no code that others do not run there */
+        return; /* minutes under valgrind; the sanitizers run it whole */
     }
     static const char *const GRIDS[][4] = {
         {NULL},
@@ -440,7 +440,7 @@ static void a_replica_with_other_weights_is_named(void **state)
 {
     (void)state;
     if (sample_every() > 1) {
-        return; /* minutes under valgrind, and no code that others do not run there */
+        return; /* minutes under valgrind; the sanitizers run it whole */
     }
     const char *const settings[] = {"train.steps=5", "guard.check_every=2", NULL};
     const struct place
@@ -478,7 +478,7 @@ static void a_resumed_run_judges_as_one_never_interrupted(void **state)
 {
     (void)state;
     if (sample_every() > 1) {
-        return; /* minutes under valgrind, and no code that others do not run there */
+        return; /* minutes under valgrind; the sanitizers run it whole */
     }
     const char *settings[] = {"train.steps=60",        "guard.spike_z=0.5",
                               "guard.spike_skip=true", "optim.schedule=constant",
