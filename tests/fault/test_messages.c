@@ -15,7 +15,7 @@
 #include <attnres/rng.h>
 #include <attnres/train.h>
 
-#include "../support/bitwise.h"
+#include "../support/folder.h"
 #include "../support/ranks.h"
 #include "flip.h"
 
@@ -137,8 +137,7 @@ int main(int argc, char **argv)
 {
     const long n_trials = argc > 1 ? strtol(argv[1], NULL, 10) : 200;
     char folder[FILE_PATH_BYTES];
-    snprintf(folder, sizeof folder, "%s/attnres_test_messages.XXXXXX", bitwise_parent_folder());
-    if (mkdtemp(folder) == NULL || chdir(folder) != 0) {
+    if (!folder_enter(folder, sizeof folder, "messages")) {
         return 73;
     }
     int64_t n_messages = 0;

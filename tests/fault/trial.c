@@ -13,6 +13,7 @@
 #include <attnres/file.h>
 
 #include "../../src/train/train_internal.h"
+#include "../support/folder.h"
 #include "../support/ranks.h"
 
 /** A child that takes longer hangs; one whose world was aborted ends so. */
@@ -173,16 +174,13 @@ static void make_data(void)
 
 void trial_enter_folder(void)
 {
-    const char *parent = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%.900s/attnres_fault.XXXXXX",
-             parent != NULL ? parent : "/tmp");
-    TRIAL_REQUIRE(mkdtemp(folder) != NULL && chdir(folder) == 0);
+    TRIAL_REQUIRE(folder_enter(folder, sizeof folder, "fault"));
     make_data();
 }
 
 void trial_leave_folder(void)
 {
-    TRIAL_REQUIRE(chdir("/") == 0 && file_remove_tree(folder, NULL));
+    TRIAL_REQUIRE(folder_leave(folder));
 }
 
 struct copying {

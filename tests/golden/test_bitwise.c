@@ -10,6 +10,7 @@
 #include <attnres/kernels.h>
 
 #include "../support/bitwise.h"
+#include "../support/folder.h"
 #include "../support/sample.h"
 
 /** Cases run at a time, each in a world of its own: those of one rank leave a core idle. */
@@ -188,10 +189,7 @@ int main(void)
     struct suite *suite = calloc(1, sizeof *suite);
     assert(suite != NULL);
     pthread_mutex_init(&suite->mutex, NULL);
-    snprintf(suite->folder, sizeof suite->folder, "%s/attnres-bitwise-XXXXXX",
-             bitwise_parent_folder());
-    if (mkdtemp(suite->folder) == NULL) {
-        perror(suite->folder);
+    if (!folder_make(suite->folder, sizeof suite->folder, "bitwise")) {
         return 1;
     }
     int product = 1;

@@ -10,7 +10,7 @@
 
 #include <attnres/file.h>
 
-#include "../support/bitwise.h"
+#include "../support/folder.h"
 #include "../support/local_train.h"
 
 /* Sums of source gradients group differently: a few roundings of f32, or of bf16 where gradients
@@ -174,9 +174,7 @@ static bool run_row(const struct row *row, const char *folder)
 int main(void)
 {
     char folder[FILE_PATH_BYTES];
-    snprintf(folder, sizeof folder, "%s/attnres-cache-XXXXXX", bitwise_parent_folder());
-    if (mkdtemp(folder) == NULL) {
-        perror(folder);
+    if (!folder_make(folder, sizeof folder, "cache")) {
         return 1;
     }
     int n_failed = 0;

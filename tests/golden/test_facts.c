@@ -14,6 +14,7 @@
 #include <attnres/rng.h>
 
 #include "../../src/model/model_internal.h"
+#include "../support/overrides.h"
 #include "../support/pipeline.h"
 
 /** Twelve sublayers; three blocks unless a test says otherwise. */
@@ -37,13 +38,7 @@ static const double BF16_LOSS = 1e-3, BF16_GRADIENT = 5e-2, BF16_QUERY_GRADIENT 
 static struct pipeline *make(const char *const *own)
 {
     const char *overrides[N_COMMON + N_OWN];
-    int n = 0;
-    for (int i = 0; i < N_COMMON; i++) {
-        overrides[n++] = COMMON[i];
-    }
-    for (int i = 0; i < N_OWN && own[i] != NULL; i++) {
-        overrides[n++] = own[i];
-    }
+    const int n = overrides_join(overrides, COMMON, N_COMMON, own, N_OWN);
     struct error err = {0};
     struct pipeline *p = pipeline_create(1, overrides, n, &err);
     if (p == NULL) {
@@ -151,7 +146,9 @@ static void at_zero_queries_every_kind_is_the_standard_residual(void **state)
 static void products_in_bf16_stay_near_f32(void **state)
 {
     (void)state;
-    if (matmul_refusal(MATMUL_BF16, kernels_select(kernels_level_count() - 1)) != NULL) {
+    const char *refusal = matmul_refusal(MATMUL_BF16, kernels_select(kernels_level_count() - 1));
+    if (refusal != NULL) {
+        print_message("products in bf16: %s\n", refusal);
         skip();
     }
     struct pipeline *rounded = make((const char *const[N_OWN]){"compute.precision=bf16"});

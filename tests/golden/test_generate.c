@@ -11,6 +11,7 @@
 
 #include <attnres/generate.h>
 
+#include "../support/overrides.h"
 #include "../support/pipeline.h"
 #include "../support/single_rank.h"
 
@@ -52,13 +53,7 @@ static double worst_of_all_positions(struct single_rank *w, const struct pipelin
 static void compare(const char *const *own)
 {
     const char *overrides[N_COMMON + N_OWN];
-    int n = 0;
-    for (int i = 0; i < N_COMMON; i++) {
-        overrides[n++] = COMMON[i];
-    }
-    for (int i = 0; i < N_OWN && own[i] != NULL; i++) {
-        overrides[n++] = own[i];
-    }
+    const int n = overrides_join(overrides, COMMON, N_COMMON, own, N_OWN);
     struct error err = {0};
     struct pipeline *whole = pipeline_create(1, overrides, n, &err);
     assert_non_null(whole);

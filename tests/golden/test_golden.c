@@ -11,6 +11,7 @@
 #include <attnres/depth.h>
 #include <attnres/params.h>
 
+#include "../support/folder.h"
 #include "golden.h"
 
 enum { MAX_STEPS = 8, NAME_BYTES = 128 };
@@ -243,14 +244,11 @@ static bool run_case(const char *goldens, const char *name, int n_stages)
     struct error err = {0};
     struct comparison c = {.run = {.n_stages = n_stages}};
     char path[FILE_PATH_BYTES], file[NAME_BYTES];
-    const char *parent = getenv("TMPDIR");
     struct config *config = calloc(1, sizeof *config);
     assert(config != NULL);
     snprintf(file, sizeof file, "%s.safetensors", name);
-    snprintf(c.run.folder, sizeof c.run.folder, "%s/attnres-golden-XXXXXX",
-             parent != NULL ? parent : "/tmp");
-    bool ok = mkdtemp(c.run.folder) != NULL && file_join(path, goldens, file, &err) &&
-              safetensors_open(&c.run.golden, path, &err);
+    bool ok = folder_make(c.run.folder, sizeof c.run.folder, "golden") &&
+              file_join(path, goldens, file, &err) && safetensors_open(&c.run.golden, path, &err);
     if (ok) {
         ok = golden_load_config(config, &c.run, "none", &err) &&
              run_and_compare(&c, name, config, &err);

@@ -13,6 +13,7 @@
 #include <attnres/inspect.h>
 #include <attnres/rng.h>
 
+#include "../support/overrides.h"
 #include "../support/single_rank.h"
 
 /** Twelve sublayers in three blocks of four. */
@@ -39,14 +40,8 @@ static struct trial *make(const char *const *own)
     const char *overrides[N_COMMON + N_OWN];
     struct trial *trial = calloc(1, sizeof *trial);
     struct error err = {0};
-    int n = 0;
     assert_non_null(trial);
-    for (int i = 0; i < N_COMMON; i++) {
-        overrides[n++] = COMMON[i];
-    }
-    for (int i = 0; i < N_OWN && own[i] != NULL; i++) {
-        overrides[n++] = own[i];
-    }
+    const int n = overrides_join(overrides, COMMON, N_COMMON, own, N_OWN);
     if (!config_load(&trial->config, NULL, n, overrides, &err)) {
         fail_msg("%s", err.message);
     }

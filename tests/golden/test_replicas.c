@@ -11,7 +11,7 @@
 #include <attnres/checkpoint.h>
 #include <attnres/file.h>
 
-#include "../support/bitwise.h"
+#include "../support/folder.h"
 #include "../support/local_train.h"
 
 /* Sums over microbatches group differently: a few roundings of f32. */
@@ -235,9 +235,7 @@ int main(void)
 {
     char folder[FILE_PATH_BYTES];
     int n_failed = 0;
-    snprintf(folder, sizeof folder, "%s/attnres-replicas-XXXXXX", bitwise_parent_folder());
-    if (mkdtemp(folder) == NULL) {
-        perror(folder);
+    if (!folder_make(folder, sizeof folder, "replicas")) {
         return 1;
     }
     for (size_t i = 0; i < sizeof MODELS / sizeof MODELS[0]; i++) {

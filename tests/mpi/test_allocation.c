@@ -18,7 +18,8 @@
 #include <attnres/file.h>
 
 #include "../../src/train/train_internal.h"
-#include "../support/bitwise.h"
+#include "../support/folder.h"
+#include "../support/overrides.h"
 #include "../support/ranks.h"
 
 /* A leak of the smallest block that malloc gives, 24 bytes, once a step, shows in each third of the
@@ -215,13 +216,7 @@ static bool train(struct transport *t, const char *folder, const char *const *ow
 {
     const char *overrides[N_COMMON + N_OWN + 2];
     char run_dir[FILE_PATH_BYTES + 16], text[FILE_PATH_BYTES + 32];
-    int n = 0;
-    for (int i = 0; i < N_COMMON; i++) {
-        overrides[n++] = COMMON[i];
-    }
-    for (int i = 0; i < N_OWN && own[i] != NULL; i++) {
-        overrides[n++] = own[i];
-    }
+    int n = overrides_join(overrides, COMMON, N_COMMON, own, N_OWN);
     snprintf(run_dir, sizeof run_dir, "run.dir=%s/run", folder);
     snprintf(text, sizeof text, "data.train=%s/text.txt", folder);
     overrides[n++] = run_dir;
@@ -254,8 +249,7 @@ static void count(struct transport *t, const char *const *own)
     char folder[FILE_PATH_BYTES] = "";
     const bool is_root = transport_rank(t) == 0;
     if (is_root) {
-        snprintf(folder, sizeof folder, "%s/attnres-allocation-XXXXXX", bitwise_parent_folder());
-        CHECK(t, mkdtemp(folder) != NULL);
+        CHECK(t, folder_make(folder, sizeof folder, "allocation"));
         write_text(t, folder);
     }
     transport_broadcast(t, 0, folder, sizeof folder);

@@ -7,6 +7,7 @@
 #include <attnres/file.h>
 
 #include "../support/bitwise.h"
+#include "../support/folder.h"
 #include "../support/ranks.h"
 
 enum { MAX_VALUES = 8, MAX_CASES = 64 };
@@ -129,8 +130,7 @@ static void every_pair_of_settings_gives_the_bits_of_one_stage(struct transport 
     const int n = choose_cases(cases, transport_size(t));
     CHECK(t, covers_all_pairs(cases, n, transport_size(t)));
     if (transport_rank(t) == 0) {
-        snprintf(folder, sizeof folder, "%s/attnres-bitwise-XXXXXX", bitwise_parent_folder());
-        CHECK(t, mkdtemp(folder) != NULL);
+        CHECK(t, folder_make(folder, sizeof folder, "bitwise"));
     }
     transport_broadcast(t, 0, folder, sizeof folder);
     for (int i = 0; i < n; i++) {

@@ -11,7 +11,8 @@
 #include <attnres/file.h>
 
 #include "../../src/train/train_internal.h"
-#include "../support/bitwise.h"
+#include "../support/folder.h"
+#include "../support/overrides.h"
 #include "../support/ranks.h"
 
 static const double MIB = 1048576.0;
@@ -71,13 +72,7 @@ static bool train(struct transport *t, const char *folder, const char *const *ow
 {
     const char *overrides[N_COMMON + N_OWN + 3];
     char run_dir[FILE_PATH_BYTES + 16], layers[32], replicas[32];
-    int n = 0;
-    for (int i = 0; i < N_COMMON; i++) {
-        overrides[n++] = COMMON[i];
-    }
-    for (int i = 0; i < N_OWN; i++) {
-        overrides[n++] = own[i];
-    }
+    int n = overrides_join(overrides, COMMON, N_COMMON, own, N_OWN);
     snprintf(run_dir, sizeof run_dir, "run.dir=%s/run", folder);
     snprintf(layers, sizeof layers, "model.layers=%d",
              LAYERS_PER_RANK * transport_size(t) / n_replicas);
@@ -107,8 +102,7 @@ static void measure(struct transport *t, const char *const *own, int n_replicas,
 {
     char folder[FILE_PATH_BYTES] = "";
     if (transport_rank(t) == 0) {
-        snprintf(folder, sizeof folder, "%s/attnres-memory-XXXXXX", bitwise_parent_folder());
-        CHECK(t, mkdtemp(folder) != NULL);
+        CHECK(t, folder_make(folder, sizeof folder, "memory"));
     }
     transport_broadcast(t, 0, folder, sizeof folder);
     CHECK(t, train(t, folder, own, n_replicas));

@@ -6,7 +6,8 @@
 #include <attnres/file.h>
 #include <attnres/train.h>
 
-#include "../support/bitwise.h"
+#include "../support/folder.h"
+#include "../support/overrides.h"
 #include "../support/ranks.h"
 #include "../support/trace_check.h"
 
@@ -25,13 +26,7 @@ static void train(struct transport *t, struct train_result *result, const char *
 {
     const char *overrides[N_COMMON + MOST_OWN + 1];
     char run_dir[FILE_PATH_BYTES + 16];
-    int n = 0;
-    for (int i = 0; i < N_COMMON; i++) {
-        overrides[n++] = COMMON[i];
-    }
-    for (int i = 0; i < MOST_OWN && own[i] != NULL; i++) {
-        overrides[n++] = own[i];
-    }
+    int n = overrides_join(overrides, COMMON, N_COMMON, own, MOST_OWN);
     snprintf(run_dir, sizeof run_dir, "run.dir=%s", folder);
     overrides[n++] = run_dir;
     struct config *config = calloc(1, sizeof *config);
@@ -76,8 +71,7 @@ static void trace_and_compare(struct transport *t, const char *const own[N_OWN],
     char folder[FILE_PATH_BYTES - 32] = "", run[2][FILE_PATH_BYTES];
     struct train_result results[2];
     if (transport_rank(t) == 0) {
-        snprintf(folder, sizeof folder, "%s/attnres-trace-XXXXXX", bitwise_parent_folder());
-        CHECK(t, mkdtemp(folder) != NULL);
+        CHECK(t, folder_make(folder, sizeof folder, "trace"));
     }
     transport_broadcast(t, 0, folder, sizeof folder);
     snprintf(run[0], sizeof run[0], "%s/plain", folder);

@@ -139,15 +139,6 @@ struct bitwise_case bitwise_reference(const struct bitwise_case *c)
     return reference;
 }
 
-const char *bitwise_parent_folder(void)
-{
-    const char *chosen = getenv("TMPDIR");
-    if (chosen != NULL) {
-        return chosen;
-    }
-    return access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm" : "/tmp";
-}
-
 void bitwise_describe(const struct bitwise_case *c, char *text, int capacity)
 {
     int length = 0;

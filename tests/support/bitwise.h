@@ -49,9 +49,6 @@ bool bitwise_is_resumed(const struct bitwise_case *c);
 struct bitwise_case bitwise_reference(const struct bitwise_case *c);
 void bitwise_describe(const struct bitwise_case *c, char *text, int capacity);
 
-/** The folder that runs are made in: TMPDIR, else shared memory, where a flush costs nothing. */
-const char *bitwise_parent_folder(void);
-
 /** The numbers of a run. */
 struct bitwise_outcome {
     uint64_t tensors; /* fold of every tensor's name and CRC-32 in the last checkpoint */

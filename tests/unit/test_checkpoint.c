@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "../support/folder.h"
 #include "../support/ranks.h"
 #include "../support/small_rank.h"
 
@@ -24,14 +25,13 @@ static int enter_folder(void **state)
     (void)state;
     memset(&job, 0, sizeof job);
     job.step = 7;
-    snprintf(job.folder, sizeof job.folder, "/tmp/attnres_test_checkpoint.XXXXXX");
-    return mkdtemp(job.folder) == NULL || chdir(job.folder) != 0;
+    return !folder_enter(job.folder, sizeof job.folder, "checkpoint");
 }
 
 static int leave_folder(void **state)
 {
     (void)state;
-    return chdir("/") != 0 || !file_remove_tree(job.folder, NULL);
+    return !folder_leave(job.folder);
 }
 
 static void run(int n_ranks, void (*function)(struct transport *t))

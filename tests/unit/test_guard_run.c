@@ -16,7 +16,7 @@
 #include <attnres/engine.h>
 #include <attnres/model.h>
 
-#include "../support/bitwise.h"
+#include "../support/folder.h"
 #include "../support/ranks.h"
 #include "../support/sample.h"
 
@@ -181,15 +181,13 @@ static int enter_folder(void **state)
     (void)state;
     memset(&job, 0, sizeof job);
     memset(&fault, 0, sizeof fault);
-    snprintf(job.folder, sizeof job.folder, "%s/attnres_test_guard.XXXXXX",
-             bitwise_parent_folder());
-    return mkdtemp(job.folder) == NULL || chdir(job.folder) != 0;
+    return !folder_enter(job.folder, sizeof job.folder, "guard");
 }
 
 static int leave_folder(void **state)
 {
     (void)state;
-    return chdir("/") != 0 || !file_remove_tree(job.folder, NULL);
+    return !folder_leave(job.folder);
 }
 
 static void train(struct transport *t)

@@ -11,6 +11,7 @@
 #include <attnres/checkpoint.h>
 
 #include "../../src/train/train_internal.h"
+#include "../support/folder.h"
 #include "../support/ranks.h"
 
 /* A run of two ranks in a folder of its own, with what a test varies. */
@@ -26,14 +27,13 @@ static int enter_folder(void **state)
 {
     (void)state;
     memset(&job, 0, sizeof job);
-    snprintf(job.folder, sizeof job.folder, "/tmp/attnres_test_resume.XXXXXX");
-    return mkdtemp(job.folder) == NULL || chdir(job.folder) != 0;
+    return !folder_enter(job.folder, sizeof job.folder, "resume");
 }
 
 static int leave_folder(void **state)
 {
     (void)state;
-    return chdir("/") != 0 || !file_remove_tree(job.folder, NULL);
+    return !folder_leave(job.folder);
 }
 
 static void train(struct transport *t)

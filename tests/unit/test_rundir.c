@@ -10,20 +10,21 @@
 
 #include <attnres/json.h>
 
+#include "../support/folder.h"
+
 static char folder[64];
 
 /* Tests run inside a folder of their own, since the default runs/ is a relative path. */
 static int enter_folder(void **state)
 {
     (void)state;
-    snprintf(folder, sizeof folder, "/tmp/attnres_test_rundir.XXXXXX");
-    return mkdtemp(folder) == NULL || chdir(folder) != 0;
+    return !folder_enter(folder, sizeof folder, "rundir");
 }
 
 static int leave_folder(void **state)
 {
     (void)state;
-    return chdir("/") != 0 || !file_remove_tree(folder, NULL);
+    return !folder_leave(folder);
 }
 
 static void auto_takes_the_config_files_name(void **state)

@@ -14,6 +14,8 @@
 #include <attnres/rundir.h>
 #include <attnres/text.h>
 
+#include "../support/folder.h"
+
 static char folder[64];
 static struct sweep sweep;
 static const struct sweep_options plain = {.n_jobs = 1, .self = "attnres"};
@@ -21,14 +23,13 @@ static const struct sweep_options plain = {.n_jobs = 1, .self = "attnres"};
 static int make_folder(void **state)
 {
     (void)state;
-    snprintf(folder, sizeof folder, "/tmp/attnres_test_sweep.XXXXXX");
-    return mkdtemp(folder) == NULL || chdir(folder) != 0;
+    return !folder_enter(folder, sizeof folder, "sweep");
 }
 
 static int remove_folder(void **state)
 {
     (void)state;
-    return chdir("/") != 0 || !file_remove_tree(folder, NULL);
+    return !folder_leave(folder);
 }
 
 static void parse(const char *text)
