@@ -1,38 +1,21 @@
 #include <attnres/bench.h>
 
-#include <stdarg.h>
-#include <stdio.h>
-
 #include <attnres/json.h>
-
-struct page {
-    char *text;
-    size_t capacity, length;
-};
-
-static void say(struct page *page, const char *format, ...)
-{
-    const bool has_room = page->length < page->capacity;
-    va_list arguments;
-    va_start(arguments, format);
-    const int n = vsnprintf(has_room ? page->text + page->length : NULL,
-                            has_room ? page->capacity - page->length : 0, format, arguments);
-    va_end(arguments);
-    page->length += n > 0 ? (size_t)n : 0;
-}
+#include <attnres/text.h>
 
 size_t bench_print(const struct bench_result *result, char *text, size_t capacity)
 {
-    struct page page = {text, capacity, 0};
-    say(&page, "floor: %.1f GFLOP/s (f32 product of 512-cubes), %.1f GB/s (sum of two arrays)\n\n",
-        result->product_rate / 1e9, result->memory_rate / 1e9);
-    say(&page, "%-30s %10s %10s %8s %9s\n", "", "ms", "GFLOP/s", "GB/s", "of floor");
+    struct text out = {text, capacity, 0};
+    text_add(&out,
+             "floor: %.1f GFLOP/s (f32 product of 512-cubes), %.1f GB/s (sum of two arrays)\n\n",
+             result->product_rate / 1e9, result->memory_rate / 1e9);
+    text_add(&out, "%-30s %10s %10s %8s %9s\n", "", "ms", "GFLOP/s", "GB/s", "of floor");
     for (int i = 0; i < result->n_rows; i++) {
         const struct bench_row *row = &result->rows[i];
-        say(&page, "%-30s %10.3f %10.1f %8.1f %9.2f\n", row->name, row->seconds * 1e3,
-            row->flops / row->seconds / 1e9, row->bytes / row->seconds / 1e9, row->share);
+        text_add(&out, "%-30s %10.3f %10.1f %8.1f %9.2f\n", row->name, row->seconds * 1e3,
+                 row->flops / row->seconds / 1e9, row->bytes / row->seconds / 1e9, row->share);
     }
-    return page.length;
+    return out.length;
 }
 
 size_t bench_print_json(const struct bench_result *result, char *text, size_t capacity)
