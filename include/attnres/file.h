@@ -46,6 +46,20 @@ bool file_writer_write(struct file_writer *w, const void *bytes, size_t length, 
 bool file_writer_flush(struct file_writer *w, struct error *err); /* fsync */
 bool file_writer_close(struct file_writer *w, struct error *err); /* also after a failure */
 
+/** A file being written in pieces of text, gathered into few writes. The first failure counts. */
+struct file_sheet {
+    struct file_writer file;
+    struct error *err;
+    bool ok;
+    size_t length;
+    char bytes[1 << 16];
+};
+bool file_sheet_open(struct file_sheet *sheet, const char *path, struct error *err);
+void file_sheet_add_bytes(struct file_sheet *sheet, const char *bytes, size_t length);
+void file_sheet_add(struct file_sheet *sheet, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+bool file_sheet_close(struct file_sheet *sheet);
+
 /** A file being read at chosen offsets (a checkpoint's tensors). */
 struct file_reader {
     int fd;

@@ -2,62 +2,36 @@
 #include "report_internal.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PIECE_BYTES = 4096, MAX_PICTURE_BYTES = 64 << 20, MOST_TIMELINES = 4, MOST_OPEN_ROWS = 12 };
-
-/** The file being written; the first failure counts. */
-struct page {
-    struct file_writer file;
-    struct error *err;
-    bool ok;
-};
-
-static void add_bytes(struct page *p, const char *bytes, size_t length)
-{
-    p->ok = p->ok && file_writer_write(&p->file, bytes, length, p->err);
-}
-
-__attribute__((format(printf, 2, 3))) static void add(struct page *p, const char *format, ...)
-{
-    char piece[PIECE_BYTES];
-    va_list arguments;
-    va_start(arguments, format);
-    const int length = vsnprintf(piece, sizeof piece, format, arguments);
-    va_end(arguments);
-    if (length < 0 || (size_t)length >= sizeof piece) {
-        p->ok = p->ok && error_set(p->err, ERROR_INTERNAL, "a piece of the page is too long");
-        return;
-    }
-    add_bytes(p, piece, (size_t)length);
-}
+enum { MAX_PICTURE_BYTES = 64 << 20, MOST_TIMELINES = 4, MOST_OPEN_ROWS = 12 };
 
 /** Text whose every character means itself. */
-static void add_text(struct page *p, const char *text)
+static void add_text(struct file_sheet *p, const char *text)
 {
     for (; *text != '\0'; text++) {
         switch (*text) {
         case '<':
-            add(p, "&lt;");
+            file_sheet_add(p, "&lt;");
             break;
         case '>':
-            add(p, "&gt;");
+            file_sheet_add(p, "&gt;");
             break;
         case '&':
-            add(p, "&amp;");
+            file_sheet_add(p, "&amp;");
             break;
         default:
-            add_bytes(p, text, 1);
+            file_sheet_add_bytes(p, text, 1);
         }
     }
 }
 
-static void add_head(struct page *p, const struct report *report)
+static void add_head(struct file_sheet *p, const struct report *report)
 {
-    add(p,
+    file_sheet_add(
+        p,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
         "<meta name=\"viewport\" content=\"width=device-width\">\n<title>attnres report</title>\n"
         "<style>\n"
@@ -75,7 +49,7 @@ static void add_head(struct page *p, const struct report *report)
 }
 
 /** What the fits come to, in sentences. */
-static void add_findings(struct page *p, const struct report *report)
+static void add_findings(struct file_sheet *p, const struct report *report)
 {
     const struct fit_report *fit = &report->fits[FIT_FLOPS];
     for (int i = 0; report->has_fit[FIT_FLOPS] && i < fit->n_comparisons; i++) {
@@ -84,43 +58,46 @@ static void add_findings(struct page *p, const struct report *report)
         if (isnan(m)) {
             continue;
         }
-        add(p,
+        file_sheet_add(
+            p,
             "<p>For the loss that %s reaches with %.3g FLOPs, %s needs <b>%.2f times</b> as much",
             report->points.kinds[c->kind], fit->options.at, report->points.kinds[fit->baseline], m);
         if (c->no_interval == NULL) {
-            add(p, " (95 %% interval: %.2f to %.2f)", c->low[FIT_SEPARATE], c->high[FIT_SEPARATE]);
+            file_sheet_add(p, " (95 %% interval: %.2f to %.2f)", c->low[FIT_SEPARATE],
+                           c->high[FIT_SEPARATE]);
         }
-        add(p, ".</p>\n");
+        file_sheet_add(p, ".</p>\n");
     }
 }
 
-static void add_number(struct page *p, const char *format, double number)
+static void add_number(struct file_sheet *p, const char *format, double number)
 {
     char text[64];
     snprintf(text, sizeof text, format, number);
-    add(p, "<td>%s</td>", isnan(number) ? "" : text);
+    file_sheet_add(p, "<td>%s</td>", isnan(number) ? "" : text);
 }
 
-static void add_run(struct page *p, const struct report *report, const struct report_run *run)
+static void add_run(struct file_sheet *p, const struct report *report, const struct report_run *run)
 {
     const struct report_line *end = &run->lines[run->n_lines - 1], *last = report_last_line(run);
-    add(p, "<tr><td>");
+    file_sheet_add(p, "<tr><td>");
     add_text(p, run->name);
-    add(p, "</td><td>");
+    file_sheet_add(p, "</td><td>");
     add_text(p, report->kinds[run->kind]);
-    add(p, "</td><td>%lld × %lld</td><td>%lld</td><td>%lld%s</td>", (long long)run->n_layers,
-        (long long)run->dim, (long long)run->seed, (long long)end->step,
-        run->is_done ? "" : " (not done)");
+    file_sheet_add(p, "</td><td>%lld × %lld</td><td>%lld</td><td>%lld%s</td>",
+                   (long long)run->n_layers, (long long)run->dim, (long long)run->seed,
+                   (long long)end->step, run->is_done ? "" : " (not done)");
     add_number(p, "%.4f", last != NULL ? report_loss_of(last) : NAN);
     add_number(p, "%.3g", end->flops);
     add_number(p, "%.3g", end->tokens);
     add_number(p, "%.1f", end->time_s / 60.0);
-    add(p, "</tr>\n");
+    file_sheet_add(p, "</tr>\n");
 }
 
-static void add_runs(struct page *p, const struct report *report)
+static void add_runs(struct file_sheet *p, const struct report *report)
 {
-    add(p,
+    file_sheet_add(
+        p,
         "<details%s>\n<summary>The runs</summary>\n<table>\n<tr><th>run</th><th>kind</th>"
         "<th>layers × width</th><th>seed</th><th>steps</th><th>loss</th><th>FLOPs</th>"
         "<th>tokens</th><th>minutes</th></tr>\n",
@@ -128,10 +105,10 @@ static void add_runs(struct page *p, const struct report *report)
     for (int i = 0; i < report->n_runs; i++) {
         add_run(p, report, &report->runs[i]);
     }
-    add(p, "</table>\n</details>\n");
+    file_sheet_add(p, "</table>\n</details>\n");
 }
 
-static void add_fit(struct page *p, const struct report *report)
+static void add_fit(struct file_sheet *p, const struct report *report)
 {
     if (!report->has_fit[FIT_FLOPS]) {
         return;
@@ -144,9 +121,9 @@ static void add_fit(struct page *p, const struct report *report)
         return;
     }
     fit_report_print(fit, &report->points, text, length + 1);
-    add(p, "<h2>The fit</h2>\n<pre>");
+    file_sheet_add(p, "<h2>The fit</h2>\n<pre>");
     add_text(p, text);
-    add(p, "</pre>\n");
+    file_sheet_add(p, "</pre>\n");
     free(text);
 }
 
@@ -159,7 +136,7 @@ static bool read_beside(struct file_bytes *f, const char *folder, const char *na
 
 /** What gnuplot has drawn, from its svg element on. Names in it are made the figure's own, since
  * all figures are parts of one document. */
-static void add_figure(struct page *p, const struct report *report,
+static void add_figure(struct file_sheet *p, const struct report *report,
                        const struct report_picture *picture)
 {
     struct file_bytes f = {0};
@@ -168,21 +145,21 @@ static void add_figure(struct page *p, const struct report *report,
     if (!p->ok || !(p->ok = read_beside(&f, report->out, file, p->err))) {
         return;
     }
-    add(p, "<h2>");
+    file_sheet_add(p, "<h2>");
     add_text(p, picture->title);
-    add(p, "</h2>\n<figure>\n");
+    file_sheet_add(p, "</h2>\n<figure>\n");
     const char *svg = strstr((const char *)f.bytes, "<svg");
     add_text(p, svg == NULL ? "not drawn" : "");
     if (svg != NULL) {
-        add_bytes(p, svg, strlen(svg));
+        file_sheet_add_bytes(p, svg, strlen(svg));
     }
-    add(p, "<figcaption>");
+    file_sheet_add(p, "<figcaption>");
     add_text(p, picture->caption);
-    add(p, "</figcaption>\n</figure>\n");
+    file_sheet_add(p, "</figcaption>\n</figure>\n");
     file_bytes_finish(&f);
 }
 
-static void add_base64(struct page *p, const unsigned char *bytes, size_t length)
+static void add_base64(struct file_sheet *p, const unsigned char *bytes, size_t length)
 {
     static const char DIGITS[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (size_t i = 0; i < length; i += 3) {
@@ -191,12 +168,12 @@ static void add_base64(struct page *p, const unsigned char *bytes, size_t length
                               (uint32_t)(n > 2 ? bytes[i + 2] : 0);
         char digits[4] = {DIGITS[word >> 18], DIGITS[word >> 12 & 63],
                           n > 1 ? DIGITS[word >> 6 & 63] : '=', n > 2 ? DIGITS[word & 63] : '='};
-        add_bytes(p, digits, sizeof digits);
+        file_sheet_add_bytes(p, digits, sizeof digits);
     }
 }
 
 /** A run's own picture of a step comes from elsewhere: as an image nothing in it can run. */
-static void add_timelines(struct page *p, const struct report *report)
+static void add_timelines(struct file_sheet *p, const struct report *report)
 {
     int n = 0;
     for (int i = 0; i < report->n_runs && p->ok; i++) {
@@ -212,12 +189,12 @@ static void add_timelines(struct page *p, const struct report *report)
         }
         p->ok = file_read(&f, path, MAX_PICTURE_BYTES, p->err);
         if (p->ok) {
-            add(p, "<h2>A step of ");
+            file_sheet_add(p, "<h2>A step of ");
             add_text(p, report->runs[i].name);
-            add(p, "</h2>\n<figure>\n<img alt=\"timeline of a step\" "
-                   "src=\"data:image/svg+xml;base64,");
+            file_sheet_add(p, "</h2>\n<figure>\n<img alt=\"timeline of a step\" "
+                              "src=\"data:image/svg+xml;base64,");
             add_base64(p, f.bytes, f.length);
-            add(p, "\">\n</figure>\n");
+            file_sheet_add(p, "\">\n</figure>\n");
         }
         file_bytes_finish(&f);
     }
@@ -227,12 +204,12 @@ static void add_timelines(struct page *p, const struct report *report)
     }
 }
 
-static void add_notes(struct page *p, const struct report *report)
+static void add_notes(struct file_sheet *p, const struct report *report)
 {
     if (report->notes->length > 0) {
-        add(p, "<h2>Left out</h2>\n<pre class=\"notes\">");
+        file_sheet_add(p, "<h2>Left out</h2>\n<pre class=\"notes\">");
         add_text(p, report->notes->bytes);
-        add(p, "</pre>\n");
+        file_sheet_add(p, "</pre>\n");
     }
 }
 
@@ -240,13 +217,11 @@ bool report_write_page(const struct report *report, const struct report_picture 
                        int n_pictures, struct error *err)
 {
     char aside[FILE_PATH_BYTES], path[FILE_PATH_BYTES];
-    struct page p = {.err = err};
+    struct file_sheet p;
     if (!file_join(aside, report->out, ".index.html.partial", err) ||
-        !file_join(path, report->out, "index.html", err) ||
-        !file_writer_create(&p.file, aside, err)) {
+        !file_join(path, report->out, "index.html", err) || !file_sheet_open(&p, aside, err)) {
         return false;
     }
-    p.ok = true;
     add_head(&p, report);
     add_findings(&p, report);
     add_runs(&p, report);
@@ -256,7 +231,6 @@ bool report_write_page(const struct report *report, const struct report_picture 
     add_timelines(&p, report);
     add_fit(&p, report);
     add_notes(&p, report);
-    add(&p, "</body>\n</html>\n");
-    const bool closed = file_writer_close(&p.file, p.ok ? err : NULL);
-    return p.ok && closed && file_rename(aside, path, err);
+    file_sheet_add(&p, "</body>\n</html>\n");
+    return file_sheet_close(&p) && file_rename(aside, path, err);
 }

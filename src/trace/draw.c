@@ -41,7 +41,7 @@ static const struct {
 };
 
 struct picture {
-    struct sheet sheet;
+    struct file_sheet sheet;
     int n_rows, n_chunks;
     double row;                  /* height */
     double begin_s, s_per_pixel; /* of the axis */
@@ -54,8 +54,8 @@ static double x_of(const struct picture *p, double seconds)
 
 static void draw_text(struct picture *p, double x, double y, const char *anchor, const char *text)
 {
-    sheet_add(&p->sheet, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%s</text>\n", x, y, anchor,
-              text);
+    file_sheet_add(&p->sheet, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%s</text>\n", x, y,
+                   anchor, text);
 }
 
 /** Later chunks are paler. */
@@ -71,18 +71,20 @@ static void draw_cell(struct picture *p, double y, double begin_s, double end_s,
     const double x = x_of(p, begin_s), width = (end_s - begin_s) / p->s_per_pixel;
     const bool is_work = paint <= WEIGHT_GRADIENT;
     const double edge = is_work && width > 3.0 ? 0.6 : 0.0;
-    sheet_add(&p->sheet, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\"",
-              x, y, fmax(width - edge, 0.3), p->row - 1.0, PAINT[paint].colour);
+    file_sheet_add(&p->sheet,
+                   "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\"", x, y,
+                   fmax(width - edge, 0.3), p->row - 1.0, PAINT[paint].colour);
     if (chunk > 0) {
-        sheet_add(&p->sheet, " fill-opacity=\"%.2f\"", opacity(p, chunk));
+        file_sheet_add(&p->sheet, " fill-opacity=\"%.2f\"", opacity(p, chunk));
     }
-    sheet_add(&p->sheet, "/>\n");
+    file_sheet_add(&p->sheet, "/>\n");
     const double digits = microbatch > 99 ? 3 : (microbatch > 9 ? 2 : 1);
     if (microbatch >= 0 && width >= digits * DIGIT + 2.0 && p->row >= LEAST_ROW_OF_TEXT) {
-        sheet_add(&p->sheet,
-                  "<text x=\"%.2f\" y=\"%.2f\" text-anchor=\"middle\" fill=\"%s\">%lld</text>\n",
-                  x + 0.5 * width, y + 0.5 * p->row + 3.5, chunk > 0 ? "#000" : PAINT[paint].text,
-                  (long long)microbatch);
+        file_sheet_add(
+            &p->sheet,
+            "<text x=\"%.2f\" y=\"%.2f\" text-anchor=\"middle\" fill=\"%s\">%lld</text>\n",
+            x + 0.5 * width, y + 0.5 * p->row + 3.5, chunk > 0 ? "#000" : PAINT[paint].text,
+            (long long)microbatch);
     }
 }
 
@@ -181,8 +183,9 @@ static void draw_legend(struct picture *p)
 {
     double x = LEFT;
     for (int i = 0; i < PAINTS; i++) {
-        sheet_add(&p->sheet, "<rect x=\"%.1f\" y=\"40\" width=\"14\" height=\"14\" fill=\"%s\"/>\n",
-                  x, PAINT[i].colour);
+        file_sheet_add(&p->sheet,
+                       "<rect x=\"%.1f\" y=\"40\" width=\"14\" height=\"14\" fill=\"%s\"/>\n", x,
+                       PAINT[i].colour);
         draw_text(p, x + 19, 51, "start", PAINT[i].legend);
         x += PAINT[i].legend_width;
     }
@@ -205,10 +208,10 @@ static void draw_axis(struct picture *p, double top, double bottom, double end_s
     for (int i = 0; i * every_ms <= range_ms; i++) {
         char label[32];
         const double x = x_of(p, p->begin_s + i * every_ms / MS_PER_S);
-        sheet_add(&p->sheet,
-                  "<line x1=\"%.2f\" y1=\"%.1f\" x2=\"%.2f\" y2=\"%.1f\" stroke=\"#000\" "
-                  "stroke-opacity=\"0.18\" stroke-width=\"0.7\"/>\n",
-                  x, top, x, bottom + 5);
+        file_sheet_add(&p->sheet,
+                       "<line x1=\"%.2f\" y1=\"%.1f\" x2=\"%.2f\" y2=\"%.1f\" stroke=\"#000\" "
+                       "stroke-opacity=\"0.18\" stroke-width=\"0.7\"/>\n",
+                       x, top, x, bottom + 5);
         snprintf(label, sizeof label, "%g", i * every_ms);
         draw_text(p, x, bottom + 18, "middle", label);
     }
@@ -243,20 +246,20 @@ static void draw_panel_head(struct picture *p, double y, const char *what,
 static void draw_head(struct picture *p, const struct schedule_spec *spec, int64_t step,
                       double height)
 {
-    sheet_add(&p->sheet,
-              "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" "
-              "viewBox=\"0 0 %.0f %.0f\" font-family=\"Helvetica, Arial, sans-serif\" "
-              "font-size=\"%d\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
-              WIDTH, height, WIDTH, height, SMALL_TEXT);
-    sheet_add(&p->sheet,
-              "<text x=\"%.0f\" y=\"24\" font-size=\"15\" font-weight=\"bold\">Step %lld: %d "
-              "microbatches on %d rank%s, %s",
-              LEFT, (long long)step, spec->n_microbatches, spec->n_ranks,
-              spec->n_ranks == 1 ? "" : "s", config_schedule_name(spec->kind));
+    file_sheet_add(&p->sheet,
+                   "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" "
+                   "viewBox=\"0 0 %.0f %.0f\" font-family=\"Helvetica, Arial, sans-serif\" "
+                   "font-size=\"%d\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
+                   WIDTH, height, WIDTH, height, SMALL_TEXT);
+    file_sheet_add(&p->sheet,
+                   "<text x=\"%.0f\" y=\"24\" font-size=\"15\" font-weight=\"bold\">Step %lld: %d "
+                   "microbatches on %d rank%s, %s",
+                   LEFT, (long long)step, spec->n_microbatches, spec->n_ranks,
+                   spec->n_ranks == 1 ? "" : "s", config_schedule_name(spec->kind));
     if (p->n_rows < spec->n_ranks) {
-        sheet_add(&p->sheet, " (the first %d ranks)", p->n_rows);
+        file_sheet_add(&p->sheet, " (the first %d ranks)", p->n_rows);
     }
-    sheet_add(&p->sheet, "</text>\n");
+    file_sheet_add(&p->sheet, "</text>\n");
     draw_legend(p);
 }
 
@@ -289,7 +292,7 @@ static bool draw(struct picture *p, const struct trace_set *set, const struct si
     p->row = fmin(MOST_ROW, fmax(LEAST_ROW, floor(ROWS_HEIGHT / 2 / p->n_rows)));
     p->s_per_pixel = (axis_end_s - p->begin_s) / (WIDTH - LEFT - RIGHT);
     const double panel = PANEL_HEAD + p->n_rows * p->row, second = TOP + panel + PANEL_GAP;
-    if (!sheet_open(&p->sheet, path, err)) {
+    if (!file_sheet_open(&p->sheet, path, err)) {
         return false;
     }
     draw_head(p, &s->schedule->spec, step, second + panel + AXIS);
@@ -299,8 +302,8 @@ static bool draw(struct picture *p, const struct trace_set *set, const struct si
                     n_ranks);
     draw_simulated(p, second + PANEL_HEAD, s, measured.begin_s);
     draw_axis(p, TOP + PANEL_HEAD, second + panel, axis_end_s);
-    sheet_add(&p->sheet, "</svg>\n");
-    return sheet_close(&p->sheet);
+    file_sheet_add(&p->sheet, "</svg>\n");
+    return file_sheet_close(&p->sheet);
 }
 
 bool trace_draw(const struct trace_set *all, const struct schedule *schedule, const char *path,

@@ -103,7 +103,7 @@ static void begin_line(struct json_writer *w, char *line, const char *name, cons
     json_int(w, "tid", 0);
 }
 
-static void end_line(struct sheet *sheet, struct json_writer *w)
+static void end_line(struct file_sheet *sheet, struct json_writer *w)
 {
     json_end_object(w);
     if (!json_writer_ok(w)) {
@@ -111,11 +111,11 @@ static void end_line(struct sheet *sheet, struct json_writer *w)
                                            sheet->file.path);
         return;
     }
-    sheet_add_bytes(sheet, ",\n", 2);
-    sheet_add_bytes(sheet, w->text, w->length);
+    file_sheet_add_bytes(sheet, ",\n", 2);
+    file_sheet_add_bytes(sheet, w->text, w->length);
 }
 
-static void write_name(struct sheet *sheet, const char *what, const char *name, int rank)
+static void write_name(struct file_sheet *sheet, const char *what, const char *name, int rank)
 {
     char line[LINE_BYTES];
     struct json_writer w;
@@ -126,7 +126,7 @@ static void write_name(struct sheet *sheet, const char *what, const char *name, 
     end_line(sheet, &w);
 }
 
-static void write_place(struct sheet *sheet, int rank)
+static void write_place(struct file_sheet *sheet, int rank)
 {
     char line[LINE_BYTES];
     struct json_writer w;
@@ -161,7 +161,7 @@ static const char *category(enum journal_kind kind)
     }
 }
 
-static void write_event(struct sheet *sheet, const struct journal_event *e, int rank)
+static void write_event(struct file_sheet *sheet, const struct journal_event *e, int rank)
 {
     char line[LINE_BYTES];
     struct json_writer w;
@@ -186,8 +186,8 @@ static void write_event(struct sheet *sheet, const struct journal_event *e, int 
 }
 
 /** The slice around all that belongs to a step. */
-static void write_step(struct sheet *sheet, const struct trace_set *set, int rank, int64_t first,
-                       int64_t end)
+static void write_step(struct file_sheet *sheet, const struct trace_set *set, int rank,
+                       int64_t first, int64_t end)
 {
     char line[LINE_BYTES], name[32];
     struct json_writer w;
@@ -203,7 +203,7 @@ static void write_step(struct sheet *sheet, const struct trace_set *set, int ran
     end_line(sheet, &w);
 }
 
-static void write_rank(struct sheet *sheet, const struct trace_set *set, int rank)
+static void write_rank(struct file_sheet *sheet, const struct trace_set *set, int rank)
 {
     const struct trace_rank *r = &set->ranks[rank];
     write_name(sheet, "process_name", r->name, rank);
@@ -222,7 +222,7 @@ static void write_rank(struct sheet *sheet, const struct trace_set *set, int ran
 }
 
 /** An arrow's end lies in the middle of its slice, which is the one it then belongs to. */
-static void write_arrow_end(struct sheet *sheet, const struct message_end *m, bool sends,
+static void write_arrow_end(struct file_sheet *sheet, const struct message_end *m, bool sends,
                             int64_t id)
 {
     char line[LINE_BYTES];
@@ -238,7 +238,8 @@ static void write_arrow_end(struct sheet *sheet, const struct message_end *m, bo
     end_line(sheet, &w);
 }
 
-static void write_arrows(struct sheet *sheet, const struct messages *m, struct trace_merged *merged)
+static void write_arrows(struct file_sheet *sheet, const struct messages *m,
+                         struct trace_merged *merged)
 {
     int64_t s = 0, r = 0;
     while (s < m->n_sends && r < m->n_receives) {
@@ -255,7 +256,7 @@ static void write_arrows(struct sheet *sheet, const struct messages *m, struct t
     merged->n_unmatched = m->n_sends + m->n_receives - 2 * merged->n_messages;
 }
 
-static void write_end(struct sheet *sheet, const struct trace_set *set,
+static void write_end(struct file_sheet *sheet, const struct trace_set *set,
                       const struct trace_merged *merged)
 {
     char line[LINE_BYTES];
@@ -272,23 +273,23 @@ static void write_end(struct sheet *sheet, const struct trace_set *set,
     json_int(&w, "messages_without_other_end", merged->n_unmatched);
     json_int(&w, "messages_received_before_sent", merged->n_early);
     json_end_object(&w);
-    sheet_add(sheet, "\n],\n\"displayTimeUnit\": \"ms\",\n\"otherData\": %s}\n", line);
+    file_sheet_add(sheet, "\n],\n\"displayTimeUnit\": \"ms\",\n\"otherData\": %s}\n", line);
 }
 
 bool trace_write_json(const struct trace_set *set, const char *path, struct trace_merged *merged,
                       struct error *err)
 {
-    struct sheet sheet;
+    struct file_sheet sheet;
     struct messages messages = {0};
     *merged = (struct trace_merged){0};
     if (!collect(&messages, set, err)) {
         return false;
     }
-    if (!sheet_open(&sheet, path, err)) {
+    if (!file_sheet_open(&sheet, path, err)) {
         free(messages.sends);
         return false;
     }
-    sheet_add(&sheet, "{\"traceEvents\": [\n{\"name\": \"trace\", \"ph\": \"M\", \"pid\": 0}");
+    file_sheet_add(&sheet, "{\"traceEvents\": [\n{\"name\": \"trace\", \"ph\": \"M\", \"pid\": 0}");
     for (int rank = 0; rank < set->n_ranks; rank++) {
         const struct trace_rank *r = &set->ranks[rank];
         merged->n_events += r->n_events;
@@ -298,5 +299,5 @@ bool trace_write_json(const struct trace_set *set, const char *path, struct trac
     write_arrows(&sheet, &messages, merged);
     write_end(&sheet, set, merged);
     free(messages.sends);
-    return sheet_close(&sheet);
+    return file_sheet_close(&sheet);
 }

@@ -26,19 +26,6 @@ _Static_assert(sizeof(struct journal_event) == 56, "files are read as they were 
 
 bool trace_path(char *path, const char *folder, int rank, struct error *err);
 
-/** A file being written in pieces of text, gathered into few writes. The first failure counts. */
-struct sheet {
-    struct file_writer file;
-    struct error *err;
-    bool ok;
-    size_t length;
-    char bytes[1 << 16];
-};
-bool sheet_open(struct sheet *sheet, const char *path, struct error *err);
-void sheet_add_bytes(struct sheet *sheet, const char *bytes, size_t length);
-void sheet_add(struct sheet *sheet, const char *format, ...) __attribute__((format(printf, 2, 3)));
-bool sheet_close(struct sheet *sheet);
-
 /** Events [first, end) of a rank that belong to one step, from its beginning to its update. */
 struct trace_span {
     int64_t first, end;

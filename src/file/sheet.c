@@ -1,12 +1,12 @@
-#include "trace_internal.h"
+#include <attnres/file.h>
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { PIECE_BYTES = 1024 };
+enum { PIECE_BYTES = 4096 };
 
-bool sheet_open(struct sheet *s, const char *path, struct error *err)
+bool file_sheet_open(struct file_sheet *s, const char *path, struct error *err)
 {
     s->err = err;
     s->length = 0;
@@ -15,22 +15,26 @@ bool sheet_open(struct sheet *s, const char *path, struct error *err)
     return s->ok;
 }
 
-static void flush(struct sheet *s)
+static void flush(struct file_sheet *s)
 {
     s->ok = s->ok && file_writer_write(&s->file, s->bytes, s->length, s->err);
     s->length = 0;
 }
 
-void sheet_add_bytes(struct sheet *s, const char *bytes, size_t length)
+void file_sheet_add_bytes(struct file_sheet *s, const char *bytes, size_t length)
 {
     if (length > sizeof s->bytes - s->length) {
         flush(s);
+    }
+    if (length > sizeof s->bytes) {
+        s->ok = s->ok && file_writer_write(&s->file, bytes, length, s->err);
+        return;
     }
     memcpy(s->bytes + s->length, bytes, length);
     s->length += length;
 }
 
-void sheet_add(struct sheet *s, const char *format, ...)
+void file_sheet_add(struct file_sheet *s, const char *format, ...)
 {
     char piece[PIECE_BYTES];
     va_list arguments;
@@ -42,10 +46,10 @@ void sheet_add(struct sheet *s, const char *format, ...)
                 error_set(s->err, ERROR_INTERNAL, "%s: a piece of text is too long", s->file.path);
         return;
     }
-    sheet_add_bytes(s, piece, (size_t)length);
+    file_sheet_add_bytes(s, piece, (size_t)length);
 }
 
-bool sheet_close(struct sheet *s)
+bool file_sheet_close(struct file_sheet *s)
 {
     flush(s);
     return file_writer_close(&s->file, s->ok ? s->err : NULL) && s->ok;
