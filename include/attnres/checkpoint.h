@@ -92,6 +92,8 @@ bool checkpoint_save(struct checkpoint_saver *s, const struct checkpoint_state *
 struct checkpoint_progress {
     int64_t step;
     double age_s;  /* since it began */
+    double work_s; /* spent on it: this rank's files; rank 0, once it stands: those of the slowest
+                      rank, and the name */
     double held_s; /* rank 0, once it has collected: how long the updates of the rank that was held
                       up the most have copied and waited for this save */
     int held_rank;

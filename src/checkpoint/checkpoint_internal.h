@@ -81,8 +81,10 @@ struct save_record {
     int64_t header_bytes[FILE_KINDS]; /* the safetensors header with its length field */
     int64_t file_bytes[FILE_KINDS];
     double held_s; /* how long updates have copied and waited */
+    double work_s; /* how long its files took */
     int64_t was_full;
 };
+_Static_assert(sizeof(struct save_record) <= PLAN_REPORT_HEAD_BYTES, "the plan has room for it");
 
 enum saver_task { TASK_NONE, TASK_WRITE, TASK_PUBLISH, TASK_END };
 
@@ -126,6 +128,9 @@ uint32_t *checkpoint_tensor_crc(const struct checkpoint_saver *s, const struct t
 
 /** Write the rank's files into the folder in the making, read them back, and fill in its record. */
 bool checkpoint_write_files(struct checkpoint_saver *s, struct error *err);
+/** The CRC-32 of a part of a file, read by way of a buffer of `capacity` bytes. */
+bool checkpoint_crc(uint32_t *crc, struct file_reader *reader, int64_t at, int64_t bytes,
+                    void *buffer, int64_t capacity, struct error *err);
 /** Compare a part of a file with the CRC-32 of what was meant to be written. */
 bool checkpoint_check_part(const struct checkpoint_saver *s, struct file_reader *reader, int64_t at,
                            int64_t bytes, uint32_t expected, struct error *err);

@@ -147,19 +147,29 @@ static bool write_tensors(struct checkpoint_saver *s, struct error *err)
     return ok;
 }
 
-bool checkpoint_check_part(const struct checkpoint_saver *s, struct file_reader *reader, int64_t at,
-                           int64_t bytes, uint32_t expected, struct error *err)
+bool checkpoint_crc(uint32_t *crc, struct file_reader *reader, int64_t at, int64_t bytes,
+                    void *buffer, int64_t capacity, struct error *err)
 {
-    unsigned char *buffer = memory_buffer(s->memory, BUFFER_FILE, 0);
-    const int64_t capacity = (int64_t)memory_slot_bytes(s->memory, BUFFER_FILE);
-    uint32_t crc = 0;
+    *crc = 0;
     for (int64_t done = 0; done < bytes;) {
         const int64_t part = bytes - done < capacity ? bytes - done : capacity;
         if (!file_reader_read(reader, at + done, buffer, (size_t)part, err)) {
             return false;
         }
-        crc = zip_crc32(crc, buffer, (size_t)part);
+        *crc = zip_crc32(*crc, buffer, (size_t)part);
         done += part;
+    }
+    return true;
+}
+
+bool checkpoint_check_part(const struct checkpoint_saver *s, struct file_reader *reader, int64_t at,
+                           int64_t bytes, uint32_t expected, struct error *err)
+{
+    unsigned char *buffer = memory_buffer(s->memory, BUFFER_FILE, 0);
+    const int64_t capacity = (int64_t)memory_slot_bytes(s->memory, BUFFER_FILE);
+    uint32_t crc;
+    if (!checkpoint_crc(&crc, reader, at, bytes, buffer, capacity, err)) {
+        return false;
     }
     return crc == expected ||
            error_set(err, ERROR_IO, "%s: reads back other than it was written", reader->path);

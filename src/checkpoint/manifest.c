@@ -135,12 +135,29 @@ static bool read_manifest_back(const struct checkpoint_saver *s, const char *pat
     return ok;
 }
 
-/** The rename makes it complete; a folder of the same step that an older run may have left goes. */
+/** A folder of the same step that an older run may have left goes once the new one has its name. */
+static bool give_name(const struct checkpoint_saver *s, struct error *err)
+{
+    char old[FILE_PATH_BYTES];
+    if (!file_exists(s->final)) {
+        return file_rename(s->partial, s->final, err) && file_flush_folder(s->parent, err);
+    }
+    if (!file_join(old, s->parent, ".step-replaced.partial", err) || !file_remove_tree(old, err) ||
+        !file_rename(s->final, old, err)) {
+        return false;
+    }
+    if (!file_rename(s->partial, s->final, err)) {
+        file_rename(old, s->final, NULL);
+        return false;
+    }
+    return file_flush_folder(s->parent, err) && file_remove_tree(old, err);
+}
+
+/** The rename makes it complete. */
 bool checkpoint_publish(const struct checkpoint_saver *s, struct error *err)
 {
     char path[FILE_PATH_BYTES];
     return file_join(path, s->partial, "manifest.json", err) && write_manifest(s, path, err) &&
            read_manifest_back(s, path, err) && file_flush_folder(s->partial, err) &&
-           (!file_exists(s->final) || file_remove_tree(s->final, err)) &&
-           file_rename(s->partial, s->final, err) && file_flush_folder(s->parent, err);
+           give_name(s, err);
 }

@@ -3,6 +3,7 @@
 #include "checkpoint_internal.h"
 
 #include <assert.h>
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 static void perform(struct checkpoint_saver *s, enum saver_task task)
 {
     struct error *err = &s->failure;
+    const double start_s = clock_monotonic_s();
     bool ok = false;
     if (task == TASK_WRITE) {
         ok = checkpoint_write_files(s, err);
@@ -30,6 +32,7 @@ static void perform(struct checkpoint_saver *s, enum saver_task task)
     s->phase = !ok                  ? CHECKPOINT_FAILED
                : task == TASK_WRITE ? CHECKPOINT_WRITTEN
                                     : CHECKPOINT_STANDS;
+    s->progress.work_s += clock_monotonic_s() - start_s;
     s->task = TASK_NONE;
     pthread_cond_broadcast(&s->snapshot.changed);
     pthread_mutex_unlock(&s->snapshot.mutex);
@@ -201,12 +204,14 @@ void checkpoint_keep(struct checkpoint_saver *s, const struct model *model,
     s->record->held_s += clock_monotonic_s() - start_s;
 }
 
-/** Rank 0: which rank's training was held up the most. */
+/** Rank 0: which rank's training was held up the most, and how long the slowest one's files took.
+ */
 static void compare_holds(struct checkpoint_saver *s, const struct save_records *records)
 {
     for (int rank = 0; rank < transport_size(s->transport); rank++) {
         const struct save_record *record = checkpoint_record(records, rank);
         s->progress.was_full = s->progress.was_full || record->was_full != 0;
+        s->progress.work_s = fmax(s->progress.work_s, record->work_s);
         if (record->held_s > s->progress.held_s) {
             s->progress.held_s = record->held_s;
             s->progress.held_rank = rank;
@@ -219,6 +224,7 @@ void checkpoint_collect(struct checkpoint_saver *s)
     const struct save_records records = {.bytes = memory_buffer(s->memory, BUFFER_REPORTS, 0),
                                          .each = memory_slot_bytes(s->memory, BUFFER_RECORD)};
     s->record->was_full = s->snapshot.was_full;
+    s->record->work_s = s->progress.work_s;
     collective_gather(s->transport, collective_all(s->transport), 0, s->record, records.each,
                       memory_buffer(s->memory, BUFFER_REPORTS, 0));
     s->is_collected = true;

@@ -189,14 +189,9 @@ static bool read_header(struct json_document *header, struct listed_file *f, str
 static bool check_contents(const struct inspection *i, struct file_reader *reader,
                            const struct entry *e, struct error *problem)
 {
-    uint32_t crc = 0;
-    for (int64_t done = 0; done < entry_bytes(e);) {
-        const int64_t left = entry_bytes(e) - done, n = left < PART_BYTES ? left : PART_BYTES;
-        if (!file_reader_read(reader, e->at.offset + done, i->part, (size_t)n, problem)) {
-            return false;
-        }
-        crc = zip_crc32(crc, i->part, (size_t)n);
-        done += n;
+    uint32_t crc;
+    if (!checkpoint_crc(&crc, reader, e->at.offset, entry_bytes(e), i->part, PART_BYTES, problem)) {
+        return false;
     }
     return crc == e->at.crc ||
            error_set(problem, ERROR_DATA, "%s: %s is damaged (its CRC-32 differs)", reader->path,

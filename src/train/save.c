@@ -63,7 +63,7 @@ static void end(struct train *t)
         return;
     }
     t->saved_step = p.step;
-    t->save_s = p.age_s;
+    t->save_s = p.work_s; /* not its age: what a step notices is seconds late */
     watch_note_saved(t->watch, p.step);
     tell_success(t, &p);
     if (!t->is_root) {

@@ -189,7 +189,7 @@ static bool open_data(struct train *t, struct error *err)
 }
 
 /** Both ends must see the same files: one reads the inputs of a window, the other its targets. */
-static bool check_same_data(const struct train *t, struct error *err)
+static bool check_same_data(const struct train *t, int64_t crc32, struct error *err)
 {
     if (t->train_data == NULL) {
         return true;
@@ -197,7 +197,7 @@ static bool check_same_data(const struct train *t, struct error *err)
     const int64_t n_tokens = data_size_tokens(t->train_data);
     const int64_t n_val = t->val_data != NULL ? data_in_order_count(t->val_data, false) : 0;
     if (n_tokens == t->state.data_tokens && (n_val < 0 || n_val >= t->n_val_windows)) {
-        return t->is_root || data_checksum(t->train_data) == t->state.data_crc32 ||
+        return crc32 == t->state.data_crc32 ||
                error_set(err, ERROR_DATA,
                          "the training data here has as many tokens as rank 0 sees, but others: "
                          "data.train must name the same files on all hosts");
@@ -215,6 +215,8 @@ static bool share_data(struct train *t, struct error *err)
     if (!collective_agree(t->transport, open_data(t, err), err)) {
         return false;
     }
+    /* Both ends at the same time: it reads all of the training data. */
+    const int64_t crc32 = t->train_data != NULL ? data_checksum(t->train_data) : -1;
     if (t->is_root) {
         const int64_t T = t->session.config.model.seq_len;
         const int64_t wanted = (t->session.config.train.eval_tokens + T - 1) / T;
@@ -222,7 +224,7 @@ static bool share_data(struct train *t, struct error *err)
         t->n_val_windows = there >= 0 && there < wanted ? there : wanted;
         t->counts_bytes = data_is_bytes(t->train_data);
         t->state.data_tokens = data_size_tokens(t->train_data);
-        t->state.data_crc32 = data_checksum(t->train_data);
+        t->state.data_crc32 = crc32;
         if (t->n_val_windows == 0 && t->session.config.train.eval_every > 0) {
             log_write(t->log, LOG_WARNING,
                       "nothing is evaluated: there is no window of validation data (data.val)");
@@ -233,7 +235,7 @@ static bool share_data(struct train *t, struct error *err)
     transport_broadcast(t->transport, 0, &t->n_val_windows, sizeof t->n_val_windows);
     transport_broadcast(t->transport, 0, &t->state.data_tokens, sizeof t->state.data_tokens);
     transport_broadcast(t->transport, 0, &t->state.data_crc32, sizeof t->state.data_crc32);
-    return collective_agree(t->transport, check_same_data(t, err), err);
+    return collective_agree(t->transport, check_same_data(t, crc32, err), err);
 }
 
 /** The launch check, which looks at the folder that the run will take. Collective. */
