@@ -72,11 +72,11 @@ static bool try_call(struct tally *tally, const struct row *row, const struct tr
     expect_end(row, trial, &ended, what);
     tally->n_cases++;
     tally->n_refused += ended.code > 0;
-    /* A killed run loses what it did since the last save, in the background since the one before.
-     */
-    const bool kills = trial->fault.action == INJECT_KILL || trial->fault.action == INJECT_TEAR;
+    /* A run that ends loses what it did since the last save, in the background since the one
+     * before; a fault that lasts may have left it none. */
     const int64_t most = trial->in_background ? 2 * TRIAL_EVERY : TRIAL_EVERY;
-    trial_expect_resumed(tally, trial, ended.step, kills ? most : TRIAL_STEPS, what);
+    const bool lasts = strstr(row->fault, "-for-good") != NULL;
+    trial_expect_resumed(tally, trial, ended.step, lasts ? TRIAL_STEPS : most, what);
     return true;
 }
 
