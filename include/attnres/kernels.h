@@ -212,6 +212,8 @@ struct matmul_shape {
 enum matmul_precision { MATMUL_F32, MATMUL_BF16 };
 struct matmul;
 
+/** Whether products of more than one row go through oneDNN at this level. */
+bool matmul_uses_onednn(const struct kernels *kernels);
 /** Why products of a precision cannot run at this level, and what to do; NULL if they can. */
 const char *matmul_refusal(enum matmul_precision precision, const struct kernels *kernels);
 

@@ -120,14 +120,14 @@ static bool is_wide(const struct kernels *kernels)
     return strcmp(kernels->level, "x86-64-v4") == 0;
 }
 
-static bool uses_onednn(const struct kernels *kernels)
+bool matmul_uses_onednn(const struct kernels *kernels)
 {
     return is_wide(kernels) && onednn_has_f32();
 }
 
 void kernels_name_core(char name[KERNELS_CORE_BYTES], const struct kernels *kernels)
 {
-    const bool both = uses_onednn(kernels);
+    const bool both = matmul_uses_onednn(kernels);
     snprintf(name, KERNELS_CORE_BYTES, "%s%s%s", kernels_blas_core(), both ? ", oneDNN " : "",
              both ? kernels_onednn_core() : "");
 }
@@ -160,7 +160,7 @@ struct matmul *matmul_create(const struct matmul_shape *shape, enum matmul_preci
     const int64_t n = shape->n, in = shape->in, out = shape->out;
     const bool is_bf16 = precision == MATMUL_BF16;
     /* One row in f32 is bound by reading w, which oneDNN would pack: OpenBLAS has code for it. */
-    const bool with_onednn = uses_onednn(kernels) && (is_bf16 || n > 1);
+    const bool with_onednn = matmul_uses_onednn(kernels) && (is_bf16 || n > 1);
     const struct product_plan forward = {.size = {.m = n, .n = out, .k = in},
                                          .c_stride = out,
                                          .a_stride = in,

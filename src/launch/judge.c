@@ -219,7 +219,8 @@ static void judge_kernels(struct launch_finding *f, const struct launch_facts *f
                         "in the last bits",
                         facts[0].onednn_core, facts[i].onednn_core, i);
             finding_advise(f, "use one build everywhere and pin what all can run: mpirun -x "
-                              "ONEDNN_MAX_CPU_ISA=AVX512_CORE ...");
+                              "ONEDNN_MAX_CPU_ISA=AVX512_CORE ... (with compute.precision=bf16 "
+                              "AVX512_CORE_BF16)");
             return;
         }
         other_level = strcmp(facts[i].level, facts[0].level) != 0 ? i : other_level;

@@ -202,6 +202,9 @@ void session_check_launch(const struct session *s, const char *folder, struct la
     struct launch_facts own;
     launch_find(&own);
     own.n_threads = s->n_threads;
+    if (!matmul_uses_onednn(s->kernels)) {
+        own.onednn_core[0] = '\0'; /* what is not used need not be alike */
+    }
     launch_check(report, &s->plan, &own, folder, s->transport);
 }
 
