@@ -252,11 +252,11 @@ static struct workbench describe(const struct config *config, const struct kerne
     b.shape = (struct attention_shape){config->batch.microbatch, m->seq_len, m->n_heads,
                                        m->n_kv_heads, D};
     if (m->kind != MODEL_STANDARD) {
-        const int64_t L = 2 * m->n_layers, n_blocks = m->kind == MODEL_FULL ? L : m->n_blocks;
-        const int64_t per_block = (L + n_blocks - 1) / n_blocks;
-        b.n_sources = n_blocks; /* the embedding, and every block before the last */
-        b.n_reads = per_block;
-        b.n_open = m->kind == MODEL_BLOCK ? 1 : larger(per_block - 1, 1);
+        const struct depth_plan depth = depth_plan_make(m);
+        const struct depth_set last = depth_live(&depth, depth.n_sublayers - 1);
+        b.n_sources = last.n_completed;
+        b.n_reads = depth.n_sublayers - depth_block_first(&depth, depth.n_blocks);
+        b.n_open = larger(last.n_open, 1);
     }
     return b;
 }
