@@ -135,8 +135,7 @@ static int sort_finished(const struct report_run **sorted, const struct report *
 {
     int n = 0;
     for (int i = 0; i < report->n_runs; i++) {
-        const struct report_line *last = report_last_line(&report->runs[i]);
-        if (report->runs[i].is_done && last != NULL && last->flops > 0.0) {
+        if (report_has_end(&report->runs[i])) {
             sorted[n++] = &report->runs[i];
         }
     }
@@ -184,7 +183,7 @@ static void add_shapes(struct figure *f, const struct report_run *const *runs, i
     for (int i = 0; i < n; i++) {
         if (runs[i]->kind == kind) {
             text_add(f->data, "%.9g %.9g\n", (double)runs[i]->dim / (double)runs[i]->n_layers,
-                     report_loss_of(report_last_line(runs[i])));
+                     report_last_line(runs[i])->val_loss);
         }
     }
     text_add(f->data, "EOD\n");
@@ -214,7 +213,9 @@ bool report_draw_shape(struct figure *f, const struct report *report, struct tex
     int first = 0, n_plots = 0;
     const int n = find_group(sorted, sort_finished(sorted, report), &first);
     if (n == 0) {
-        text_add(why, "it takes finished runs of three depths or more at about the same compute");
+        text_add(why,
+                 "it takes finished runs of three depths or more at about the same compute, with "
+                 "a validation loss");
         return false;
     }
     add_shape_tics(f->body, sorted + first, n);

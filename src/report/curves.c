@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-enum { MOST_POINTS = 300, MOST_NAMED_RUNS = 8, FEW_POINTS = 40, ENOUGH_VALS = 8 };
+enum { MOST_POINTS = 300, MOST_NAMED_RUNS = 8, FEW_POINTS = 40, ENOUGH_VALS = 8, MOST_MEANT = 25 };
 
 /** A run's line: its validation losses, if there are enough of them; else its training losses, each
  * the mean of the last few, since a step's own is one batch's. */
@@ -20,7 +20,9 @@ static struct curve curve_of(const struct report_run *run)
         n_vals += !isnan(run->lines[i].val_loss);
     }
     const bool is_val = n_vals >= ENOUGH_VALS;
-    return (struct curve){.run = run, .is_val = is_val, .width = 1 + run->n_lines / 40};
+    const int64_t width = 1 + run->n_lines / 40;
+    return (struct curve){
+        .run = run, .is_val = is_val, .width = width < MOST_MEANT ? width : MOST_MEANT};
 }
 
 /** NAN: no point. */
@@ -202,9 +204,9 @@ static void add_ends(struct text *data, const struct report *report)
         text_add(data, "$e%d << EOD\n", kind);
         for (int i = 0; i < report->n_runs; i++) {
             const struct report_run *run = &report->runs[i];
-            const struct report_line *last = report_last_line(run);
-            if (run->kind == kind && run->is_done && last != NULL && last->flops > 0.0) {
-                text_add(data, "%.9g %.9g\n", last->flops, report_loss_of(last));
+            if (run->kind == kind && report_has_end(run)) {
+                const struct report_line *last = report_last_line(run);
+                text_add(data, "%.9g %.9g\n", last->flops, last->val_loss);
             }
         }
         text_add(data, "EOD\n");
@@ -214,9 +216,7 @@ static void add_ends(struct text *data, const struct report *report)
 static bool has_end(const struct report *report, int kind)
 {
     for (int i = 0; i < report->n_runs; i++) {
-        const struct report_line *last = report_last_line(&report->runs[i]);
-        if (report->runs[i].kind == kind && report->runs[i].is_done && last != NULL &&
-            last->flops > 0.0) {
+        if (report->runs[i].kind == kind && report_has_end(&report->runs[i])) {
             return true;
         }
     }

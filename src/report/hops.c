@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST_TASKS = 8, MOST_HOPS = 64, PANEL_COLUMNS = 2, PANEL_HEIGHT = 330 };
+enum { MOST_TASKS = 8, PANEL_COLUMNS = 2, PANEL_HEIGHT = 330 };
 
 struct tasks {
     const char *names[MOST_TASKS];

@@ -72,6 +72,8 @@ void report_finish_run(struct report_run *run);
  */
 const struct report_line *report_last_line(const struct report_run *run);
 double report_loss_of(const struct report_line *line);
+/** Whether it is done and has a validation loss at its end. */
+bool report_has_end(const struct report_run *run);
 /** Whether some line has a val_loss: then it is what is drawn. */
 bool report_has_val_loss(const struct report_run *run);
 /** An element of an array of an inspection: NAN where it is null. */

@@ -176,7 +176,7 @@ static bool add_look(struct report_run *run, const char *path, struct error *err
 
 /** Paths of inspect*.json. */
 struct look_paths {
-    char names[REPORT_MAX_LOOKS][REPORT_NAME_BYTES];
+    char names[REPORT_MAX_LOOKS + 1][REPORT_NAME_BYTES];
     int n;
 };
 
@@ -188,14 +188,17 @@ static bool note_look(void *user, const char *name)
         strcmp(name + length - 5, ".json") == 0) {
         memcpy(paths->names[paths->n++], name, length + 1);
     }
-    return paths->n < REPORT_MAX_LOOKS;
+    return paths->n <= REPORT_MAX_LOOKS;
 }
 
 static bool read_looks(struct report_run *run, struct error *err)
 {
     struct look_paths paths = {0};
     char path[FILE_PATH_BYTES];
-    bool ok = file_list(run->path, note_look, &paths, err);
+    bool ok = file_list(run->path, note_look, &paths, err) &&
+              (paths.n <= REPORT_MAX_LOOKS ||
+               error_set(err, ERROR_DATA, "%s: more than %d inspect*.json: keep at most so many",
+                         run->path, REPORT_MAX_LOOKS));
     for (int i = 0; ok && i < paths.n; i++) {
         ok = file_join(path, run->path, paths.names[i], err) && add_look(run, path, err);
     }
@@ -300,6 +303,12 @@ void report_finish_run(struct report_run *run)
 double report_loss_of(const struct report_line *line)
 {
     return isnan(line->val_loss) ? line->loss : line->val_loss;
+}
+
+bool report_has_end(const struct report_run *run)
+{
+    const struct report_line *last = report_last_line(run);
+    return run->is_done && last != NULL && last->flops > 0.0 && !isnan(last->val_loss);
 }
 
 bool report_has_val_loss(const struct report_run *run)
