@@ -1,13 +1,5 @@
-/** Many runs from one file: a base configuration and axes, whose values are key=value words.
- *
- *      dir: runs/novels              # run NAME lives in dir/NAME; default: runs/ and the file's
- * name base: novels.yaml             # beside this file; default: every key at its default launch:
- * mpirun -n 2           # what starts a run's ranks; default: one rank set: [train.log_every=25] #
- * words of every run runs:                         # a list of products; in each the last axis
- * turns fastest
- *        - size: {small: [model.layers=4, model.dim=48], large: [model.layers=8, model.dim=64]}
- *          seed: {s1: run.seed=1, s2: run.seed=2}
- *          kind: {standard: model.kind=standard, block: model.kind=block}
+/** Many runs from one file: a base configuration and axes, whose values are key=value words;
+ * `attnres sweep --help` shows such a file.
  *
  *  A run's name is its values' names in the order of the axes, small-s1-standard; runs count from 1
  * in that order, so that a sweep which is cut short is a smaller sweep. Weights and data order come

@@ -106,7 +106,9 @@ static bool is_step(const char *path)
     while (begin > 0 && path[begin - 1] != '/') {
         begin--;
     }
-    return strncmp(path + begin, "step-", 5) == 0 ||
+    const char *number = path + begin + strlen("step-");
+    return (strncmp(path + begin, "step-", strlen("step-")) == 0 && *number >= '0' &&
+            *number <= '9' && number[strspn(number, "0123456789/")] == '\0') ||
            (file_join(manifest, path, "manifest.json", NULL) && file_exists(manifest));
 }
 

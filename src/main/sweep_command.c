@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <attnres/file.h>
@@ -43,6 +44,17 @@ static bool choose(struct sweep_options *options, char self[FILE_PATH_BYTES],
                                       .n_jobs = (int)n_jobs,
                                       .only = (int)only,
                                       .self = self};
+    for (int i = 0; i < line->n_overrides; i++) {
+        if (strncmp(line->overrides[i], "run.dir=", strlen("run.dir=")) == 0) {
+            return error_set(err, ERROR_USAGE,
+                             "%s: a sweep names the folders of its runs: give its file `dir:`",
+                             line->overrides[i]);
+        }
+    }
+    if (only > SWEEP_MAX_RUNS) {
+        return error_set(err, ERROR_USAGE, "--only=%s: a sweep has at most %d runs",
+                         command_text(line, "only", ""), SWEEP_MAX_RUNS);
+    }
     if (n_jobs < 1 || n_jobs > SWEEP_MAX_JOBS) {
         return error_set(err, ERROR_USAGE, "--jobs must be 1 to %d", SWEEP_MAX_JOBS);
     }

@@ -15,10 +15,10 @@ const char *sweep_state_name(const struct sweep_entry *entry)
 {
     static const char *const NAMES[] = {
         [SWEEP_NEW] = "-", [SWEEP_BEGUN] = "begun", [SWEEP_DONE] = "done"};
-    return entry->is_running        ? "running"
-           : entry->exit_code == 75 ? "stopped"
-           : entry->exit_code != 0  ? "failed"
-                                    : NAMES[entry->state];
+    return entry->is_running                 ? "running"
+           : entry->exit_code == ERROR_EARLY ? "stopped"
+           : entry->exit_code != 0           ? "failed"
+                                             : NAMES[entry->state];
 }
 
 double sweep_flops_done(const struct sweep_entry *entry)

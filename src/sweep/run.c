@@ -298,6 +298,7 @@ bool sweep_run_all(struct sweep_entry *entries, const struct sweep *sweep,
     for (int i = 0; i < sweep->n_runs; i++) {
         work.flops_before += sweep_flops_done(&entries[i]);
     }
+    signal(SIGCHLD, SIG_DFL); /* ignored, as a parent may leave it, no end could be waited for */
     sweep_handle_signals(note);
     let_launchers_share(&work);
     while (attend(&work) > 0 || find_next(&work)) {
