@@ -14,8 +14,10 @@
 #include <attnres/rng.h>
 
 #include "../../src/model/model_internal.h"
+#include "../support/compare.h"
 #include "../support/overrides.h"
 #include "../support/pipeline.h"
+#include "../support/reads.h"
 
 /** Twelve sublayers; three blocks unless a test says otherwise. */
 static const char *const COMMON[] = {
@@ -52,20 +54,6 @@ static const struct model *model_of(const struct pipeline *p)
     return &p->ranks[0].models[0];
 }
 
-/** Queries, or logits of static reads, as training might leave them: zero ones would hide errors.
- */
-static void draw_reads(struct pipeline *p)
-{
-    const double STD = 0.5;
-    for (int64_t i = 0; i < p->plan.params.n_rows; i++) {
-        const struct param *param = &p->plan.params.rows[i];
-        float *weight = model_weight(model_of(p), param);
-        for (int64_t k = 0; param->role == PARAM_READ && k < param->count; k++) {
-            weight[k] = (float)(STD * rng_normal_at(rng_key(2, param->name), (uint64_t)k));
-        }
-    }
-}
-
 /** The first microbatch forwards, its logits left as they are. Returns its slot. */
 static int run_forward(struct pipeline *p)
 {
@@ -85,21 +73,10 @@ static int64_t logit_count(const struct pipeline *p)
     return p->plan.microbatch_tokens * p->config.model.vocab;
 }
 
-static double relative_error(const float *a, const float *b, int64_t count)
-{
-    double difference = 0.0, norm = 0.0;
-    for (int64_t i = 0; i < count; i++) {
-        const double d = (double)a[i] - (double)b[i];
-        difference += d * d;
-        norm += (double)b[i] * (double)b[i];
-    }
-    return sqrt(difference / norm);
-}
-
 /** Logits, loss and the gradients of all tensors but the reads' are those of `b`. */
 static void assert_same_function(struct pipeline *a, struct pipeline *b, const char *name)
 {
-    const double logits = relative_error(run_logits(a), run_logits(b), logit_count(a));
+    const double logits = compare_relative_error_f32(run_logits(a), run_logits(b), logit_count(a));
     assert_true(pipeline_train(a) && pipeline_train(b));
     const double loss = fabs(pipeline_loss(a) / pipeline_loss(b) - 1.0);
     double worst = 0.0;
@@ -109,8 +86,9 @@ static void assert_same_function(struct pipeline *a, struct pipeline *b, const c
         const struct param *ours = params_find_name(&a->plan.params, theirs->name);
         if (theirs->role != PARAM_READ) {
             assert_non_null(ours);
-            worst = fmax(worst, relative_error(model_gradient(model_of(a), ours),
-                                               model_gradient(model_of(b), theirs), ours->count));
+            worst = fmax(worst, compare_relative_error_f32(model_gradient(model_of(a), ours),
+                                                           model_gradient(model_of(b), theirs),
+                                                           ours->count));
             n_compared++;
         }
     }
@@ -153,8 +131,8 @@ static void products_in_bf16_stay_near_f32(void **state)
     }
     struct pipeline *rounded = make((const char *const[N_OWN]){"compute.precision=bf16"});
     struct pipeline *exact = make((const char *const[N_OWN]){"compute.precision=f32"});
-    draw_reads(rounded);
-    draw_reads(exact);
+    reads_draw(&rounded->plan, model_of(rounded));
+    reads_draw(&exact->plan, model_of(exact));
     assert_true(pipeline_train(rounded) && pipeline_train(exact));
     const double loss = fabs(pipeline_loss(rounded) / pipeline_loss(exact) - 1.0);
     double least = 1.0, worst = 0.0, worst_query = 0.0;
@@ -164,9 +142,9 @@ static void products_in_bf16_stay_near_f32(void **state)
             continue; /* it has one source: its query never moves */
         }
         double *largest = param->role == PARAM_READ ? &worst_query : &worst;
-        const double error =
-            relative_error(model_gradient(model_of(rounded), &rounded->plan.params.rows[i]),
-                           model_gradient(model_of(exact), param), param->count);
+        const double error = compare_relative_error_f32(
+            model_gradient(model_of(rounded), &rounded->plan.params.rows[i]),
+            model_gradient(model_of(exact), param), param->count);
         least = fmin(least, error);
         *largest = fmax(*largest, error);
     }
@@ -205,10 +183,10 @@ static void blocks_of_one_sublayer_are_full_bit_for_bit(void **state)
                           *const block_full[N_OWN] = {"model.kind=block_full", "model.blocks=12",
                                                       READS[i]};
         struct pipeline *reference = make(full);
-        draw_reads(reference);
+        reads_draw(&reference->plan, model_of(reference));
         for (int k = 0; k < 2; k++) {
             struct pipeline *p = make(k == 0 ? block : block_full);
-            draw_reads(p);
+            reads_draw(&p->plan, model_of(p));
             assert_same_bits(p, reference);
             pipeline_destroy(p);
         }
@@ -222,8 +200,8 @@ static void one_block_in_full_differs_from_full_in_the_last_read_alone(void **st
     static const char *const ONE_BLOCK[N_OWN] = {"model.kind=block_full", "model.blocks=1"},
                              *const FULL[N_OWN] = {"model.kind=full"};
     struct pipeline *p = make(ONE_BLOCK), *full = make(FULL);
-    draw_reads(p);
-    draw_reads(full);
+    reads_draw(&p->plan, model_of(p));
+    reads_draw(&full->plan, model_of(full));
     const int slot = run_forward(p), full_slot = run_forward(full);
     const int64_t n = p->plan.microbatch_tokens, C = p->config.model.dim;
     for (int part = 0; part < N_SUBLAYERS; part++) {
@@ -232,8 +210,8 @@ static void one_block_in_full_differs_from_full_in_the_last_read_alone(void **st
                             (size_t)(n * C) * sizeof(float));
     }
     const double difference =
-        relative_error(model_hidden(model_of(p), slot, N_SUBLAYERS),
-                       model_hidden(model_of(full), full_slot, N_SUBLAYERS), n * C);
+        compare_relative_error_f32(model_hidden(model_of(p), slot, N_SUBLAYERS),
+                                   model_hidden(model_of(full), full_slot, N_SUBLAYERS), n * C);
     assert_true(difference > 0.1);
     pipeline_destroy(p);
     pipeline_destroy(full);
@@ -266,7 +244,7 @@ static int64_t check_read(const struct pipeline *p, int slot, int part)
         }
         assert_true(fabs(sum - 1.0) <= SUM_OF_WEIGHTS);
     }
-    assert_true(relative_error(h, mean, n * C) <= SAME_FUNCTION);
+    assert_true(compare_relative_error_f32(h, mean, n * C) <= SAME_FUNCTION);
     free(mean);
     return n * n_sources;
 }
@@ -282,7 +260,7 @@ static void weights_of_a_read_are_positive_and_sum_to_one(void **state)
     };
     for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
         struct pipeline *p = make(KINDS[i]);
-        draw_reads(p);
+        reads_draw(&p->plan, model_of(p));
         const int slot = run_forward(p);
         int64_t n_weights = 0;
         for (int part = 0; part <= N_SUBLAYERS; part++) {
@@ -342,7 +320,7 @@ static void the_query_of_the_first_read_never_moves(void **state)
     for (size_t i = 0; i < 2 * sizeof KINDS / sizeof KINDS[0]; i++) {
         struct pipeline *p = make(KINDS[i / 2]);
         if (i % 2 == 1) {
-            draw_reads(p);
+            reads_draw(&p->plan, model_of(p));
         }
         train_and_look_at_queries(p);
         pipeline_destroy(p);

@@ -11,6 +11,7 @@
 
 #include <attnres/generate.h>
 
+#include "../support/compare.h"
 #include "../support/overrides.h"
 #include "../support/pipeline.h"
 #include "../support/single_rank.h"
@@ -23,17 +24,6 @@ enum { N_COMMON = sizeof COMMON / sizeof COMMON[0], N_OWN = 2 };
 /** Of f32, where libraries sum a product of one row in another order than one of forty. */
 static const double SAME_LOGITS = 1e-5;
 
-static double relative_error(const float *a, const float *b, int64_t count)
-{
-    double difference = 0.0, norm = 0.0;
-    for (int64_t i = 0; i < count; i++) {
-        const double x = (double)a[i], y = (double)b[i];
-        difference += (x - y) * (x - y);
-        norm += y * y;
-    }
-    return sqrt(difference / norm);
-}
-
 static double worst_of_all_positions(struct single_rank *w, const struct pipeline *whole)
 {
     const int64_t T = whole->config.model.seq_len, V = whole->config.model.vocab;
@@ -45,7 +35,7 @@ static double worst_of_all_positions(struct single_rank *w, const struct pipelin
         const struct engine_batch batch = {
             .tokens = &whole->tokens[t], .targets = &no_target, .position = t};
         engine_run(&w->engine, &w->plan.forward, &batch);
-        worst = fmax(worst, relative_error(logits, expected + t * V, V));
+        worst = fmax(worst, compare_relative_error_f32(logits, expected + t * V, V));
     }
     return worst;
 }

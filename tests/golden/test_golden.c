@@ -11,6 +11,7 @@
 #include <attnres/depth.h>
 #include <attnres/params.h>
 
+#include "../support/compare.h"
 #include "../support/folder.h"
 #include "golden.h"
 
@@ -42,18 +43,6 @@ struct comparison {
     char where[QUANTITIES][NAME_BYTES];
 };
 
-static double relative_error(const float *actual, const float *expected, int64_t count)
-{
-    double difference = 0.0, norm = 0.0;
-    for (int64_t i = 0; i < count; i++) {
-        const double d = (double)actual[i] - (double)expected[i];
-        difference += d * d;
-        norm += (double)expected[i] * (double)expected[i];
-    }
-    /* What is exactly zero, as the first read's gradient, must be so here too. */
-    return norm > 0.0 ? sqrt(difference / norm) : (difference == 0.0 ? 0.0 : INFINITY);
-}
-
 /* Compare with the golden's tensor `prefix` + `name`. */
 static void compare(struct comparison *c, enum quantity q, const char *prefix, const char *name,
                     const float *actual, int64_t count)
@@ -63,7 +52,7 @@ static void compare(struct comparison *c, enum quantity q, const char *prefix, c
     snprintf(full, sizeof full, "%s%s", prefix, name);
     const float *expected = safetensors_find(&c->run.golden, full, &n_expected);
     const double error = expected != NULL && n_expected == count
-                             ? relative_error(actual, expected, count)
+                             ? compare_relative_error_f32(actual, expected, count)
                              : INFINITY;
     if (!(error < c->worst[q]) || c->n_compared[q] == 0) {
         c->worst[q] = error;
@@ -139,7 +128,7 @@ static bool compare_metrics(struct comparison *c, int64_t n_steps, struct error 
     const float first_loss = (float)c->run.loss;
     ok = ok && n_lines == n_steps;
     compare(c, LOSSES, "losses", "", losses, n_lines);
-    const double error = relative_error(&first_loss, losses, 1);
+    const double error = compare_relative_error_f32(&first_loss, losses, 1);
     c->worst[LOSSES] = error <= c->worst[LOSSES] ? c->worst[LOSSES] : error;
     compare(c, NORMS, "grad_norms", "", norms, n_lines);
     return ok;

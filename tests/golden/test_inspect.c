@@ -14,6 +14,7 @@
 #include <attnres/rng.h>
 
 #include "../support/overrides.h"
+#include "../support/reads.h"
 #include "../support/single_rank.h"
 
 /** Twelve sublayers in three blocks of four. */
@@ -58,19 +59,6 @@ static void destroy(struct trial *trial)
     inspection_finish(&trial->found);
     single_rank_finish(&trial->rank);
     free(trial);
-}
-
-/** Queries or logits as training might leave them. */
-static void draw_reads(struct trial *trial)
-{
-    const double STD = 0.5;
-    for (int64_t i = 0; i < trial->rank.plan.params.n_rows; i++) {
-        const struct param *param = &trial->rank.plan.params.rows[i];
-        float *weight = model_weight(&trial->rank.model, param);
-        for (int64_t k = 0; param->role == PARAM_READ && k < param->count; k++) {
-            weight[k] = (float)(STD * rng_normal_at(rng_key(2, param->name), (uint64_t)k));
-        }
-    }
 }
 
 static void look(struct trial *trial, int64_t n_windows, bool wants_weights)
@@ -164,7 +152,7 @@ static void weights_of_a_read_sum_to_one_and_average_to_the_map(void **state)
     };
     for (size_t kind = 0; kind < sizeof KINDS / sizeof KINDS[0]; kind++) {
         struct trial *trial = make(KINDS[kind]);
-        draw_reads(trial);
+        reads_draw(&trial->rank.plan, &trial->rank.model);
         look(trial, 1, true);
         for (int64_t l = 0; l <= L; l++) {
             const struct depth_set set = depth_live(&trial->found.depth, l);
@@ -199,7 +187,7 @@ static void leaving_a_source_out_is_a_logit_of_minus_infinity(void **state)
         const int64_t N = kind == 0 ? L : 3;
         for (int64_t id = 0; id <= N; id++) {
             struct trial *trial = make(KINDS[kind]);
-            draw_reads(trial);
+            reads_draw(&trial->rank.plan, &trial->rank.model);
             look(trial, 1, false);
             expect_near(trial->found.loss, forward_loss(trial), SAME_FUNCTION);
             set_logits(trial, id, -1e30F);
@@ -220,7 +208,7 @@ static void the_other_weights_of_a_query_read_keep_their_proportions(void **stat
     struct trial *trial = make(OWN);
     double before[LEFT_OUT + 1][T];
     const struct depth_read read = model_read(&trial->rank.model, 0, READ);
-    draw_reads(trial);
+    reads_draw(&trial->rank.plan, &trial->rank.model);
     forward_loss(trial);
     for (int64_t i = 0; i <= LEFT_OUT; i++) {
         for (int64_t t = 0; t < T; t++) {

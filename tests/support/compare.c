@@ -18,6 +18,17 @@ double compare_relative_error(const float *a, const double *b, size_t count)
     return ratio(difference, norm);
 }
 
+double compare_relative_error_f32(const float *a, const float *b, int64_t count)
+{
+    double difference = 0.0, norm = 0.0;
+    for (int64_t i = 0; i < count; i++) {
+        const double x = (double)a[i], y = (double)b[i];
+        difference += (x - y) * (x - y);
+        norm += y * y;
+    }
+    return norm > 0.0 ? sqrt(difference / norm) : (difference == 0.0 ? 0.0 : INFINITY);
+}
+
 double compare_relative_error_f64(const double *a, const double *b, size_t count)
 {
     double difference = 0.0, norm = 0.0;

@@ -8,6 +8,8 @@
 
 /* ||a - b|| / ||b||; ||a|| where b is zero. NaN if either holds one: compare with !(x < limit). */
 double compare_relative_error(const float *a, const double *b, size_t count);
+/* Of two in f32; infinite where b is zero and a is not. */
+double compare_relative_error_f32(const float *a, const float *b, int64_t count);
 double compare_relative_error_f64(const double *a, const double *b, size_t count);
 
 bool compare_same_bits(const float *a, const float *b, size_t count);

@@ -10,6 +10,7 @@
 #include <attnres/checkpoint.h>
 #include <attnres/params.h>
 
+#include "compare.h"
 #include "safetensors.h"
 
 struct job {
@@ -106,16 +107,6 @@ static const float *find_moment(const struct moments *m, const struct param *par
     return found;
 }
 
-static double relative_error(const float *x, const float *y, int64_t count)
-{
-    double difference = 0.0, norm = 0.0;
-    for (int64_t k = 0; k < count; k++) {
-        difference += ((double)x[k] - (double)y[k]) * ((double)x[k] - (double)y[k]);
-        norm += (double)y[k] * (double)y[k];
-    }
-    return norm > 0.0 ? sqrt(difference / norm) : 0.0;
-}
-
 double local_train_compare_moments(const char *a_dir, const char *b_dir,
                                    const struct config *config, int64_t step)
 {
@@ -129,7 +120,8 @@ double local_train_compare_moments(const char *a_dir, const char *b_dir,
     for (int64_t i = 0; i < params.n_rows; i++) {
         const struct param *param = &params.rows[i];
         const float *x = find_moment(&a, param), *y = find_moment(&b, param);
-        worst = x != NULL && y != NULL ? fmax(worst, relative_error(x, y, param->count)) : INFINITY;
+        worst = x != NULL && y != NULL ? fmax(worst, compare_relative_error_f32(x, y, param->count))
+                                       : INFINITY;
     }
     close_moments(&a);
     close_moments(&b);
