@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <attnres/heap.h>
 #include <attnres/wire.h>
 
 enum exchange_mode { EXCHANGE_NONE, EXCHANGE_SUM, EXCHANGE_HAND_OUT };
@@ -60,14 +61,14 @@ struct collective_exchange *collective_exchange_create(const struct collective_e
 {
     const int n_peers = spec->group.size - 1, depth = spec->depth;
     assert(n_peers >= 1 && depth >= 1 && spec->chunk_count >= 1);
-    struct collective_exchange *x = calloc(1, sizeof *x);
-    assert(x != NULL);
+    struct collective_exchange *x = heap_take(1, sizeof *x, "an exchange between ranks");
     *x = (struct collective_exchange){.spec = *spec, .n_peers = n_peers};
     x->place = (transport_rank(spec->transport) - spec->group.first) / spec->group.stride;
-    x->peers = calloc((size_t)n_peers, sizeof *x->peers);
-    x->requests = calloc(2 * (size_t)(n_peers * depth), sizeof *x->requests);
-    x->awaited = calloc(2 * (size_t)(n_peers * depth), sizeof *x->awaited);
-    assert(x->peers != NULL && x->requests != NULL && x->awaited != NULL && "a few bytes");
+    x->peers = heap_take((size_t)n_peers, sizeof *x->peers, "an exchange between ranks");
+    x->requests =
+        heap_take(2 * (size_t)(n_peers * depth), sizeof *x->requests, "an exchange between ranks");
+    x->awaited =
+        heap_take(2 * (size_t)(n_peers * depth), sizeof *x->awaited, "an exchange between ranks");
     const size_t frames_bytes = (size_t)depth * collective_frame_bytes(spec->chunk_count);
     for (int i = 0; i < n_peers; i++) {
         x->peers[i] = (struct peer){.place = i < x->place ? i : i + 1,

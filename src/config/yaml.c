@@ -8,6 +8,8 @@
 #include <string.h>
 #include <yaml.h>
 
+#include <attnres/heap.h>
+
 struct config_yaml {
     const char *name, *bytes;
     size_t length, bad; /* offset of the first byte that may not stand in a file, or length */
@@ -19,8 +21,8 @@ struct config_yaml {
 
 struct config_yaml *config_yaml_open(const char *name, const char *bytes, size_t length)
 {
-    struct config_yaml *y = calloc(1, sizeof *y);
-    if (y == NULL || yaml_parser_initialize(&y->parser) == 0) {
+    struct config_yaml *y = heap_take(1, sizeof *y, "the YAML parser");
+    if (yaml_parser_initialize(&y->parser) == 0) {
         free(y);
         return NULL;
     }

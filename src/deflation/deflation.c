@@ -1,12 +1,12 @@
 #include <attnres/deflation.h>
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <attnres/clock.h>
 #include <attnres/collective.h>
+#include <attnres/heap.h>
 #include <attnres/rng.h>
 
 enum {
@@ -90,15 +90,13 @@ static void sample_init(struct sample *s, const struct wire_layout *layout)
 {
     const size_t n = (size_t)(layout->n_encoded + layout->n_plain);
     const int64_t count = layout->rows * layout->cols;
-    *s = (struct sample){.values = calloc((size_t)count, sizeof(float)),
-                         .scales = calloc((size_t)layout->rows, sizeof(float)),
-                         .in_tensors = calloc(n, sizeof(float *)),
-                         .in_scales = calloc(n, sizeof(float *)),
-                         .out_tensors = calloc(n, sizeof(float *)),
-                         .out_scales = calloc(n, sizeof(float *))};
-    assert(s->values != NULL && s->scales != NULL && s->in_tensors != NULL &&
-           s->in_scales != NULL && s->out_tensors != NULL && s->out_scales != NULL &&
-           "less than a message at start-up");
+    *s = (struct sample){.values = heap_take((size_t)count, sizeof(float), "a message to deflate"),
+                         .scales =
+                             heap_take((size_t)layout->rows, sizeof(float), "a message to deflate"),
+                         .in_tensors = heap_take(n, sizeof(float *), "a message to deflate"),
+                         .in_scales = heap_take(n, sizeof(float *), "a message to deflate"),
+                         .out_tensors = heap_take(n, sizeof(float *), "a message to deflate"),
+                         .out_scales = heap_take(n, sizeof(float *), "a message to deflate")};
     for (int64_t i = 0; i < count; i++) {
         s->values[i] = (float)rng_normal_at(1, (uint64_t)i);
     }
@@ -278,8 +276,7 @@ static struct link link_at(struct engine *engine, int replica, int i)
 static uint64_t *gather_hosts(struct transport *t, uint64_t host)
 {
     const size_t n = (size_t)transport_size(t);
-    uint64_t *hosts = calloc(n, sizeof *hosts);
-    assert(hosts != NULL && "a few bytes at start-up");
+    uint64_t *hosts = heap_take(n, sizeof *hosts, "the ranks' hosts");
     collective_gather(t, collective_all(t), 0, &host, sizeof host, hosts);
     transport_broadcast(t, 0, hosts, n * sizeof *hosts);
     return hosts;
@@ -323,8 +320,7 @@ void deflation_choose(struct engine *engine, uint64_t host, struct log *log)
         return;
     }
     uint64_t *hosts = gather_hosts(engine->transport, host);
-    struct deflation *found = calloc((size_t)n, sizeof *found);
-    assert(found != NULL && "a few bytes at start-up");
+    struct deflation *found = heap_take((size_t)n, sizeof *found, "what deflating saves");
     measure_all(engine, hosts, found);
     report_all(engine, hosts, found, log);
     free(found);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include <attnres/clock.h>
+#include <attnres/heap.h>
 #include <attnres/wire.h>
 #include <attnres/zip.h>
 
@@ -63,20 +64,19 @@ void engine_init(struct engine *engine, const struct plan *plan, const struct mo
                               .rank = models[0].stage->rank,
                               .depth = plan->channel_depth};
     assert(engine->depth >= 1);
-    engine->chunks = calloc((size_t)plan->n_chunks, sizeof *engine->chunks);
+    engine->chunks = heap_take((size_t)plan->n_chunks, sizeof *engine->chunks, "the engine");
     int64_t most = 1;
     for (int chunk = 0; chunk < plan->n_chunks; chunk++) {
         const struct stage *stage = models[chunk].stage;
         most = stage->n_values > most ? stage->n_values : most;
     }
-    engine->tensors = calloc((size_t)most, sizeof *engine->tensors);
-    engine->scales = calloc((size_t)most, sizeof *engine->scales);
+    engine->tensors = heap_take((size_t)most, sizeof *engine->tensors, "the engine");
+    engine->scales = heap_take((size_t)most, sizeof *engine->scales, "the engine");
     const int64_t n_deposit_cells = plan->routing.cache ? engine_deposit_cells(engine) : 1;
-    engine->n_deposited = calloc((size_t)n_deposit_cells, sizeof *engine->n_deposited);
+    engine->n_deposited =
+        heap_take((size_t)n_deposit_cells, sizeof *engine->n_deposited, "the engine");
     const size_t n_requests = (size_t)plan->n_chunks * 4 * (size_t)engine->depth;
-    engine->requests = calloc(n_requests, sizeof *engine->requests);
-    assert(engine->chunks != NULL && engine->tensors != NULL && engine->scales != NULL &&
-           engine->requests != NULL && engine->n_deposited != NULL && "a few bytes at start-up");
+    engine->requests = heap_take(n_requests, sizeof *engine->requests, "the engine");
     for (int chunk = 0; chunk < plan->n_chunks; chunk++) {
         const struct stage *stage = models[chunk].stage;
         struct engine_chunk *c = &engine->chunks[chunk];

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include <attnres/clock.h>
+#include <attnres/heap.h>
 
 static const struct stage *stage_of(const struct engine *engine, int64_t row)
 {
@@ -40,12 +41,11 @@ void engine_join_replicas(struct engine *engine)
     }
     const int n_peers = plan->grid.n_replicas - 1;
     const size_t n = (size_t)plan->ranks[engine->rank].n_params;
-    int64_t *order = calloc(n, sizeof *order);
-    engine->gradients = calloc(n, sizeof *engine->gradients);
-    engine->weights = calloc(n, sizeof *engine->weights);
-    engine->awaited = calloc(2 * (size_t)out->n_slots + 1, sizeof *engine->awaited);
-    assert(order != NULL && engine->gradients != NULL && engine->weights != NULL &&
-           engine->awaited != NULL && "a few bytes at start-up");
+    int64_t *order = heap_take(n, sizeof *order, "the sums over replicas");
+    engine->gradients = heap_take(n, sizeof *engine->gradients, "the sums over replicas");
+    engine->weights = heap_take(n, sizeof *engine->weights, "the sums over replicas");
+    engine->awaited =
+        heap_take(2 * (size_t)out->n_slots + 1, sizeof *engine->awaited, "the sums over replicas");
     plan_list_finished(plan, engine->rank, order);
     for (size_t i = 0; i < n; i++) {
         engine->gradients[i] = tensor_of(engine, order[i], BUFFER_GRADIENTS);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include <attnres/heap.h>
 #include <attnres/rng.h>
 
 static int32_t most_likely(const float *logits, int64_t V)
@@ -112,8 +113,8 @@ void generate_tokens(struct engine *engine, const struct generate_options *optio
     const struct plan *plan = engine->plan;
     const int64_t T = plan->config->model.seq_len;
     assert(n_prompt >= 1 && plan->purpose == PLAN_GENERATE && plan->microbatch_tokens == 1);
-    double *scratch = calloc((size_t)plan->config->model.vocab, sizeof *scratch);
-    assert(scratch != NULL);
+    double *scratch =
+        heap_take((size_t)plan->config->model.vocab, sizeof *scratch, "a token's logits");
     struct window window = {engine, memory_buffer(engine->memory, BUFFER_TOKENS, 0), 0};
     for (int64_t i = n_prompt < T ? 0 : n_prompt - T; i < n_prompt; i++) {
         push(&window, prompt[i]);

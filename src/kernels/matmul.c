@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <attnres/heap.h>
+
 #include "onednn.h"
 #include "product.h"
 #include "tiles.h"
@@ -179,8 +181,7 @@ struct matmul *matmul_create(const struct matmul_shape *shape, enum matmul_preci
         .b_stride = in,
         .a_transposed = true,
         .is_bf16 = is_bf16};
-    struct matmul *matmul = calloc(1, sizeof *matmul);
-    assert(matmul != NULL && "a few bytes at start-up");
+    struct matmul *matmul = heap_take(1, sizeof *matmul, "a matrix product");
     matmul->forward = plan_panels(&forward, with_onednn);
     matmul->input_gradient = plan_panels(&input_gradient, with_onednn);
     matmul->weight_gradient = plan_panels(&weight_gradient, with_onednn);

@@ -6,6 +6,7 @@
 
 #include <oneapi/dnnl/dnnl.h>
 
+#include <attnres/heap.h>
 #include <attnres/kernels.h>
 
 /* The handles of one thread: the addresses in them change with every run. */
@@ -102,8 +103,8 @@ static bool make_primitive(struct onednn_product *p, const struct product_plan *
 
 struct onednn_product *onednn_create(const struct product_plan *plan, int n_workers)
 {
-    struct onednn_product *p = calloc(1, sizeof *p + (size_t)n_workers * sizeof p->workers[0]);
-    assert(p != NULL && "a few bytes at start-up");
+    struct onednn_product *p =
+        heap_take(1, sizeof *p + (size_t)n_workers * sizeof p->workers[0], "a matrix product");
     p->n_workers = n_workers;
     /* The library would cut a product over the threads that it sees now. */
     const int n_threads = omp_get_max_threads();

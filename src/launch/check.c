@@ -1,7 +1,6 @@
 /* The check on all ranks: look, gather, judge. */
 #include "launch_internal.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include <attnres/clock.h>
 #include <attnres/collective.h>
 #include <attnres/file.h>
+#include <attnres/heap.h>
 #include <attnres/zip.h>
 
 static const double FOLDER_S = 5.0, FOLDER_PAUSE_S = 0.05;
@@ -49,8 +49,7 @@ bool launch_check_start(struct launch_report *report, int argc, char *const *arg
     struct launch_start own = {.binary = hash_binary(),
                                .arguments = hash_arguments(argc, arguments)};
     launch_read_launcher(&own, environment);
-    struct launch_start *starts = calloc((size_t)n, sizeof *starts);
-    assert(starts != NULL && "a few bytes a rank");
+    struct launch_start *starts = heap_take((size_t)n, sizeof *starts, "the ranks' launch facts");
     collective_gather(t, collective_all(t), 0, &own, sizeof own, starts);
     bool ok = true;
     if (transport_rank(t) == 0) {
@@ -168,8 +167,8 @@ void launch_check(struct launch_report *report, const struct plan *plan, struct 
                   const char *folder, struct transport *t)
 {
     const int n = transport_size(t), rank = transport_rank(t);
-    struct launch_facts *facts = rank == 0 ? calloc((size_t)n, sizeof *facts) : NULL;
-    assert((rank > 0 || facts != NULL) && "a kilobyte a rank");
+    struct launch_facts *facts =
+        rank == 0 ? heap_take((size_t)n, sizeof *facts, "the ranks' launch facts") : NULL;
     find_mpi(own, t);
     find_plan(own, plan, rank);
     own->folder = (int32_t)try_folder(folder, t);

@@ -1,10 +1,10 @@
 #include "command.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <attnres/bench.h>
+#include <attnres/heap.h>
 
 enum { TEXT_BYTES = 1 << 16 };
 
@@ -25,10 +25,9 @@ static bool measure(struct bench_result *result, const struct config *config, st
 
 static bool run(const struct command_line *line, struct error *err)
 {
-    struct config *config = calloc(1, sizeof *config);
-    struct bench_result *result = calloc(1, sizeof *result);
-    char *text = calloc(1, TEXT_BYTES);
-    assert(config != NULL && result != NULL && text != NULL);
+    struct config *config = heap_take(1, sizeof *config, "the configuration");
+    struct bench_result *result = heap_take(1, sizeof *result, "the benchmark's results");
+    char *text = heap_take(1, TEXT_BYTES, "the benchmark's results");
     const char *path = line->n_positionals > 0 ? line->positionals[0] : NULL;
     const bool ok = config_load(config, path, line->n_overrides, line->overrides, err) &&
                     measure(result, config, err);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <attnres/heap.h>
+
 #include "build.h"
 
 static int find_flag(const struct command *command, const char *name, size_t length)
@@ -213,8 +215,7 @@ int command_main(const struct command *const *commands, int argc, char **argv)
         print_help(line.command);
         return 0;
     }
-    const char **words = calloc(2 * (size_t)argc, sizeof *words);
-    assert(words != NULL);
+    const char **words = heap_take(2 * (size_t)argc, sizeof *words, "the command line");
     const bool ok = parse(&line, words, argc, argv, &err) && line.command->run(&line, &err);
     free(words);
     const bool flushed = fflush(stdout) == 0;

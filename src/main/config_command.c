@@ -1,18 +1,17 @@
 #include "command.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <attnres/config.h>
+#include <attnres/heap.h>
 
 enum { TEXT_BYTES = 1 << 17 };
 
 static bool run(const struct command_line *line, struct error *err)
 {
-    char *text = calloc(TEXT_BYTES, 1);
-    struct config *config = calloc(1, sizeof *config);
-    assert(text != NULL && config != NULL);
+    char *text = heap_take(TEXT_BYTES, 1, "the printed configuration");
+    struct config *config = heap_take(1, sizeof *config, "the configuration");
     const char *key = command_text(line, "explain", NULL);
     const char *path = line->n_positionals > 0 ? line->positionals[0] : NULL;
     bool ok = true;

@@ -1,17 +1,16 @@
 #include "run.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <attnres/collective.h>
+#include <attnres/heap.h>
 #include <attnres/rundir.h>
 
 static bool print(const struct launch_report *report, bool as_json, struct error *err)
 {
     enum { TEXT_BYTES = 1 << 17 };
-    char *text = calloc(TEXT_BYTES, 1);
-    assert(text != NULL);
+    char *text = heap_take(TEXT_BYTES, 1, "the printed check");
     if (as_json) {
         launch_print_json(report, text, TEXT_BYTES);
     } else {
@@ -31,9 +30,8 @@ static bool print(const struct launch_report *report, bool as_json, struct error
 static bool check_run(const struct command_line *line, struct transport *transport, struct log *log,
                       struct launch_report *report, struct error *err)
 {
-    struct config *config = calloc(1, sizeof *config);
-    struct session *session = calloc(1, sizeof *session);
-    assert(config != NULL && session != NULL);
+    struct config *config = heap_take(1, sizeof *config, "the configuration");
+    struct session *session = heap_take(1, sizeof *session, "the session");
     const bool is_root = transport_rank(transport) == 0;
     const char *path = line->n_positionals > 0 ? line->positionals[0] : NULL;
     char folder[FILE_PATH_BYTES];
@@ -55,8 +53,7 @@ static bool check_run(const struct command_line *line, struct transport *transpo
 static bool run(const struct command_line *line, struct error *err)
 {
     struct log log;
-    struct launch_report *report = calloc(1, sizeof *report);
-    assert(report != NULL);
+    struct launch_report *report = heap_take(1, sizeof *report, "the launch check");
     struct transport *transport = run_create_ranks(line, &log, err);
     bool ok = transport != NULL;
     if (ok) {

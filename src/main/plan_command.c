@@ -8,6 +8,7 @@
 #include <attnres/collective.h>
 #include <attnres/costs.h>
 #include <attnres/file.h>
+#include <attnres/heap.h>
 #include <attnres/plan.h>
 #include <attnres/predict.h>
 
@@ -214,8 +215,7 @@ static bool run_calibration(const struct command_line *line, struct config *conf
 
 static bool run(const struct command_line *line, struct error *err)
 {
-    struct config *config = calloc(1, sizeof *config);
-    assert(config != NULL);
+    struct config *config = heap_take(1, sizeof *config, "the configuration");
     const bool ok = command_has(line, "calibrate") ? run_calibration(line, config, err)
                                                    : plan(line, config, err);
     free(config);

@@ -1,11 +1,11 @@
 #include "run.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <attnres/collective.h>
+#include <attnres/heap.h>
 
 /** Threads that wait for each other shall sleep, not spin: a spinning one keeps the processor from
  * whoever it waits for as soon as anything else runs there. The OpenMP library reads its
@@ -50,8 +50,7 @@ void run_stop_ranks(struct transport *transport, struct log *log, struct error *
 struct transport *run_start_ranks(const struct command_line *line, struct log *log,
                                   struct error *err)
 {
-    struct launch_report *report = calloc(1, sizeof *report);
-    assert(report != NULL);
+    struct launch_report *report = heap_take(1, sizeof *report, "the launch check");
     struct transport *transport = run_create_ranks(line, log, err);
     if (transport != NULL &&
         !launch_check_start(report, *line->argc, *line->argv, transport, err)) {
@@ -95,8 +94,7 @@ bool run_open_checkpoint(struct session *session, const struct command_line *lin
 {
     struct checkpoint c = {0};
     char path[FILE_PATH_BYTES];
-    struct config *config = calloc(1, sizeof *config);
-    assert(config != NULL);
+    struct config *config = heap_take(1, sizeof *config, "the configuration");
     bool ok = checkpoint_find(path, line->positionals[0], err) && checkpoint_open(&c, path, err);
     ok = collective_agree(transport, ok, err);
     if (ok) {

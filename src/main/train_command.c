@@ -1,11 +1,11 @@
 #include "run.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <attnres/heap.h>
 #include <attnres/train.h>
 
 #include "build.h"
@@ -63,8 +63,7 @@ static double job_end_s(void)
 static bool train(const struct command_line *line, struct transport *transport, struct log *log,
                   struct error *err)
 {
-    struct config *config = calloc(1, sizeof *config);
-    assert(config != NULL);
+    struct config *config = heap_take(1, sizeof *config, "the configuration");
     const bool is_root = transport_rank(transport) == 0;
     const char *path = line->n_positionals > 0 ? line->positionals[0] : NULL;
     const bool loaded =

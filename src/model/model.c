@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include <attnres/heap.h>
+
 int model_part_count(const struct model *model)
 {
     return (int)model->stage->n_reads;
@@ -258,13 +260,6 @@ float *model_head_gradient(const struct model *model)
                                 model_param(model, model->plan->depth.n_sublayers, PARAM_HEAD));
 }
 
-static void *allocate(size_t count, size_t size)
-{
-    void *memory = calloc(count, size);
-    assert(memory != NULL && "a few bytes at start-up");
-    return memory;
-}
-
 static struct matmul *plan_product(const struct model *model, int64_t in, int64_t out,
                                    int64_t dy_stride)
 {
@@ -308,9 +303,10 @@ void model_init(struct model *model, const struct plan *plan, int stage,
         .n = plan->microbatch_tokens,
         .masked = -1,
         .shape = {B, plan->microbatch_tokens / B, config->n_heads, config->n_kv_heads, D}};
-    model->reads = allocate((size_t)model->stage->n_reads, sizeof *model->reads);
-    model->sources = allocate((size_t)model->stage->n_values, sizeof *model->sources);
-    model->dsources = allocate((size_t)model->stage->n_values, sizeof *model->dsources);
+    model->reads = heap_take((size_t)model->stage->n_reads, sizeof *model->reads, "the model");
+    model->sources = heap_take((size_t)model->stage->n_values, sizeof *model->sources, "the model");
+    model->dsources =
+        heap_take((size_t)model->stage->n_values, sizeof *model->dsources, "the model");
     float *rope = memory_buffer(memory, BUFFER_ROPE, 0);
     if (rope != NULL) {
         kernels_rope_table(rope, T, D);

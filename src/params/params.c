@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <attnres/heap.h>
 #include <attnres/rng.h>
 
 /** Floats per 64 bytes: where rows start. */
@@ -94,20 +95,14 @@ static void append_mlp(struct builder *b, const struct model_config *model,
     down->init_std = b->init_std / sqrt((double)depth->n_sublayers);
 }
 
-static void *allocate(size_t count, size_t size)
-{
-    void *memory = calloc(count, size);
-    assert(memory != NULL && "a few hundred bytes a row at start-up");
-    return memory;
-}
-
 void params_init(struct params *params, const struct model_config *model,
                  const struct depth_plan *depth)
 {
     const int64_t L = depth->n_sublayers;
     *params = (struct params){.n_sublayers = L};
-    params->rows = allocate((size_t)(6 * L + 4), sizeof *params->rows);
-    params->first_row = allocate((size_t)(L + 3), sizeof *params->first_row);
+    params->rows = heap_take((size_t)(6 * L + 4), sizeof *params->rows, "the table of parameters");
+    params->first_row =
+        heap_take((size_t)(L + 3), sizeof *params->first_row, "the table of parameters");
     struct builder b = {.params = params, .init_std = model->init_std, .sublayer = -1};
     name_row(append(&b, PARAM_EMBEDDING, model->vocab, model->dim, false), -1,
              "model.embed_tokens.weight");

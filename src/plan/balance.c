@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <attnres/heap.h>
+
 /** Partitions that are few: a fraction of a second. */
 enum { MOST_PARTITIONS = 300000 };
 
@@ -213,20 +215,14 @@ static struct score descend(const struct balance *b)
     return best;
 }
 
-static void *allocate(size_t count, size_t size)
-{
-    void *memory = calloc(count, size);
-    assert(memory != NULL && "a few bytes per stage and sublayer at start-up");
-    return memory;
-}
-
 static struct balance make_balance(const struct plan *plan)
 {
     const int64_t L = plan->depth.n_sublayers;
     struct balance b = {.plan = plan};
-    b.rank_of = allocate((size_t)plan->n_stages, sizeof *b.rank_of);
-    b.work_upto = allocate((size_t)L + 1, sizeof *b.work_upto);
-    b.rank_work = allocate((size_t)plan->n_ranks, sizeof *b.rank_work);
+    b.rank_of = heap_take((size_t)plan->n_stages, sizeof *b.rank_of, "the search for a partition");
+    b.work_upto = heap_take((size_t)L + 1, sizeof *b.work_upto, "the search for a partition");
+    b.rank_work =
+        heap_take((size_t)plan->n_ranks, sizeof *b.rank_work, "the search for a partition");
     b.work_upto[0] = plan->costs.embedding;
     for (int64_t l = 0; l < L; l++) {
         b.work_upto[l + 1] = b.work_upto[l] + plan->costs.sublayer[l];
@@ -246,7 +242,8 @@ bool partition_balance(int64_t *ends, const struct plan *plan, const struct misf
     b.ends = ends;
     const bool is_few =
         count_partitions(plan->depth.n_sublayers, plan->n_stages) <= MOST_PARTITIONS;
-    int64_t *best_ends = allocate((size_t)plan->n_stages, sizeof *best_ends);
+    int64_t *best_ends =
+        heap_take((size_t)plan->n_stages, sizeof *best_ends, "the search for a partition");
     const struct score best = is_few ? try_all(&b, best_ends) : descend(&b);
     free(best_ends);
     free(b.rank_of);

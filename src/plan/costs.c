@@ -1,9 +1,10 @@
 /* What each part of a microbatch's work costs: measured, or counted from the model's shape. */
 #include "plan_internal.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
+
+#include <attnres/heap.h>
 
 /** Counted in FLOPs. What a byte is worth, on the machines that this is for: a rank computes about
  * 8 FLOPs while memory gives it a byte, and about 64 while a byte of a message is packed, checked,
@@ -182,9 +183,8 @@ void plan_costs_count(struct plan_costs *costs, const struct plan *plan)
     const double unit = is_measured ? PER_SECOND : 1.0;
     *costs = (struct plan_costs){.embedding = rint(unit * part_total(plan, from, -1)),
                                  .head = rint(unit * part_total(plan, from, L))};
-    costs->sublayer = calloc((size_t)L, sizeof *costs->sublayer);
-    costs->cut = calloc((size_t)L + 1, sizeof *costs->cut);
-    assert(costs->sublayer != NULL && costs->cut != NULL && "a few bytes a sublayer");
+    costs->sublayer = heap_take((size_t)L, sizeof *costs->sublayer, "the sublayers' costs");
+    costs->cut = heap_take((size_t)L + 1, sizeof *costs->cut, "the sublayers' costs");
     for (int64_t l = 0; l < L; l++) {
         costs->sublayer[l] = rint(unit * part_total(plan, from, l));
         costs->cut[l] = l > 0 ? rint(unit * cut_cost(plan, from, l)) : 0.0;

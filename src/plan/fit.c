@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <attnres/heap.h>
 #include <attnres/text.h>
 
 enum {
@@ -53,8 +54,7 @@ static size_t find_most(int *rank, const struct plan *plan)
 size_t plan_most_bytes_recomputing(const struct plan *plan, enum recompute_kind recompute)
 {
     struct plan trial = *plan;
-    int64_t *ends = calloc((size_t)plan->n_stages, sizeof *ends);
-    assert(ends != NULL && "a few bytes a stage");
+    int64_t *ends = heap_take((size_t)plan->n_stages, sizeof *ends, "the partition");
     for (int i = 0; i < plan->n_stages; i++) {
         ends[i] = plan->stages[i].end;
     }

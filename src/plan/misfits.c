@@ -4,17 +4,19 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include <attnres/heap.h>
+
 static struct misfit *append(struct misfits *misfits)
 {
     if (misfits->n_rows == misfits->capacity) {
         misfits->capacity = misfits->capacity > 0 ? 2 * misfits->capacity : 64;
-        misfits->rows = realloc(misfits->rows, (size_t)misfits->capacity * sizeof *misfits->rows);
-        assert(misfits->rows != NULL && "a few bytes at start-up");
+        misfits->rows = heap_resize(misfits->rows, (size_t)misfits->capacity, sizeof *misfits->rows,
+                                    "what a partition breaks");
     }
     const size_t n_chunks = (size_t)misfits->plan->n_chunks;
     struct misfit *m = &misfits->rows[misfits->n_rows++];
-    *m = (struct misfit){.first = calloc(2 * n_chunks, sizeof *m->first)};
-    assert(m->first != NULL);
+    *m = (struct misfit){.first =
+                             heap_take(2 * n_chunks, sizeof *m->first, "what a partition breaks")};
     m->end = m->first + n_chunks;
     return m;
 }

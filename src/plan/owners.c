@@ -1,8 +1,9 @@
 /* Which replica owns which row of the parameter table. */
 #include "plan_internal.h"
 
-#include <assert.h>
 #include <stdlib.h>
+
+#include <attnres/heap.h>
 
 /** A row to be given away. */
 struct share {
@@ -61,11 +62,14 @@ static void place(struct plan *plan, int rank)
 
 void plan_choose_owners(struct plan *plan)
 {
-    plan->owners = calloc((size_t)plan->params.n_rows, sizeof *plan->owners);
-    plan->owned_counts = calloc((size_t)grid_size(&plan->grid), sizeof *plan->owned_counts);
-    struct share *shares = calloc((size_t)plan->max_rank_params, sizeof *shares);
-    int64_t *loads = calloc((size_t)plan->grid.n_replicas, sizeof *loads);
-    assert(plan->owners != NULL && plan->owned_counts != NULL && shares != NULL && loads != NULL);
+    plan->owners =
+        heap_take((size_t)plan->params.n_rows, sizeof *plan->owners, "who owns which weights");
+    plan->owned_counts = heap_take((size_t)grid_size(&plan->grid), sizeof *plan->owned_counts,
+                                   "who owns which weights");
+    struct share *shares =
+        heap_take((size_t)plan->max_rank_params, sizeof *shares, "who owns which weights");
+    int64_t *loads =
+        heap_take((size_t)plan->grid.n_replicas, sizeof *loads, "who owns which weights");
     for (int rank = 0; rank < plan->n_ranks; rank++) {
         choose(plan, rank, shares, loads);
         place(plan, rank);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <attnres/heap.h>
+
 /** Rounds of search, layout and search again under memory.limit, before it counts as impossible. */
 enum { MOST_ROUNDS = 64 };
 
@@ -177,13 +179,6 @@ static void find_ways(struct search *s, double bound)
     }
 }
 
-static void *allocate(size_t count, size_t size)
-{
-    void *memory = calloc(count, size);
-    assert(memory != NULL && "a few bytes per stage and sublayer at start-up");
-    return memory;
-}
-
 static void trace_back(int64_t *ends, const struct search *s)
 {
     int64_t end = s->L;
@@ -199,13 +194,13 @@ bool partition_search(int64_t *ends, const struct plan *plan, const struct misfi
     struct search s = {
         .plan = plan, .misfits = misfits, .L = plan->depth.n_sublayers, .P = plan->n_stages};
     const size_t n_ends = (size_t)s.L + 1;
-    s.slowest = allocate(n_ends, sizeof *s.slowest);
-    s.slowest_before = allocate(n_ends, sizeof *s.slowest_before);
+    s.slowest = heap_take(n_ends, sizeof *s.slowest, "the search for a partition");
+    s.slowest_before = heap_take(n_ends, sizeof *s.slowest_before, "the search for a partition");
     const double bound = find_bound(&s);
     if (!isinf(bound)) {
-        s.ways = allocate(n_ends, sizeof *s.ways);
-        s.ways_before = allocate(n_ends, sizeof *s.ways_before);
-        s.firsts = allocate((size_t)s.P * n_ends, sizeof *s.firsts);
+        s.ways = heap_take(n_ends, sizeof *s.ways, "the search for a partition");
+        s.ways_before = heap_take(n_ends, sizeof *s.ways_before, "the search for a partition");
+        s.firsts = heap_take((size_t)s.P * n_ends, sizeof *s.firsts, "the search for a partition");
         find_ways(&s, bound);
         trace_back(ends, &s);
     }
@@ -235,8 +230,7 @@ static void cut_automatically(int64_t *ends, const struct plan *plan)
     assert(exists && "there are no more stages than sublayers");
     if (plan->config->memory.limit_bytes > 0 && misfits_note(&misfits, ends) > 0) {
         const size_t bytes = (size_t)plan->n_stages * sizeof *ends;
-        int64_t *trial = malloc(bytes);
-        assert(trial != NULL);
+        int64_t *trial = heap_take(1, bytes, "a partition");
         for (int i = 0; i < MOST_ROUNDS && search_once(trial, plan, &misfits); i++) {
             if (misfits_note(&misfits, trial) == 0) {
                 memcpy(ends, trial, bytes);

@@ -1,8 +1,8 @@
 #include "plan_internal.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
+#include <attnres/heap.h>
 #include <attnres/rng.h>
 
 /** Reads of one more source than one run the depth kernel; `standard` never does. */
@@ -49,8 +49,8 @@ static void list_values(struct stage *stage, const struct depth_plan *depth)
 {
     const struct depth_set held = depth_live(depth, stage->first);
     const int64_t n_held = depth_set_count(&held);
-    stage->value_ids = calloc((size_t)(n_held + 2 * (stage->end - stage->first)), sizeof(int64_t));
-    assert(stage->value_ids != NULL);
+    stage->value_ids = heap_take((size_t)(n_held + 2 * (stage->end - stage->first)),
+                                 sizeof(int64_t), "a stage's values");
     for (int64_t i = 0; i < n_held; i++) {
         stage->value_ids[stage->n_values++] = depth_set_id(&held, i);
     }
@@ -130,8 +130,7 @@ static void fill_stage(struct stage *stage, const struct plan *plan, int index, 
     stage->outgoing = routing_sent(&plan->routing, index);
     list_values(stage, depth);
     stage->n_reads = end - first + (stage->is_last ? 1 : 0);
-    stage->score_offset = calloc((size_t)stage->n_reads + 1, sizeof(int64_t));
-    assert(stage->score_offset != NULL);
+    stage->score_offset = heap_take((size_t)stage->n_reads + 1, sizeof(int64_t), "a stage's reads");
     for (int64_t i = 0; i < stage->n_reads; i++) {
         const int64_t n_sources = deep_sources(depth, first + i);
         stage->score_offset[i + 1] = stage->score_offset[i] + n_sources;
@@ -171,9 +170,8 @@ static int count_logit_slots(const struct plan *plan)
 
 bool plan_make_stages(struct plan *plan, const int64_t *ends, struct error *err)
 {
-    plan->stages = calloc((size_t)plan->n_stages, sizeof *plan->stages);
-    plan->ranks = calloc((size_t)plan->n_ranks, sizeof *plan->ranks);
-    assert(plan->stages != NULL && plan->ranks != NULL);
+    plan->stages = heap_take((size_t)plan->n_stages, sizeof *plan->stages, "the plan's stages");
+    plan->ranks = heap_take((size_t)plan->n_ranks, sizeof *plan->ranks, "the plan's ranks");
     plan->max_rank_params = 0;
     plan->n_logit_slots = count_logit_slots(plan);
     if (!routing_init(&plan->routing, &plan->depth, ends, &plan->schedule.spec,
@@ -211,8 +209,7 @@ void plan_drop_stages(struct plan *plan)
 
 static bool partition(struct plan *plan, struct error *err)
 {
-    int64_t *ends = calloc((size_t)plan->n_stages, sizeof *ends);
-    assert(ends != NULL);
+    int64_t *ends = heap_take((size_t)plan->n_stages, sizeof *ends, "the partition");
     plan_costs_count(&plan->costs, plan);
     const bool ok = plan_partition(ends, plan, err) && plan_make_stages(plan, ends, err);
     free(ends);

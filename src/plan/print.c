@@ -1,10 +1,10 @@
 /* The plan for people and for plan.json. */
 #include "plan_internal.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <attnres/heap.h>
 #include <attnres/json.h>
 #include <attnres/text.h>
 
@@ -239,8 +239,7 @@ static void put_memory(struct text *t, const struct plan *plan,
 {
     const int n_ranks = grid_size(&plan->grid);
     struct memory_table table = {.n_ranks = n_ranks, .has_measured = measured != NULL};
-    table.mib = calloc((size_t)n_ranks + 1, sizeof *table.mib);
-    assert(table.mib != NULL && "a few bytes a rank");
+    table.mib = heap_take((size_t)n_ranks + 1, sizeof *table.mib, "the table of memory");
     int largest = 0;
     for (int rank = 0; rank < n_ranks; rank++) {
         fill_rank(table.mib[rank], plan, rank, measured != NULL ? &measured[rank] : NULL);

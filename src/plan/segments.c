@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include <attnres/heap.h>
+
 /** Where a value lives. */
 enum place { PLACE_INNER, PLACE_BORDER, PLACE_KEPT };
 
@@ -44,9 +46,8 @@ double plan_repeats(const struct plan *plan, int64_t l)
 static void cut_segments(struct stage *stage, const struct plan *plan)
 {
     const size_t n = (size_t)stage->n_reads;
-    stage->segment_first = calloc(n, sizeof *stage->segment_first);
-    stage->segment_end = calloc(n, sizeof *stage->segment_end);
-    assert(stage->segment_first != NULL && stage->segment_end != NULL);
+    stage->segment_first = heap_take(n, sizeof *stage->segment_first, "a stage's segments");
+    stage->segment_end = heap_take(n, sizeof *stage->segment_end, "a stage's segments");
     for (int64_t part = 0; part < stage->n_reads; part++) {
         const bool starts = starts_segment(plan, stage, part);
         stage->segment_first[part] = starts ? part : stage->segment_first[part - 1];
@@ -138,9 +139,8 @@ static void number_rows(struct stage *stage, const struct depth_plan *depth,
 void plan_place_values(struct stage *stage, const struct plan *plan)
 {
     const size_t n = (size_t)stage->n_values;
-    enum place *places = calloc(n, sizeof *places);
-    stage->value_rows = calloc(n, sizeof *stage->value_rows);
-    assert(places != NULL && stage->value_rows != NULL);
+    enum place *places = heap_take(n, sizeof *places, "a stage's values");
+    stage->value_rows = heap_take(n, sizeof *stage->value_rows, "a stage's values");
     cut_segments(stage, plan);
     mark_values(places, stage, plan);
     number_rows(stage, &plan->depth, places);

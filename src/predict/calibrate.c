@@ -9,6 +9,7 @@
 
 #include <attnres/clock.h>
 #include <attnres/collective.h>
+#include <attnres/heap.h>
 #include <attnres/model.h>
 #include <attnres/optim.h>
 #include <attnres/rng.h>
@@ -37,8 +38,7 @@ struct bench {
 
 static struct bench *make_bench(const struct config *config, enum model_kind kind, int64_t n_layers)
 {
-    struct bench *bench = calloc(1, sizeof *bench);
-    assert(bench != NULL && "a configuration at start-up");
+    struct bench *bench = heap_take(1, sizeof *bench, "a model to measure");
     const struct depth_plan depth = depth_plan_make(&config->model);
     struct config *c = &bench->config;
     *c = *config;
@@ -98,8 +98,8 @@ static bool start_bench(struct bench *bench, const struct kernels *kernels, stru
     model_draw_weights(&bench->model, 1);
     fill_batch(bench);
     bench->n_parts = model_part_count(&bench->model) + 1;
-    bench->seconds = calloc((size_t)bench->n_parts * PASSES * MOST_ROUNDS, sizeof *bench->seconds);
-    assert(bench->seconds != NULL && "a few bytes a part and round");
+    bench->seconds = heap_take((size_t)bench->n_parts * PASSES * MOST_ROUNDS,
+                               sizeof *bench->seconds, "what is measured");
     return true;
 }
 
@@ -300,9 +300,10 @@ static void measure_work(struct costs *costs, struct bench *const benches[2])
 static double measure_memory(const struct kernels *kernels)
 {
     enum { N = 1 << 24, TIMES = 5, BYTES = 3 * sizeof(float) };
-    float *from = calloc(N, sizeof *from), *to = calloc(N, sizeof *to);
+    float *from = heap_take(N, sizeof *from, "large arrays to measure");
+    float *to = heap_take(N, sizeof *to, "large arrays to measure");
     double least_s = INFINITY;
-    for (int i = 0; from != NULL && to != NULL && i < TIMES; i++) {
+    for (int i = 0; i < TIMES; i++) {
         double since = clock_monotonic_s();
         kernels->add(to, from, to, N);
         least_s = fmin(least_s, lap(&since));
@@ -328,16 +329,15 @@ static struct wire_layout make_layout(const struct config *config, enum precisio
 /** Tensors of small whole numbers, which every encoding holds, with scales of 1. */
 struct cargo {
     float *tensors[2], *scales[2];
-    unsigned char *frame;
+    unsigned char *room, *frame; /* of the room, aligned as messages are */
 };
 
 static void fill_cargo(struct cargo *cargo, const struct wire_layout *layout)
 {
     const size_t n = (size_t)layout->rows * (size_t)layout->cols;
     for (int i = 0; i < 2; i++) {
-        cargo->tensors[i] = calloc(n, sizeof(float));
-        cargo->scales[i] = calloc((size_t)layout->rows, sizeof(float));
-        assert(cargo->tensors[i] != NULL && cargo->scales[i] != NULL && "less than a model");
+        cargo->tensors[i] = heap_take(n, sizeof(float), "a message to measure");
+        cargo->scales[i] = heap_take((size_t)layout->rows, sizeof(float), "a message to measure");
         for (size_t k = 0; k < n; k++) {
             cargo->tensors[i][k] = (float)(rng_at(3, k) % 128);
         }
@@ -345,8 +345,9 @@ static void fill_cargo(struct cargo *cargo, const struct wire_layout *layout)
             cargo->scales[i][k] = 1.0F;
         }
     }
-    cargo->frame = aligned_alloc(64, (wire_frame_bytes(layout) + 63) / 64 * 64);
-    assert(cargo->frame != NULL && "less than a model");
+    enum { LINE = 64 };
+    cargo->room = heap_take(1, wire_frame_bytes(layout) + LINE, "a message to measure");
+    cargo->frame = cargo->room + (LINE - (uintptr_t)cargo->room % LINE);
 }
 
 static void finish_cargo(struct cargo *cargo)
@@ -355,7 +356,7 @@ static void finish_cargo(struct cargo *cargo)
         free(cargo->tensors[i]);
         free(cargo->scales[i]);
     }
-    free(cargo->frame);
+    free(cargo->room);
 }
 
 /** Seconds to pack such a message and to unpack it. */
@@ -430,8 +431,7 @@ static void measure_link(struct costs *costs, const struct config *config, struc
     if (peer >= transport_size(t)) {
         return;
     }
-    unsigned char *bytes = calloc(2, length);
-    assert(bytes != NULL && "less than a model");
+    unsigned char *bytes = heap_take(2, length, "a message to measure");
     costs->link_latency_s = time_way(t, peer, bytes, SMALL_BYTES);
     const double way_s = time_way(t, peer, bytes, length) - costs->link_latency_s;
     costs->link_bytes_per_s = (double)length / (way_s > 1e-9 ? way_s : 1e-9);
@@ -442,8 +442,7 @@ static void measure_link(struct costs *costs, const struct config *config, struc
 static void share(struct costs *costs, struct transport *t)
 {
     const int size = transport_size(t);
-    struct costs *all = calloc((size_t)size, sizeof *all);
-    assert(all != NULL && "a few bytes a rank");
+    struct costs *all = heap_take((size_t)size, sizeof *all, "the ranks' costs");
     collective_gather(t, collective_all(t), 0, costs, sizeof *costs, all);
     if (transport_rank(t) == 0) {
         costs_mean(costs, all, size);

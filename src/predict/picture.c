@@ -1,11 +1,11 @@
 /* Who does what when: the simulated step as lines of text and as SVG. */
 #include "predict_internal.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <attnres/heap.h>
 #include <attnres/text.h>
 
 /** A state's letter, and a colour that people who do not tell red from green tell apart (Okabe and
@@ -54,8 +54,7 @@ void predict_fill_row(unsigned char *states, const struct plan *plan,
     const double makespan = prediction->simulation.makespan;
     /* With costs beyond all machines there is nothing to draw. */
     const double per_s = makespan > 0.0 && isfinite(makespan) ? n_columns / makespan : 0.0;
-    shares *columns = calloc((size_t)n_columns, sizeof *columns);
-    assert(columns != NULL && "a few bytes a column");
+    shares *columns = heap_take((size_t)n_columns, sizeof *columns, "the picture of a step");
     for (int64_t i = schedule->first_action[rank]; i < schedule->first_action[rank + 1]; i++) {
         const struct action *action = &schedule->actions[i];
         const int stage = plan_stage(plan, rank, action->chunk)->index;

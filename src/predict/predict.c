@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include <attnres/heap.h>
+
 static bool sends_messages(const struct plan *plan)
 {
     return plan->n_ranks > 1;
@@ -183,8 +185,8 @@ bool predict_step(struct prediction *out, const struct plan *plan, const struct 
                   struct error *err)
 {
     assert(predict_find_missing(plan, costs) == NULL);
-    struct prediction p = {.stages = calloc((size_t)plan->n_stages, sizeof *p.stages)};
-    assert(p.stages != NULL && "a few bytes a stage");
+    struct prediction p = {
+        .stages = heap_take((size_t)plan->n_stages, sizeof *p.stages, "a prediction's stages")};
     if (!simulate(&p, plan, costs, err)) {
         prediction_finish(&p);
         return false;
@@ -241,9 +243,9 @@ struct predicted_traffic predict_traffic(const struct plan *plan, const struct r
                                          enum precision value, enum precision gradient)
 {
     struct predicted_traffic traffic = {0};
-    struct predicted_link *links = calloc(2 * (size_t)plan->n_stages, sizeof *links);
-    double *sent = calloc((size_t)plan->n_ranks, sizeof *sent);
-    assert(links != NULL && sent != NULL && "a few bytes a stage");
+    struct predicted_link *links =
+        heap_take(2 * (size_t)plan->n_stages, sizeof *links, "the predicted messages");
+    double *sent = heap_take((size_t)plan->n_ranks, sizeof *sent, "the predicted messages");
     const int n = predict_links(links, plan, routing, value, gradient);
     for (int i = 0; i < n; i++) {
         sent[links[i].from] += links[i].bytes;

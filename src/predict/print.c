@@ -1,9 +1,9 @@
 /* The prediction for people and for scripts. */
 #include "predict_internal.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
+#include <attnres/heap.h>
 #include <attnres/text.h>
 
 static const double MB = 1e6, MS = 1e3;
@@ -62,8 +62,8 @@ static void put_links(struct text *t, const struct plan *plan, const struct rout
 {
     enum { SHOWN = 6 }; /* at either end of a long pipeline */
     const struct representative_config *r = &plan->config->representative;
-    struct predicted_link *links = calloc(4 * (size_t)plan->n_stages, sizeof *links);
-    assert(links != NULL && "a few bytes a stage");
+    struct predicted_link *links =
+        heap_take(4 * (size_t)plan->n_stages, sizeof *links, "the predicted messages");
     struct predicted_link *with_cache = links + 2 * (size_t)plan->n_stages;
     const int n = predict_links(links, plan, plain, r->value, r->gradient);
     predict_links(with_cache, plan, cached, r->value, r->gradient);
@@ -134,8 +134,8 @@ size_t predict_print(const struct plan *plan, const struct costs *costs,
 static void write_links(struct json_writer *w, const struct plan *plan,
                         const struct routing *routing, int encoding)
 {
-    struct predicted_link *links = calloc(2 * (size_t)plan->n_stages, sizeof *links);
-    assert(links != NULL && "a few bytes a stage");
+    struct predicted_link *links =
+        heap_take(2 * (size_t)plan->n_stages, sizeof *links, "the predicted messages");
     const int n = predict_links(links, plan, routing, ENCODINGS[encoding].value,
                                 ENCODINGS[encoding].gradient);
     json_begin_array(w, "links");

@@ -1,6 +1,5 @@
 #include <attnres/session.h>
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include <attnres/checkpoint.h>
 #include <attnres/collective.h>
 #include <attnres/costs.h>
+#include <attnres/heap.h>
 #include <attnres/rng.h>
 
 bool session_share_config(struct config *config, struct transport *transport, bool ok,
@@ -60,17 +60,12 @@ static struct place find_place(void)
 }
 
 /** The lowest kernel level of all ranks, and this rank's share of its processors. */
-static bool choose_kernels(struct session *s, struct error *err)
+static void choose_kernels(struct session *s)
 {
     struct transport *t = s->transport;
     const int n = transport_size(t);
     const struct place own = find_place();
-    struct place *places = calloc((size_t)n, sizeof *places);
-    const bool has_memory = places != NULL || error_set(err, ERROR_CREATE, "no memory at start-up");
-    if (!collective_agree(t, has_memory, err)) {
-        free(places);
-        return false;
-    }
+    struct place *places = heap_take((size_t)n, sizeof *places, "where the ranks are");
     collective_gather(t, collective_all(t), 0, &own, sizeof own, places);
     transport_broadcast(t, 0, places, (size_t)n * sizeof *places);
     int level = own.level, n_sharing = 0;
@@ -78,8 +73,7 @@ static bool choose_kernels(struct session *s, struct error *err)
         level = places[i].level < level ? places[i].level : level;
         n_sharing += places[i].host == own.host && places[i].processors == own.processors;
     }
-    s->hosts = calloc((size_t)n, sizeof *s->hosts);
-    assert(s->hosts != NULL && "a few bytes a rank");
+    s->hosts = heap_take((size_t)n, sizeof *s->hosts, "the ranks' hosts");
     for (int i = 0; i < n; i++) {
         s->hosts[i] = places[i].host;
     }
@@ -90,7 +84,6 @@ static bool choose_kernels(struct session *s, struct error *err)
     s->host = own.host;
     s->kernels = kernels_select(level);
     kernels_set_threads(s->n_threads);
-    return true;
 }
 
 int64_t session_resident_bytes(void)
@@ -168,8 +161,8 @@ bool session_begin(struct session *s, const struct config *config, struct transp
                    struct log *log, struct error *err)
 {
     *s = (struct session){.config = *config, .transport = transport, .log = log};
-    return choose_kernels(s, err) &&
-           collective_agree(transport, check_precision(s, err) && check_room(s, err), err);
+    choose_kernels(s);
+    return collective_agree(transport, check_precision(s, err) && check_room(s, err), err);
 }
 
 bool session_plan(struct session *s, const struct config *config, struct transport *transport,
@@ -212,8 +205,7 @@ bool session_require_launch(const struct session *s, const char *folder, bool qu
                             struct error *err)
 {
     const bool is_root = transport_rank(s->transport) == 0;
-    struct launch_report *report = calloc(1, sizeof *report);
-    assert(report != NULL && "a few kilobytes at start-up");
+    struct launch_report *report = heap_take(1, sizeof *report, "the launch check");
     session_check_launch(s, folder, report);
     const bool ok = !is_root || launch_tell(report, quietly ? NULL : s->log, err);
     free(report);
@@ -229,8 +221,7 @@ bool session_start(struct session *s, struct error *err)
     }
     const int place = grid_place(&s->plan.grid, rank);
     s->own = &s->plan.ranks[place];
-    s->models = calloc((size_t)s->plan.n_chunks, sizeof *s->models);
-    assert(s->models != NULL && "a few bytes at start-up");
+    s->models = heap_take((size_t)s->plan.n_chunks, sizeof *s->models, "the model");
     for (int chunk = 0; chunk < s->plan.n_chunks; chunk++) {
         model_init(&s->models[chunk], &s->plan, plan_stage(&s->plan, place, chunk)->index,
                    &s->memory, s->kernels);

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include <attnres/heap.h>
+
 /** A longer schedule is summarised from its ends and its period. */
 enum { SIMULATED_ACTIONS = 1000000 };
 
@@ -148,8 +150,7 @@ static void simulate(struct summary *out, const struct plan *plan, const struct 
                      struct schedule_stage_costs *equal)
 {
     const int n = plan->n_stages;
-    struct schedule_stage_costs *stages = calloc((size_t)n, sizeof *stages);
-    assert(stages != NULL && "a few bytes a stage, after the last step");
+    struct schedule_stage_costs *stages = heap_take((size_t)n, sizeof *stages, "the summary");
     for (int stage = 0; stage < n; stage++) {
         stages[stage] = stage_costs(out, plan, stage, ranks);
         equal->forward += stages[stage].forward / n;

@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <attnres/heap.h>
+
 enum { MOST_ROWS = 64, SMALL_TEXT = 11 };
 
 /** In pixels. */
@@ -318,9 +320,9 @@ bool trace_draw(const struct trace_set *all, const struct schedule *schedule, co
         return error_set(err, ERROR_DATA, "no step was traced whole on all ranks");
     }
     const size_t n_stages = (size_t)(set->n_ranks * schedule->spec.n_chunks);
-    struct schedule_stage_costs *stages = calloc(n_stages, sizeof *stages);
-    struct picture *picture = calloc(1, sizeof *picture);
-    assert(stages != NULL && picture != NULL && "a few bytes a stage, after the last step");
+    struct schedule_stage_costs *stages =
+        heap_take(n_stages, sizeof *stages, "the picture of a step");
+    struct picture *picture = heap_take(1, sizeof *picture, "the picture of a step");
     trace_stage_costs(stages, set, &schedule->spec);
     struct simulated s = {.schedule = schedule, .stages = stages};
     const struct schedule_costs costs = {.stages = stages};

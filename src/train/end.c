@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include <attnres/collective.h>
+#include <attnres/heap.h>
 
 /** Bytes of text looked at for the order-1 entropy. */
 enum { ENTROPY_BYTES = 1 << 20 };
@@ -57,8 +58,7 @@ void train_summarize(struct train *t)
     }
     const struct summary_rank own = own_share(t);
     const int n_ranks = transport_size(t->transport);
-    struct summary_rank *ranks = calloc((size_t)n_ranks, sizeof *ranks);
-    assert(ranks != NULL && "a few bytes a rank, after the last step");
+    struct summary_rank *ranks = heap_take((size_t)n_ranks, sizeof *ranks, "the summary");
     collective_gather(t->transport, collective_all(t->transport), 0, &own, sizeof own, ranks);
     if (t->is_root) {
         summary_make(&t->result->summary, &t->session.plan, n_steps, ranks, n_ranks);

@@ -1,13 +1,13 @@
 /* What a run says of itself in its folder when it begins: config.yaml, plan.json, run.json. */
 #include "train_internal.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <attnres/collective.h>
+#include <attnres/heap.h>
 
 /** Room for a text about the run's stages and ranks. */
 static size_t text_bytes(const struct train *t)
@@ -69,8 +69,8 @@ bool train_open_records(struct train *t, struct error *err)
 {
     char host[HOST_BYTES] = "", metrics_path[FILE_PATH_BYTES], parent[FILE_PATH_BYTES];
     gethostname(host, sizeof host - 1);
-    char *hosts = calloc((size_t)grid_size(&t->session.plan.grid), HOST_BYTES);
-    assert(hosts != NULL);
+    char *hosts =
+        heap_take((size_t)grid_size(&t->session.plan.grid), HOST_BYTES, "the names of hosts");
     collective_gather(t->transport, collective_all(t->transport), 0, host, HOST_BYTES, hosts);
     bool ok = true;
     if (t->is_root) {

@@ -11,6 +11,7 @@
 
 #include <attnres/clock.h>
 #include <attnres/collective.h>
+#include <attnres/heap.h>
 
 /** Times the longest limit of the watch. */
 static const double LAST_RESORT = 2.0;
@@ -153,19 +154,14 @@ static bool make_saver(struct train *t, struct error *err)
 }
 
 /** Rank 0 compares how long the ranks compute. */
-static bool make_rank_times(struct train *t, struct error *err)
+static void make_rank_times(struct train *t)
 {
     const size_t n = (size_t)grid_size(&t->session.plan.grid);
-    if (!t->is_root) {
-        return true;
+    if (t->is_root) {
+        t->compute_s = heap_take(3 * n, sizeof *t->compute_s, "how long ranks compute");
+        t->step_compute_s = t->compute_s + n;
+        t->sorted_s = t->step_compute_s + n;
     }
-    t->compute_s = calloc(3 * n, sizeof *t->compute_s);
-    if (t->compute_s == NULL) {
-        return error_set(err, ERROR_CREATE, "no memory at start-up");
-    }
-    t->step_compute_s = t->compute_s + n;
-    t->sorted_s = t->step_compute_s + n;
-    return true;
 }
 
 static bool open_data(struct train *t, struct error *err)
@@ -269,8 +265,8 @@ static bool set_up(struct train *t, const struct config *config, struct error *e
         return false;
     }
     set_last_resort(t);
-    if (!collective_agree(t->transport, make_rank_times(t, err), err) ||
-        !train_start_state(t, err)) {
+    make_rank_times(t);
+    if (!train_start_state(t, err)) {
         return false;
     }
     deflation_choose(&t->session.engine, t->session.host, t->log);
@@ -314,8 +310,7 @@ bool train_run(struct train_result *result, const struct config *config,
                const struct train_options *options, struct transport *transport, struct log *log,
                struct error *err)
 {
-    struct train *t = calloc(1, sizeof *t);
-    assert(t != NULL);
+    struct train *t = heap_take(1, sizeof *t, "the training");
     *result = (struct train_result){
         .loss = NAN, .grad_norm = NAN, .val_loss = NAN, .order1_entropy = NAN};
     t->options = options;

@@ -2,11 +2,13 @@
  *
  *      kill:RANK:MOMENT:N      rank RANK is killed when it comes to MOMENT for the N-th time
  *      stop:RANK:MOMENT:N      it is stopped there, as by SIGSTOP
+ *      starve:RANK:memory:N    its N-th taking of a little memory is refused
  *      flip:RANK:CHANNEL:N:BIT a bit flips in the N-th message, from 0, that it receives there
  *
  * The linker turns the functions of the moments aside; the program that users get has none of this.
  */
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +16,7 @@
 #include <attnres/engine.h>
 #include <attnres/evaluate.h>
 #include <attnres/file.h>
+#include <attnres/heap.h>
 #include <attnres/optim.h>
 #include <attnres/session.h>
 
@@ -56,10 +59,15 @@ __attribute__((constructor)) static void read_fault(void)
     }
 }
 
-/** The rank has come to a moment. */
+/** Whether the rank has come to this moment so often. */
+static bool is_at(const char *moment)
+{
+    return strcmp(fault.moment, moment) == 0 && ++fault.n_seen == fault.n;
+}
+
 static void reach(const char *moment)
 {
-    if (strcmp(fault.moment, moment) != 0 || ++fault.n_seen != fault.n) {
+    if (!is_at(moment)) {
         return;
     }
     if (strcmp(fault.what, "kill") == 0) {
@@ -67,6 +75,14 @@ static void reach(const char *moment)
     } else if (strcmp(fault.what, "stop") == 0) {
         raise(SIGSTOP);
     }
+}
+
+void *__real_heap_take(size_t count, size_t size, const char *what);
+void *__wrap_heap_take(size_t count, size_t size, const char *what);
+void *__wrap_heap_take(size_t count, size_t size, const char *what)
+{
+    const bool is_refused = is_at("memory") && strcmp(fault.what, "starve") == 0;
+    return __real_heap_take(is_refused ? SIZE_MAX / 2 : count, size, what);
 }
 
 bool __real_session_start(struct session *s, struct error *err);

@@ -147,15 +147,23 @@ const struct outcome *trial_run(const struct trial *trial)
     *out = (struct outcome){.first_step = -1, .step = -1};
     now = trial;
     fflush(stdout);
+    const int said = memfd_create("stderr", 0);
+    TRIAL_REQUIRE(said >= 0);
     const pid_t child = fork();
     TRIAL_REQUIRE(child >= 0);
     if (child == 0) {
+        dup2(said, STDERR_FILENO);
         run_child();
     }
     int status = 0;
     TRIAL_REQUIRE(waitpid(child, &status, 0) == child);
     out->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     out->code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    if (out->message[0] == '\0') {
+        const ssize_t length = pread(said, out->message, sizeof out->message - 1, 0);
+        out->message[length > 0 ? length : 0] = '\0';
+    }
+    close(said);
     return out;
 }
 

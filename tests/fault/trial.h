@@ -30,8 +30,8 @@ struct outcome {
     int64_t n_warnings;
     int64_t bytes_read, files_opened; /* of safetensors files */
     uint64_t hash;
-    int signal, code; /* of the process */
-    char message[512];
+    int signal, code;  /* of the process */
+    char message[512]; /* its error, or what it wrote on stderr */
 };
 
 /** Run a trial in a child, in the present folder: the run is in "run". Returns memory that the next
