@@ -65,12 +65,13 @@ static bool is_number(enum flag_value value, const char *text)
     return end != text && *end == '\0' && errno == 0 && isfinite(number) && number >= 0.0;
 }
 
-/** Take the flag at argv[*i], and its value where it has one. */
+/** Take the flag at argv[*i], and its value where it has one. None has a single dash. */
 static bool parse_flag(struct command_line *line, char **argv, int argc, int *i, struct error *err)
 {
     const char *name = argv[*i] + 2, *equals = strchr(name, '=');
     const size_t length = equals != NULL ? (size_t)(equals - name) : strlen(name);
-    const int index = find_flag(line->command, name, length);
+    const bool is_long = argv[*i][1] == '-';
+    const int index = is_long ? find_flag(line->command, name, length) : -1;
     if (index < 0) {
         return error_set(err, ERROR_USAGE, "%s: unknown option (attnres %s --help lists all)",
                          argv[*i], line->command->name);
@@ -103,6 +104,17 @@ static bool is_override(const char *text)
     return length > 0 && text[length] == '=';
 }
 
+static bool check_count(const struct command_line *line, struct error *err)
+{
+    const struct command *command = line->command;
+    if (line->n_positionals > command->most) {
+        return error_set(err, ERROR_USAGE, "%s: one argument too many; usage: attnres %s %s",
+                         line->positionals[command->most], command->name, command->usage);
+    }
+    return line->n_positionals >= command->least ||
+           error_set(err, ERROR_USAGE, "usage: attnres %s %s", command->name, command->usage);
+}
+
 static bool parse(struct command_line *line, const char **words, int argc, char **argv,
                   struct error *err)
 {
@@ -110,7 +122,7 @@ static bool parse(struct command_line *line, const char **words, int argc, char 
     line->positionals = words;
     line->overrides = overrides;
     for (int i = 2; i < argc; i++) {
-        if (strncmp(argv[i], "--", 2) == 0) {
+        if (argv[i][0] == '-' && argv[i][1] != '\0') {
             if (!parse_flag(line, argv, argc, &i, err)) {
                 return false;
             }
@@ -120,11 +132,7 @@ static bool parse(struct command_line *line, const char **words, int argc, char 
             words[line->n_positionals++] = argv[i];
         }
     }
-    if (line->n_positionals < line->command->least || line->n_positionals > line->command->most) {
-        return error_set(err, ERROR_USAGE, "usage: attnres %s %s", line->command->name,
-                         line->command->usage);
-    }
-    return true;
+    return check_count(line, err);
 }
 
 static void print_help(const struct command *command)

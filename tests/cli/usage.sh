@@ -2,5 +2,8 @@ run attnres | sed '1d'
 run attnres trian
 run attnres train --color
 run attnres train one.yaml two.yaml
+run attnres train one.yaml train.steps
+run attnres train one.yaml -n 2
+run attnres eval -json
 run attnres data make stories many -
 run attnres eval nowhere --task=hop
