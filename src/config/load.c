@@ -114,6 +114,11 @@ bool config_load(struct config *config, const char *path, int n_overrides,
     if (path == NULL) {
         return config_parse(config, "defaults", "", 0, n_overrides, overrides, err);
     }
+    if (file_is_folder(path)) {
+        return error_set(err, ERROR_DATA,
+                         "%s: a folder, where a file is expected; a run's is %s/config.yaml", path,
+                         path);
+    }
     struct file_bytes file = {0};
     if (!file_read(&file, path, CONFIG_MAX_FILE_BYTES, err)) {
         return false;

@@ -43,6 +43,12 @@ static bool has_one_choice(const struct option *option)
            (option->type == OPTION_INT && option->min == option->max);
 }
 
+/** Text whose default is: nothing is given. Elsewhere a word says so. */
+static bool may_be_empty(const struct option *option)
+{
+    return option->value[0] == '\0';
+}
+
 void config_describe_values(const struct option *option, struct text *text)
 {
     if (has_one_choice(option)) {
@@ -85,7 +91,8 @@ void config_describe_values(const struct option *option, struct text *text)
         return;
     case OPTION_TEXT:
     case OPTION_FIXED:
-        text_add(text, "text of at most %d bytes", CONFIG_PATH_BYTES - 1);
+        text_add(text, may_be_empty(option) ? "text of at most %d bytes" : "text of 1 to %d bytes",
+                 CONFIG_PATH_BYTES - 1);
         return;
     }
 }
@@ -152,7 +159,8 @@ static bool set_text(struct reading *reading, const struct option *option, struc
 {
     const bool is_null = !scalar.is_quoted && (scalar.length == 0 || !strcmp(scalar.bytes, "~") ||
                                                !strcmp(scalar.bytes, "null"));
-    if (is_null || scalar.length >= CONFIG_PATH_BYTES ||
+    if (is_null || (scalar.length == 0 && !may_be_empty(option)) ||
+        scalar.length >= CONFIG_PATH_BYTES ||
         config_first_unprintable(scalar.bytes, scalar.length, false) < scalar.length) {
         return false;
     }

@@ -15,6 +15,9 @@ run attnres config wrong.yaml
 printf 'a: &b 1\n' >anchor.yaml
 run attnres config anchor.yaml
 run attnres train nowhere.yaml
+mkdir run
+run attnres train run --resume
+run attnres config run.dir= train.init= pipeline.costs= data.val=
 
 echo 'dump, load, dump: equal'
 attnres config $configs/quickstart.yaml --dump >first.yaml
