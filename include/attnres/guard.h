@@ -63,6 +63,8 @@ enum guard_what {
     GUARD_GRADIENT, /* of a row of the parameter table, after I or W of a microbatch */
     GUARD_GIVEN,    /* what a stage gives back: gradients of what it took in */
     GUARD_SUM,      /* a row's gradient, summed over tied ends and replicas */
+    GUARD_SQUARES,  /* the sum of its squares, by its owner */
+    GUARD_UPDATE,   /* the row, or its moments, behind the update */
 };
 
 /** A tensor that is not as it should be. */
@@ -104,6 +106,10 @@ void guard_look_given(struct guard_probe *probe, const struct model *model,
 /** Before a step, and behind the sums of its gradients: of each of the rank's stages. */
 void guard_look_weights(struct guard_probe *probe, const struct model *model);
 void guard_look_sums(struct guard_probe *probe, const struct model *model);
+
+/** A row of the parameter table on the rank that owns it. */
+struct guard_finding guard_find_row(const struct plan *plan, int rank, enum guard_what what,
+                                    const struct param *row);
 
 /** The earlier of two findings becomes *first. */
 void guard_merge(struct guard_finding *first, const struct guard_finding *other);

@@ -259,6 +259,7 @@ enum buffer_id {
     /* update, reports, files */
     BUFFER_CHUNK_SUMS,
     BUFFER_HASHES, /* guard.check_every: of a step's tensors */
+    BUFFER_AGAIN,  /* and a span of weight and moments, updated a second time */
     BUFFER_REPORT,
     BUFFER_REPORTS,  /* rank 0: of all ranks */
     BUFFER_TEXT,     /* headers, the manifest, lines */
@@ -304,6 +305,9 @@ struct buffer_table {
 /** Buffers of a rank of the grid. Slots of activations serve all its chunks, so they have the
  * largest chunk's size. Pure. */
 void plan_lay_out(struct buffer_table *table, const struct plan *plan, int rank);
+
+/** Elements of a row that BUFFER_AGAIN holds at most. */
+enum { PLAN_AGAIN_SPAN = 65536 };
 
 enum { PLAN_HASHES_PER_PART = 9 };
 /** Rows of BUFFER_HASHES for one microbatch: one for each part of the rank's stages, and one for

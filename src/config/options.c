@@ -268,8 +268,9 @@ const struct option config_options[] = {
     {"guard.spike_skip", OPTION_BOOL, AT(guard.spike_skip), "false", 0, 0, NULL, FREE,
      "Whether the update of a step that is a spike is skipped, too."},
     {"guard.check_every", OPTION_INT, AT(guard.check_every), "0", 0, 1e9, NULL, FREE,
-     "Steps between steps that are computed twice and compared bit for bit; replicas then compare "
-     "their weights, too. A difference ends the run with exit code 1, naming rank and host. 0: "
+     "Steps between steps that are computed twice and compared bit for bit, their updates too; "
+     "replicas then compare their weights. A difference ends the run with exit code 1, naming rank "
+     "and host. 0: "
      "none."},
 
     {"compute.precision", OPTION_CHOICE, AT(compute.precision), "f32", 0, 0, precisions, REFUSE,

@@ -49,6 +49,12 @@ static void name_tensor(struct text *t, const struct guard_finding *f, const str
     case GUARD_SUM:
         text_add(t, "the summed gradient of %s", row);
         return;
+    case GUARD_SQUARES:
+        text_add(t, "the norm of the gradient of %s", row);
+        return;
+    case GUARD_UPDATE:
+        text_add(t, "the update of %s", row);
+        return;
     }
 }
 

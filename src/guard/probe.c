@@ -236,17 +236,22 @@ void guard_look_given(struct guard_probe *probe, const struct model *model,
     conclude(probe, &look, place_of(probe, model, action, stage->n_reads) + HASH_GIVEN, &finding);
 }
 
-/** Weights come before all microbatches, sums behind them, both in table order. */
-static struct guard_finding find_row(const struct guard_probe *probe, const struct model *model,
-                                     enum guard_what what, int64_t row)
+/** Weights come before all microbatches, what is made of sums behind them, both in table order. */
+struct guard_finding guard_find_row(const struct plan *plan, int rank, enum guard_what what,
+                                    const struct param *row)
 {
-    const int64_t n_rows = probe->plan->params.n_rows;
-    return (struct guard_finding){.order = what == GUARD_WEIGHT ? row - n_rows
-                                                                : INT64_MAX - n_rows + row,
+    const int64_t n_rows = plan->params.n_rows, i = row - plan->params.rows;
+    int stage = 0;
+    while (i >= plan->stages[stage].end_param) {
+        stage++;
+    }
+    return (struct guard_finding){.order =
+                                      what == GUARD_WEIGHT ? i - n_rows : INT64_MAX - n_rows + i,
                                   .what = (int32_t)what,
-                                  .rank = probe->rank,
-                                  .stage = model->stage->index,
-                                  .microbatch = -1};
+                                  .rank = rank,
+                                  .stage = stage,
+                                  .microbatch = -1,
+                                  .index = (int32_t)i};
 }
 
 void guard_look_weights(struct guard_probe *probe, const struct model *model)
@@ -255,7 +260,7 @@ void guard_look_weights(struct guard_probe *probe, const struct model *model)
     for (int64_t i = model->stage->first_param; i < model->stage->end_param; i++) {
         const struct param *param = &probe->plan->params.rows[i];
         look_at_row(probe, param, model_weight(model, param), -1,
-                    find_row(probe, model, GUARD_WEIGHT, i));
+                    guard_find_row(probe->plan, probe->rank, GUARD_WEIGHT, param));
     }
 }
 
@@ -268,7 +273,7 @@ void guard_look_sums(struct guard_probe *probe, const struct model *model)
         const struct param *param = &probe->plan->params.rows[i];
         if (plan_owns(probe->plan, probe->memory->replica, param)) {
             look_at_row(probe, param, model_gradient(model, param), place + i - stage->first_param,
-                        find_row(probe, model, GUARD_SUM, i));
+                        guard_find_row(probe->plan, probe->rank, GUARD_SUM, param));
         }
     }
 }

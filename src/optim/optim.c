@@ -1,6 +1,7 @@
 #include <attnres/optim.h>
 
 #include <math.h>
+#include <string.h>
 
 static const double PI = 3.14159265358979323846;
 
@@ -46,8 +47,9 @@ static float *tensor(const struct optim *optim, const struct stage *stage,
     return memory_tensor(optim->memory, optim->plan, stage, param, id);
 }
 
-void optim_squares(const struct optim *optim, double *squares)
+const struct param *optim_squares(const struct optim *optim, double *squares)
 {
+    const struct param *odd = NULL;
     double *chunks = memory_buffer(optim->memory, BUFFER_CHUNK_SUMS, 0);
     for (int chunk = 0; chunk < optim->plan->n_chunks; chunk++) {
         const struct stage *stage = plan_stage(optim->plan, optim->rank, chunk);
@@ -57,10 +59,15 @@ void optim_squares(const struct optim *optim, double *squares)
                 continue;
             }
             const float *gradient = tensor(optim, stage, param, BUFFER_GRADIENTS);
-            squares[stage->param_base + i - stage->first_param] =
-                optim->kernels->sum_squares(gradient, chunks, param->count);
+            double *sum = &squares[stage->param_base + i - stage->first_param];
+            *sum = optim->kernels->sum_squares(gradient, chunks, param->count);
+            if (optim->twice && odd == NULL) {
+                const double again = optim->kernels->sum_squares(gradient, chunks, param->count);
+                odd = memcmp(&again, sum, sizeof again) != 0 ? param : NULL;
+            }
         }
     }
+    return odd;
 }
 
 double optim_clip_factor(const struct optim_config *config, double norm)
@@ -72,9 +79,48 @@ double optim_clip_factor(const struct optim_config *config, double norm)
     return factor < 1.0 ? factor : 1.0;
 }
 
-void optim_update(const struct optim *optim, const struct optim_config *config, double lr,
-                  double clip_factor, int64_t n_updates)
+/** A row of weights, its two moments, its gradient. */
+struct row {
+    float *state[3];
+    const float *gradient;
+    int64_t count;
+};
+
+static void update(const struct optim *optim, const struct row *row, const struct adamw_step *step)
 {
+    optim->kernels->adamw(row->state[0], row->state[1], row->state[2], row->gradient, step,
+                          row->count);
+}
+
+/** Span by span, of which a copy is updated first. False if any differs. */
+static bool update_twice(const struct optim *optim, const struct row *row,
+                         const struct adamw_step *step)
+{
+    float *scratch = memory_buffer(optim->memory, BUFFER_AGAIN, 0);
+    bool is_same = true;
+    for (int64_t at = 0; at < row->count; at += PLAN_AGAIN_SPAN) {
+        const int64_t left = row->count - at;
+        struct row span = {.gradient = row->gradient + at,
+                           .count = left < PLAN_AGAIN_SPAN ? left : PLAN_AGAIN_SPAN};
+        const size_t bytes = (size_t)span.count * sizeof *scratch;
+        struct row copy = span;
+        for (int i = 0; i < 3; i++) {
+            span.state[i] = row->state[i] + at;
+            copy.state[i] = memcpy(scratch + i * span.count, span.state[i], bytes);
+        }
+        update(optim, &copy, step);
+        update(optim, &span, step);
+        for (int i = 0; i < 3; i++) {
+            is_same = memcmp(copy.state[i], span.state[i], bytes) == 0 && is_same;
+        }
+    }
+    return is_same;
+}
+
+const struct param *optim_update(const struct optim *optim, const struct optim_config *config,
+                                 double lr, double clip_factor, int64_t n_updates)
+{
+    const struct param *odd = NULL;
     struct adamw_step step = {
         .lr = (float)lr,
         .beta1 = (float)config->beta1,
@@ -95,11 +141,17 @@ void optim_update(const struct optim *optim, const struct optim_config *config, 
                 optim->before_change(optim->user, chunk, param);
             }
             step.weight_decay = param->decays ? (float)config->weight_decay : 0.0F;
-            optim->kernels->adamw(tensor(optim, stage, param, BUFFER_WEIGHTS),
-                                  tensor(optim, stage, param, BUFFER_EXP_AVG),
-                                  tensor(optim, stage, param, BUFFER_EXP_AVG_SQ),
-                                  tensor(optim, stage, param, BUFFER_GRADIENTS), &step,
-                                  param->count);
+            const struct row row = {.state = {tensor(optim, stage, param, BUFFER_WEIGHTS),
+                                              tensor(optim, stage, param, BUFFER_EXP_AVG),
+                                              tensor(optim, stage, param, BUFFER_EXP_AVG_SQ)},
+                                    .gradient = tensor(optim, stage, param, BUFFER_GRADIENTS),
+                                    .count = param->count};
+            if (!optim->twice) {
+                update(optim, &row, &step);
+            } else if (!update_twice(optim, &row, &step) && odd == NULL) {
+                odd = param;
+            }
         }
     }
+    return odd;
 }

@@ -76,6 +76,7 @@ static const char *const BUFFER_NAMES[BUFFER_COUNT] = {
     [BUFFER_TARGETS] = "targets of the step",
     [BUFFER_CHUNK_SUMS] = "partial sums of norms",
     [BUFFER_HASHES] = "hashes of a step's tensors",
+    [BUFFER_AGAIN] = "an update, computed again",
     [BUFFER_REPORT] = "this rank's report",
     [BUFFER_REPORTS] = "all ranks' reports",
     [BUFFER_TEXT] = "file headers",
@@ -458,6 +459,7 @@ static void place_step(struct buffer_table *t, const struct sizes *s)
     const int64_t chunk_sums = (int64_t)kernels_chunk_count(s->largest_param);
     const int64_t n_hashes =
         M * plan_hash_rows(plan, s->place) * PLAN_HASHES_PER_PART + s->rank->n_params;
+    const int64_t again = s->largest_param < PLAN_AGAIN_SPAN ? s->largest_param : PLAN_AGAIN_SPAN;
     const bool checks = s->trains && plan->config->guard.check_every > 0;
     const bool traces = s->trains && plan->config->trace.n_steps > 0;
     const size_t event_bytes = sizeof(struct journal_event);
@@ -466,6 +468,7 @@ static void place_step(struct buffer_table *t, const struct sizes *s)
         {BUFFER_TARGETS, GROUP_BATCH, 1, {n_sequences, T, 1}, 4},
         {BUFFER_CHUNK_SUMS, GROUP_REPORTS, s->trains, {chunk_sums, 1, 1}, 8},
         {BUFFER_HASHES, GROUP_REPORTS, checks, {n_hashes, 1, 1}, 8},
+        {BUFFER_AGAIN, GROUP_REPORTS, checks, {again, 3, 1}, 4},
         {BUFFER_REPORT, GROUP_REPORTS, 1, {report, 1, 1}, 1},
         {BUFFER_REPORTS, GROUP_REPORTS, s->is_root, {report, n_ranks, 1}, 1},
         {BUFFER_TEXT, GROUP_REPORTS, 1, {text, 1, 1}, 1},

@@ -43,8 +43,7 @@ struct guard_finding train_compute_twice(struct train *t, int64_t n_targets)
     return probe.first;
 }
 
-/** The first of all ranks' findings. */
-static struct guard_finding share_finding(struct train *t, const struct guard_finding *own)
+struct guard_finding train_share_finding(struct train *t, const struct guard_finding *own)
 {
     struct guard_finding *all = memory_buffer(&t->session.memory, BUFFER_REPORTS, 0);
     struct guard_finding first = {0};
@@ -64,7 +63,7 @@ struct guard_finding train_find_not_finite(struct train *t, int64_t n_targets)
         guard_look_weights(&probe, &t->session.models[chunk]);
     }
     compute(t, n_targets, &probe);
-    return share_finding(t, &probe.first);
+    return train_share_finding(t, &probe.first);
 }
 
 /** Windows of the step by their numbers. */

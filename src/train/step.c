@@ -21,10 +21,14 @@ struct report {
 
 _Static_assert(sizeof(struct report) <= PLAN_REPORT_HEAD_BYTES, "the plan reserves the head");
 
-static struct optim optim_of(const struct session *s)
+static struct optim optim_of(const struct train *t)
 {
-    return (struct optim){
-        .plan = &s->plan, .rank = s->engine.rank, .memory = &s->memory, .kernels = s->kernels};
+    const struct session *s = &t->session;
+    return (struct optim){.plan = &s->plan,
+                          .rank = s->engine.rank,
+                          .memory = &s->memory,
+                          .kernels = s->kernels,
+                          .twice = train_is_check_due(t)};
 }
 
 /** Losses: the last stage's nats by microbatch. */
@@ -221,13 +225,25 @@ static struct train_decision decide(const struct train *t, int64_t n_targets)
     return d;
 }
 
-static void take_squares(struct session *s, double *squares)
+/** What was computed twice and differed on this rank; odd: the row, or NULL. */
+static void note_odd(const struct train *t, struct guard_finding *finding, enum guard_what what,
+                     const struct param *odd)
 {
+    if (odd != NULL) {
+        const struct guard_finding own =
+            guard_find_row(&t->session.plan, transport_rank(t->transport), what, odd);
+        guard_merge(finding, &own);
+    }
+}
+
+static void take_squares(struct train *t, double *squares, struct guard_finding *finding)
+{
+    struct session *s = &t->session;
     struct journal *journal = transport_journal(s->transport);
     const double start_s = clock_monotonic_s();
-    const struct optim optim = optim_of(s);
+    const struct optim optim = optim_of(t);
     journal_begin_alone(journal, JOURNAL_NORM, -1);
-    optim_squares(&optim, squares);
+    note_odd(t, finding, GUARD_SQUARES, optim_squares(&optim, squares));
     journal_end(journal);
     s->engine.times.optimizer_s += clock_monotonic_s() - start_s;
 }
@@ -246,18 +262,19 @@ static void keep_for_save(void *user, int chunk, const struct param *param)
     t->session.engine.times.save_s += clock_monotonic_s() - start_s;
 }
 
-static void update(struct train *t, double clip_factor)
+static void update(struct train *t, double clip_factor, struct guard_finding *finding)
 {
     struct session *s = &t->session;
     struct journal *journal = transport_journal(t->transport);
     const double start_s = clock_monotonic_s(), save_s = s->engine.times.save_s;
     const double lr = optim_lr(&s->config.optim, s->config.train.n_steps, t->state.step);
-    struct optim optim = optim_of(s);
+    struct optim optim = optim_of(t);
     optim.before_change = checkpoint_phase(t->saver) == CHECKPOINT_WRITING ? keep_for_save : NULL;
     optim.user = t;
     t->state.n_updates++;
     journal_begin_alone(journal, JOURNAL_UPDATE, -1);
-    optim_update(&optim, &s->config.optim, lr, clip_factor, t->state.n_updates);
+    note_odd(t, finding, GUARD_UPDATE,
+             optim_update(&optim, &s->config.optim, lr, clip_factor, t->state.n_updates));
     journal_end(journal);
     s->engine.times.optimizer_s +=
         clock_monotonic_s() - start_s - (s->engine.times.save_s - save_s);
@@ -278,7 +295,7 @@ static struct train_decision report_and_decide(struct train *t, int64_t n_target
                         .finding = *finding,
                         .signal_arrived = t->options->stops_on_signals && train_signal_arrived(),
                         .saving = (int32_t)checkpoint_phase(t->saver)};
-    take_squares(s, squares_of(s, own));
+    take_squares(t, squares_of(s, own), &report->finding);
     const double start_s = clock_monotonic_s();
     collective_gather(t->transport, collective_all(t->transport), 0, own,
                       memory_slot_bytes(&s->memory, BUFFER_REPORT),
@@ -335,7 +352,13 @@ struct train_decision train_step(struct train *t)
     }
     struct train_decision decision = report_and_decide(t, n_targets, &finding);
     if (!decision.skips) {
-        update(t, decision.clip_factor);
+        update(t, decision.clip_factor, &finding);
+        if (train_is_check_due(t)) {
+            decision.finding = train_share_finding(t, &finding);
+            decision.has_changed = decision.finding.what != GUARD_NOTHING;
+        }
+    }
+    if (!decision.skips && !decision.has_changed) {
         engine_hand_out_weights(&s->engine);
         share_head_weight(s);
     }

@@ -122,6 +122,8 @@ void train_compute_gradients(struct train *t, int64_t n_targets, struct guard_pr
 
 /** Compute the gradients twice. Returns the first thing on this rank that differs. Collective. */
 struct guard_finding train_compute_twice(struct train *t, int64_t n_targets);
+/** The first of all ranks' findings. Collective. */
+struct guard_finding train_share_finding(struct train *t, const struct guard_finding *own);
 /** A step was not finite: compute it again to find where that came from. Collective. */
 struct guard_finding train_find_not_finite(struct train *t, int64_t n_targets);
 /** Whether the next step is one of guard.check_every. */

@@ -112,15 +112,18 @@ void __wrap_model_input_gradient_part(const struct model *model, const struct mo
     __real_model_input_gradient_part(model, work, part);
 }
 
-void __real_optim_update(const struct optim *optim, const struct optim_config *config, double lr,
-                         double clip_factor, int64_t n_updates);
-void __wrap_optim_update(const struct optim *optim, const struct optim_config *config, double lr,
-                         double clip_factor, int64_t n_updates);
-void __wrap_optim_update(const struct optim *optim, const struct optim_config *config, double lr,
-                         double clip_factor, int64_t n_updates)
+const struct param *__real_optim_update(const struct optim *optim,
+                                        const struct optim_config *config, double lr,
+                                        double clip_factor, int64_t n_updates);
+const struct param *__wrap_optim_update(const struct optim *optim,
+                                        const struct optim_config *config, double lr,
+                                        double clip_factor, int64_t n_updates);
+const struct param *__wrap_optim_update(const struct optim *optim,
+                                        const struct optim_config *config, double lr,
+                                        double clip_factor, int64_t n_updates)
 {
     reach("update");
-    __real_optim_update(optim, config, lr, clip_factor, n_updates);
+    return __real_optim_update(optim, config, lr, clip_factor, n_updates);
 }
 
 /** Files of a checkpoint in the making. */

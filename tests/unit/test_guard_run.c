@@ -1,8 +1,7 @@
-/* Guards in whole runs on local ranks. The linker turns the model's parts aside: what one of them
- * leaves is spoilt at one place, always or at one call, and the run must name that place. */
+/* Guards in whole runs on local ranks: a number is spoilt at one place (support/spoil.h), and the
+ * run must name that place. */
 #include <attnres/train.h>
 
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -13,156 +12,13 @@
 #include <cmocka.h>
 
 #include <attnres/checkpoint.h>
-#include <attnres/engine.h>
-#include <attnres/model.h>
 
 #include "../support/folder.h"
 #include "../support/ranks.h"
 #include "../support/sample.h"
+#include "../support/spoil.h"
 
 enum { MOST_RANKS = 6, MOST_OVERRIDES = 40 };
-
-/** What is spoilt. */
-enum site {
-    NOWHERE,
-    TAKEN,        /* a value that the stage has taken in */
-    OUTPUT,       /* of a part; of the head: logits */
-    GAIN,         /* gradient of the part's gain */
-    MATRIX,       /* gradient of the part's last matrix */
-    EMBEDDING,    /* gradient of the embedding */
-    GIVEN,        /* gradient of a value that the stage has taken in */
-    WEIGHT,       /* of a replica, once all have the new ones */
-    FIRST_WEIGHT, /* of all of them */
-};
-
-static struct {
-    enum site site;
-    int stage, part, microbatch, replica;
-    int call;      /* counted from 1; 0: every one */
-    uint32_t flip; /* bits that change; 0: becomes NaN */
-    _Atomic int n_calls;
-} fault;
-
-static void spoil(float *x)
-{
-    if (fault.call != 0 && atomic_fetch_add(&fault.n_calls, 1) + 1 != fault.call) {
-        return;
-    }
-    uint32_t bits;
-    memcpy(&bits, x, sizeof bits);
-    bits ^= fault.flip;
-    memcpy(x, &bits, sizeof bits);
-    *x = fault.flip != 0 ? *x : NAN;
-}
-
-static bool is_place(enum site site, const struct model *model, const struct model_work *work,
-                     int part)
-{
-    return fault.site == site && model->stage->index == fault.stage && part == fault.part &&
-           work->microbatch == fault.microbatch && model->memory->replica == fault.replica &&
-           work->loss_scale != 0.0F;
-}
-
-static const struct param *row_of(const struct model *model, int part, enum param_role role)
-{
-    return params_find(&model->plan->params, model->stage->first + part, role);
-}
-
-static int64_t taken_id(const struct model *model)
-{
-    const struct depth_set taken = depth_live(&model->plan->depth, model->stage->first);
-    return depth_set_id(&taken, depth_set_count(&taken) - 1);
-}
-
-void __real_model_forward_begin(const struct model *model, const struct model_work *work);
-void __real_model_forward_part(const struct model *model, const struct model_work *work, int part);
-bool __real_model_recompute_part(const struct model *model, const struct model_work *work,
-                                 int again, int part);
-void __real_model_input_gradient_part(const struct model *model, const struct model_work *work,
-                                      int part);
-void __real_model_weight_gradient_part(const struct model *model, const struct model_work *work,
-                                       int part);
-void __real_engine_hand_out_weights(struct engine *engine);
-void __wrap_model_forward_begin(const struct model *model, const struct model_work *work);
-void __wrap_model_forward_part(const struct model *model, const struct model_work *work, int part);
-bool __wrap_model_recompute_part(const struct model *model, const struct model_work *work,
-                                 int again, int part);
-void __wrap_model_input_gradient_part(const struct model *model, const struct model_work *work,
-                                      int part);
-void __wrap_model_weight_gradient_part(const struct model *model, const struct model_work *work,
-                                       int part);
-void __wrap_engine_hand_out_weights(struct engine *engine);
-
-void __wrap_model_forward_begin(const struct model *model, const struct model_work *work)
-{
-    __real_model_forward_begin(model, work);
-    if (is_place(TAKEN, model, work, 0)) {
-        spoil(model_value(model, work->slot, taken_id(model)) + 3);
-    }
-}
-
-static void spoil_output(const struct model *model, const struct model_work *work, int part)
-{
-    const int64_t l = model->stage->first + part;
-    if (!is_place(OUTPUT, model, work, part)) {
-        return;
-    }
-    if (l == model->plan->depth.n_sublayers) {
-        spoil(model_logits(model, work->microbatch) + 7);
-    } else {
-        spoil(model_value(model, work->slot, depth_output_of(&model->plan->depth, l).value) + 7);
-    }
-}
-
-void __wrap_model_forward_part(const struct model *model, const struct model_work *work, int part)
-{
-    __real_model_forward_part(model, work, part);
-    spoil_output(model, work, part);
-}
-
-bool __wrap_model_recompute_part(const struct model *model, const struct model_work *work,
-                                 int again, int part)
-{
-    const bool made = __real_model_recompute_part(model, work, again, part);
-    if (made) {
-        spoil_output(model, work, again);
-    }
-    return made;
-}
-
-void __wrap_model_input_gradient_part(const struct model *model, const struct model_work *work,
-                                      int part)
-{
-    __real_model_input_gradient_part(model, work, part);
-    if (is_place(GAIN, model, work, part)) {
-        spoil(model_gradient(model, row_of(model, part, PARAM_GAIN)) + 1);
-    } else if (is_place(GIVEN, model, work, part)) {
-        spoil(model_dvalue(model, work->gradient_slot, taken_id(model)) + 1);
-    }
-}
-
-void __wrap_model_weight_gradient_part(const struct model *model, const struct model_work *work,
-                                       int part)
-{
-    __real_model_weight_gradient_part(model, work, part);
-    if (is_place(MATRIX, model, work, part)) {
-        const struct param *o = row_of(model, part, PARAM_O);
-        spoil(model_gradient(model, o != NULL ? o : row_of(model, part, PARAM_DOWN)) + 2);
-    } else if (is_place(EMBEDDING, model, work, part)) {
-        spoil(model_gradient(model, params_find(&model->plan->params, -1, PARAM_EMBEDDING)) + 2);
-    }
-}
-
-void __wrap_engine_hand_out_weights(struct engine *engine)
-{
-    __real_engine_hand_out_weights(engine);
-    const struct model *model = &engine->models[0];
-    const bool is_here = model->stage->index == fault.stage &&
-                         (fault.site == FIRST_WEIGHT || model->memory->replica == fault.replica);
-    if (is_here && (fault.site == WEIGHT || fault.site == FIRST_WEIGHT)) {
-        spoil(model_weight(model, row_of(model, 1, PARAM_GAIN)));
-    }
-}
 
 /** The run. */
 static struct {
@@ -197,6 +53,7 @@ static void train(struct transport *t)
     struct error *err = &job.err[rank];
     struct log log;
     CHECK(t, config != NULL);
+    spoil_set_rank(rank);
     if (!config_load(config, NULL, job.n_overrides, job.overrides, err)) {
         printf("%s\n", err->message);
         CHECK(t, false);
@@ -404,6 +261,54 @@ static void a_bit_that_flips_while_recomputing_is_named(void **state)
     assert_true(n >= 6);
 }
 
+/** Step 1 computes each row's norm and update once, step 2 twice: the bit flips in either, in the
+ * first row of the rank and in the last. */
+static void a_bit_that_flips_in_an_update_is_named(void **state)
+{
+    (void)state;
+    static const struct {
+        struct place place;
+        const char *first, *last;
+    } RANKS[] = {
+        {{.n_ranks = 1, .settings = "checkpoint.every=1 checkpoint.async=true"},
+         "model.embed_tokens.weight",
+         "lm_head.weight"},
+        {{.n_ranks = 2, .settings = "pipeline.partition=[4,4]", .stage = 1},
+         "model.layers.2.self_attn_res.query",
+         "lm_head.weight"},
+        {{.n_ranks = 4, .settings = "pipeline.replicas=2 pipeline.partition=[4,4]", .stage = 3},
+         "model.layers.2.self_attn_res.query",
+         "model.norm.weight"},
+    };
+    const char *const settings[] = {"train.steps=2", "guard.check_every=2", NULL};
+    for (int i = 0; i < 3 * 4; i++) {
+        struct place place = RANKS[i / 4].place;
+        char says[256];
+        place.site = (enum site)(SQUARES + i % 4);
+        fault.flip = 1U << (7 * (i % 4));
+        fault.call = 1000;
+        run_at(&place, settings);
+        assert_int_equal(job.kind[0], ERROR_NONE);
+        const int n_calls = atomic_load(&fault.n_calls), n_rows = n_calls / 3;
+        const int calls[] = {n_rows + 1, n_rows + 2, n_calls - 1, n_calls};
+        for (int k = 0; k < 4; k++) {
+            if (!sample_takes(4 * i + k)) {
+                continue;
+            }
+            fault.call = calls[k];
+            run_at(&place, settings);
+            snprintf(says, sizeof says,
+                     "step 2 was computed twice, and the %s %s (stage %d, rank %d) differed: rank "
+                     "%d on host ",
+                     place.site == SQUARES ? "norm of the gradient of" : "update of",
+                     k < 2 ? RANKS[i / 4].first : RANKS[i / 4].last, place.stage % 2, place.stage,
+                     place.stage);
+            assert_stopped(says);
+            assert_false(file_is_folder("run/checkpoints/step-00000002"));
+        }
+    }
+}
+
 static void checking_changes_no_number(void **state)
 {
     (void)state;
@@ -415,8 +320,9 @@ static void checking_changes_no_number(void **state)
         {"memory.recompute=all", NULL},
         {"pipeline.replicas=2", NULL},
         {"model.tied=true", "pipeline.schedule=zb_v", "pipeline.chunks=2", NULL},
+        {"model.vocab=9000", NULL}, /* updates of several spans */
     };
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         const char *all[8] = {"train.steps=5", "guard.check_every=0"};
         if (!sample_takes(i)) {
             continue;
@@ -511,6 +417,7 @@ int main(void)
         IN_FOLDER(a_weight_that_is_not_finite_is_named),
         IN_FOLDER(a_bit_that_flips_in_a_step_computed_twice_is_named),
         IN_FOLDER(a_bit_that_flips_while_recomputing_is_named),
+        IN_FOLDER(a_bit_that_flips_in_an_update_is_named),
         IN_FOLDER(checking_changes_no_number),
         IN_FOLDER(a_replica_with_other_weights_is_named),
         IN_FOLDER(a_resumed_run_judges_as_one_never_interrupted),
