@@ -269,7 +269,8 @@ const struct option config_options[] = {
      "Whether the update of a step that is a spike is skipped, too."},
     {"guard.check_every", OPTION_INT, AT(guard.check_every), "0", 0, 1e9, NULL, FREE,
      "Steps between steps that are computed twice and compared bit for bit, their updates too; "
-     "replicas then compare their weights. A difference ends the run with exit code 1, naming rank "
+     "replicas then compare their weights, as before every checkpoint. A difference ends the run "
+     "with exit code 1, naming rank "
      "and host. 0: "
      "none."},
 

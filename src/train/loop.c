@@ -125,7 +125,9 @@ static bool is_due(int64_t step, int64_t every)
     return every > 0 && step % every == 0;
 }
 
-static void finish_step(struct train *t, const struct train_decision *d, struct since *since)
+/** Nothing is saved of replicas that do not hold the same weights. False if they do not. */
+static bool finish_step(struct train *t, const struct train_decision *d, struct since *since,
+                        struct error *err)
 {
     const struct config *config = &t->session.config;
     const int64_t step = t->state.step;
@@ -150,8 +152,12 @@ static void finish_step(struct train *t, const struct train_decision *d, struct 
     const bool is_late = step < config->train.n_steps && d->stop != TRAIN_GOES_ON &&
                          !d->has_time_to_save; /* what stands stays; conclude tells */
     if ((is_last || d->is_save_due || is_due(step, config->checkpoint.every)) && !is_late) {
+        if (!train_compare_replicas(t, err)) {
+            return false;
+        }
         train_save(t);
     }
+    return true;
 }
 
 static bool run_steps(struct train *t, struct error *err)
@@ -175,10 +181,9 @@ static bool run_steps(struct train *t, struct error *err)
         t->result->loss = d.loss;
         t->result->grad_norm = d.grad_norm;
         train_advance_save(t, (enum train_save)d.save);
-        if (!train_heed_guards(t, &d, err)) {
+        if (!train_heed_guards(t, &d, err) || !finish_step(t, &d, &since, err)) {
             return false;
         }
-        finish_step(t, &d, &since);
         if (t->state.step == t->first_step + 3) {
             report_memory(t);
         }
