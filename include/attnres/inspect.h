@@ -50,6 +50,10 @@ bool inspect_model(struct inspection *inspection, struct engine *engine, struct 
                    const struct inspect_input *input, bool wants_weights, struct error *err);
 void inspection_finish(struct inspection *inspection);
 
+/** Weight of a source in read l for one token, where weights were kept; any id > N: of all that the
+ * read's own block has put out so far. NAN if the read cannot see it. */
+double inspect_weight(const struct inspection *inspection, int64_t l, int64_t id, int64_t token);
+
 enum { INSPECT_NAME_BYTES = 32 };
 /** A source: b0, b3; an output that is one by itself: 4.attn, 4.mlp, layers counted from 0; a sum
  * up to it: to 4.mlp. A read: the sublayer behind it, or head. */

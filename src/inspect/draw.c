@@ -14,25 +14,6 @@ enum { SHADES = 6, SMALL_TEXT = 10 };
 static const char *const SHADE[SHADES] = {"#f7fbff", "#d0e1f2", "#94c4df",
                                           "#4a98c9", "#1764ab", "#08306b"};
 
-/** Whether read l can see a source; id > N: any of its own block. */
-static bool sees(const struct depth_plan *depth, int64_t l, int64_t id)
-{
-    const struct depth_set set = depth_live(depth, l);
-    return id > depth->n_blocks ? set.n_open > 0 : id < set.n_completed;
-}
-
-static double weight_of(const struct inspection *r, int64_t l, int64_t id, int64_t token)
-{
-    const struct depth_set set = depth_live(&r->depth, l);
-    const int64_t first = id > r->depth.n_blocks ? set.first_open : id,
-                  n = id > r->depth.n_blocks ? set.n_open : 1;
-    double sum = 0.0;
-    for (int64_t i = first; i < first + n; i++) {
-        sum += (double)r->weights[(l * r->n_sources + i) * r->n_tokens + token];
-    }
-    return sum;
-}
-
 static const char *shade_of(double weight)
 {
     const int shade = (int)(weight * SHADES);
@@ -46,7 +27,7 @@ static void draw_row(struct text *t, const struct inspection *r, int64_t l, int6
     text_add(t, "<text x=\"%.0f\" y=\"%.1f\" text-anchor=\"end\" font-size=\"8\">%s</text>\n",
              LEFT - 5, y + ROW - 2, name);
     for (int64_t token = 0; token < r->n_tokens; token++) {
-        const double weight = weight_of(r, l, id, token);
+        const double weight = inspect_weight(r, l, id, token);
         text_add(t,
                  "<rect x=\"%.0f\" y=\"%.1f\" width=\"%.0f\" height=\"%.0f\" fill=\"%s\">"
                  "<title>%s: %.3f</title></rect>\n",
@@ -80,7 +61,7 @@ static double draw_panel(struct text *t, const struct inspection *r, int64_t id,
              y + PANEL_HEAD - 7, name, id == 0 ? ": the embedding" : "");
     y += PANEL_HEAD;
     for (int64_t l = r->depth.n_sublayers; l >= 0; l--) {
-        if (sees(&r->depth, l, id)) {
+        if (!isnan(inspect_weight(r, l, id, 0))) {
             draw_row(t, r, l, id, y);
             y += ROW;
         }

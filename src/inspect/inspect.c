@@ -241,13 +241,32 @@ bool inspect_model(struct inspection *r, struct engine *engine, struct model *mo
     return true;
 }
 
+double inspect_weight(const struct inspection *r, int64_t l, int64_t id, int64_t token)
+{
+    const struct depth_set set = depth_live(&r->depth, l);
+    const bool is_own = id > r->depth.n_blocks;
+    const int64_t first = is_own ? set.first_open : id,
+                  end = is_own ? first + set.n_open : id + (id < set.n_completed);
+    double sum = first < end ? 0.0 : NAN;
+    for (int64_t i = first; i < end; i++) {
+        sum += (double)r->weights[(l * r->n_sources + i) * r->n_tokens + token];
+    }
+    return sum;
+}
+
+static void name_sublayer(char name[INSPECT_NAME_BYTES], const char *before, int64_t l)
+{
+    snprintf(name, INSPECT_NAME_BYTES, "%s%lld.%s", before, (long long)(l / 2),
+             l % 2 == 0 ? "attn" : "mlp");
+}
+
 void inspect_name_read(char name[INSPECT_NAME_BYTES], const struct depth_plan *depth, int64_t l)
 {
     if (l == depth->n_sublayers) {
         snprintf(name, INSPECT_NAME_BYTES, "head");
         return;
     }
-    snprintf(name, INSPECT_NAME_BYTES, "%lld.%s", (long long)(l / 2), l % 2 == 0 ? "attn" : "mlp");
+    name_sublayer(name, "", l);
 }
 
 void inspect_name_source(char name[INSPECT_NAME_BYTES], const struct depth_plan *depth, int64_t id)
@@ -257,9 +276,6 @@ void inspect_name_source(char name[INSPECT_NAME_BYTES], const struct depth_plan 
         snprintf(name, INSPECT_NAME_BYTES, "b%lld", (long long)id);
         return;
     }
-    char sublayer[INSPECT_NAME_BYTES - 4];
-    const int64_t l = is_open ? id - depth->n_blocks - 1 : id - 1;
-    snprintf(sublayer, sizeof sublayer, "%lld.%s", (long long)(l / 2), l % 2 == 0 ? "attn" : "mlp");
     const bool is_sum = depth->kind == MODEL_BLOCK || depth->kind == MODEL_STANDARD;
-    snprintf(name, INSPECT_NAME_BYTES, "%s%s", is_sum ? "to " : "", sublayer);
+    name_sublayer(name, is_sum ? "to " : "", is_open ? id - depth->n_blocks - 1 : id - 1);
 }

@@ -89,21 +89,17 @@ static void print_token(struct text *t, int32_t token)
     }
 }
 
-/** Mean over the reads that can see a source, of one token. The own block's outputs count as one.
- * id > N: those. */
+/** Mean over the reads that can see a source, of one token. */
 static double mean_over_reads(const struct inspection *r, int64_t id, int64_t token)
 {
-    const int64_t N = r->depth.n_blocks, L = r->depth.n_sublayers;
     double sum = 0.0;
     int64_t n_reads = 0;
-    for (int64_t l = 0; l <= L; l++) {
-        const struct depth_set set = depth_live(&r->depth, l);
-        const int64_t first = id > N ? set.first_open : id,
-                      end = id > N ? set.first_open + set.n_open : id + (id < set.n_completed);
-        for (int64_t i = first; i < end; i++) {
-            sum += (double)r->weights[(l * r->n_sources + i) * r->n_tokens + token];
+    for (int64_t l = 0; l <= r->depth.n_sublayers; l++) {
+        const double weight = inspect_weight(r, l, id, token);
+        if (!isnan(weight)) {
+            sum += weight;
+            n_reads++;
         }
-        n_reads += end > first;
     }
     return n_reads > 0 ? sum / (double)n_reads : NAN;
 }
