@@ -55,7 +55,10 @@ static void become(const char *const *command, int output, const cpu_set_t *proc
     const int input = open("/dev/null", O_RDONLY | O_CLOEXEC);
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGUSR1);
-    if (getppid() == parent && dup2(input, STDIN_FILENO) >= 0 && dup2(output, STDOUT_FILENO) >= 0 &&
+    if (getppid() != parent) { /* the sweep died before it could be waited for */
+        return;
+    }
+    if (dup2(input, STDIN_FILENO) >= 0 && dup2(output, STDOUT_FILENO) >= 0 &&
         dup2(output, STDERR_FILENO) >= 0 &&
         sched_setaffinity(0, sizeof *processors, processors) == 0) {
         execvp(command[0], (char *const *)command);
