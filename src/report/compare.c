@@ -119,8 +119,7 @@ bool report_draw_multiplier(struct figure *f, const struct report *report, struc
     return true;
 }
 
-/** Runs whose compute is about the same: neighbours in the order of compute less than this factor
- * apart. */
+/** Runs whose compute is about the same: any two of them are less than this factor apart. */
 static const double SAME_COMPUTE = 1.15;
 
 static int by_compute(const void *a, const void *b)
@@ -135,8 +134,9 @@ static int sort_finished(const struct report_run **sorted, const struct report *
 {
     int n = 0;
     for (int i = 0; i < report->n_runs; i++) {
-        if (report_has_end(&report->runs[i])) {
-            sorted[n++] = &report->runs[i];
+        const struct report_run *run = &report->runs[i];
+        if (report_has_end(run) && report_last_line(run)->flops > 0.0) {
+            sorted[n++] = run;
         }
     }
     qsort(sorted, (size_t)n, sizeof *sorted, by_compute);
@@ -156,18 +156,18 @@ static int count_shapes(const struct report_run *const *runs, int n)
     return n_shapes;
 }
 
-/** The runs of about the same compute with the most depths: first and how many. */
+/** Of runs that are all of about the same compute the most depths, then the most runs: the first in
+ * the order of compute, and how many. */
 static int find_group(const struct report_run *const *sorted, int n, int *first)
 {
     int best = 0, best_shapes = 0;
-    for (int begin = 0, end = 0; begin < n; begin = end) {
-        for (end = begin + 1;
-             end < n && report_last_line(sorted[end])->flops <
-                            SAME_COMPUTE * report_last_line(sorted[end - 1])->flops;
-             end++) {
+    for (int begin = 0, end = 0; begin < n; begin++) {
+        const double most = SAME_COMPUTE * report_last_line(sorted[begin])->flops;
+        while (end < n && report_last_line(sorted[end])->flops < most) {
+            end++;
         }
         const int n_shapes = count_shapes(sorted + begin, end - begin);
-        if (n_shapes > best_shapes) {
+        if (n_shapes > best_shapes || (n_shapes == best_shapes && end - begin > best)) {
             best = end - begin;
             best_shapes = n_shapes;
             *first = begin;

@@ -197,6 +197,45 @@ static void inspections_that_are_none_are_refused(void **state)
     end(&trial);
 }
 
+/** Draw depth against width of runs of depths 1, 2 ... that have spent `flops`. Returns how many
+ * points there are. */
+static int count_compared(const double *flops, int n)
+{
+    struct report_line lines[8];
+    struct report_run runs[8] = {{.path = ""}};
+    struct report *report = calloc(1, sizeof *report);
+    assert_non_null(report);
+    for (int i = 0; i < n; i++) {
+        lines[i] = (struct report_line){.step = 1, .loss = 1.0, .val_loss = 1.0, .flops = flops[i]};
+        runs[i] = (struct report_run){
+            .n_layers = i + 1, .dim = 8, .lines = &lines[i], .n_lines = 1, .is_done = true};
+    }
+    report->runs = runs;
+    report->n_runs = n;
+    report->n_kinds = 1;
+    char data[512] = "", body[4096], why[512];
+    struct text data_text = {data, sizeof data, 0}, body_text = {body, sizeof body, 0},
+                why_text = {why, sizeof why, 0};
+    struct figure figure = {.data = &data_text, .body = &body_text};
+    const bool is_drawn = report_draw_shape(&figure, report, &why_text);
+    int n_lines = -2; /* around the points */
+    for (const char *newline = data; (newline = strchr(newline, '\n')) != NULL; newline++) {
+        n_lines++;
+    }
+    free(report);
+    return is_drawn ? n_lines : 0;
+}
+
+/* A chain of neighbours may end far from where it begins. */
+static void depths_are_compared_where_all_have_spent_about_the_same(void **state)
+{
+    (void)state;
+    assert_int_equal(count_compared((double[]){1.0, 1.1, 1.2, 1.3, 1.4}, 5), 0);
+    assert_int_equal(count_compared((double[]){1.0, 1.1, 1.12, 1.14, 1.25}, 5), 4);
+    assert_int_equal(count_compared((double[]){1.0, 1.14, 1.26, 1.27, 1.28, 1.29}, 6), 5);
+    assert_int_equal(count_compared((double[]){NAN, 1.0, 1.0, 1.0}, 4), 3);
+}
+
 static void expect_tics(double low, double high, const char *expected)
 {
     char bytes[512] = "";
@@ -223,6 +262,7 @@ int main(void)
         cmocka_unit_test(inspections_are_read_in_the_order_of_steps),
         cmocka_unit_test(open_sums_are_one_column),
         cmocka_unit_test(inspections_that_are_none_are_refused),
+        cmocka_unit_test(depths_are_compared_where_all_have_spent_about_the_same),
         cmocka_unit_test(logarithmic_axes_have_round_tics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
