@@ -244,6 +244,8 @@ const char *config_model_kind_name(enum model_kind kind);
 const char *config_schedule_name(enum schedule_kind kind);
 const char *config_task_name(enum task_kind task);
 const char *config_recompute_name(enum recompute_kind recompute);
+/** The task of that name; false if there is none. */
+bool config_find_task(enum task_kind *task, const char *name);
 
 /** Rule of model.md 1: S = ceil(L/N) sublayers a block is legal if ceil(L/S) = N. Finds the nearest
  * legal values on both sides (0: none on that side). True if n_blocks itself is legal. */

@@ -365,3 +365,12 @@ const char *config_task_name(enum task_kind task)
 {
     return config_choice_word(config_task_words, (int)task);
 }
+
+bool config_find_task(enum task_kind *task, const char *name)
+{
+    const struct choice *choice = config_find_choice(config_task_words, name);
+    if (choice != NULL) {
+        *task = (enum task_kind)choice->value;
+    }
+    return choice != NULL;
+}

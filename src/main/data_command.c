@@ -17,14 +17,14 @@ static bool make(const struct command_line *line, struct error *err)
     if (*end != '\0' || end == line->positionals[2] || count < 0) {
         return error_set(err, ERROR_USAGE, "%s: not a count of items", line->positionals[2]);
     }
-    for (enum task_kind task = 0; task < TASK_KINDS; task++) {
-        if (strcmp(line->positionals[1], config_task_name(task)) == 0) {
-            return data_write_items(task, (uint64_t)command_int(line, "seed", 1), count,
-                                    (int)command_int(line, "hops", 0), line->positionals[3], err);
-        }
+    enum task_kind task;
+    if (!config_find_task(&task, line->positionals[1])) {
+        return error_set(err, ERROR_USAGE,
+                         "%s: no such task; choose stories, ptr, phop, vars or perm",
+                         line->positionals[1]);
     }
-    return error_set(err, ERROR_USAGE, "%s: no such task; choose stories, ptr, phop, vars or perm",
-                     line->positionals[1]);
+    return data_write_items(task, (uint64_t)command_int(line, "seed", 1), count,
+                            (int)command_int(line, "hops", 0), line->positionals[3], err);
 }
 
 static bool prepare(const struct command_line *line, struct error *err)

@@ -2,35 +2,23 @@
 #include "report_internal.h"
 
 #include <math.h>
-#include <string.h>
 
-enum { MOST_TASKS = 8, PANEL_COLUMNS = 2, PANEL_HEIGHT = 330 };
+enum { PANEL_COLUMNS = 2, PANEL_HEIGHT = 330 };
 
-struct tasks {
-    const char *names[MOST_TASKS];
-    int n;
-};
-
-static struct tasks find_tasks(const struct report *report)
+static bool has_task(const struct report *report, enum task_kind task)
 {
-    struct tasks tasks = {0};
     for (int i = 0; i < report->n_runs; i++) {
         for (int k = 0; k < report->runs[i].n_hops; k++) {
-            const char *name = report->runs[i].hops[k].task;
-            int at = 0;
-            while (at < tasks.n && strcmp(tasks.names[at], name) != 0) {
-                at++;
-            }
-            if (at == tasks.n && tasks.n < MOST_TASKS) {
-                tasks.names[tasks.n++] = name;
+            if (report->runs[i].hops[k].task == task) {
+                return true;
             }
         }
     }
-    return tasks;
+    return false;
 }
 
 /** Every run of a kind as a point, so that all seeds are seen; returns how many. */
-static int add_kind(struct text *data, const struct report *report, int kind, const char *task,
+static int add_kind(struct text *data, const struct report *report, int kind, enum task_kind task,
                     int panel)
 {
     int n = 0;
@@ -38,7 +26,7 @@ static int add_kind(struct text *data, const struct report *report, int kind, co
     for (int i = 0; i < report->n_runs; i++) {
         const struct report_run *run = &report->runs[i];
         for (int k = 0; k < run->n_hops && run->kind == kind; k++) {
-            if (strcmp(run->hops[k].task, task) == 0) {
+            if (run->hops[k].task == task) {
                 text_add(data, "%lld %.6g\n", (long long)run->hops[k].hops, run->hops[k].accuracy);
                 n++;
             }
@@ -54,7 +42,7 @@ struct reach {
 };
 
 /** Chance and the best constant answer per number of hops: of the first run that has them. */
-static struct reach add_guesses(struct text *data, const struct report *report, const char *task,
+static struct reach add_guesses(struct text *data, const struct report *report, enum task_kind task,
                                 int panel)
 {
     struct reach reach = {0};
@@ -63,7 +51,7 @@ static struct reach add_guesses(struct text *data, const struct report *report, 
         const struct report_run *run = &report->runs[i];
         for (int k = 0; k < run->n_hops; k++) {
             const struct report_hops *row = &run->hops[k];
-            if (strcmp(row->task, task) == 0) {
+            if (row->task == task) {
                 text_add(data, "%lld %.6g %.6g\n", (long long)row->hops, row->chance,
                          row->constant);
                 reach.asked = row->hops > reach.asked ? row->hops : reach.asked;
@@ -76,12 +64,12 @@ static struct reach add_guesses(struct text *data, const struct report *report, 
     return reach;
 }
 
-static void draw_task(struct figure *f, const struct report *report, const char *task, int panel)
+static void draw_task(struct figure *f, const struct report *report, enum task_kind task, int panel)
 {
     const bool names = panel == 0; /* the legend, once */
     const struct reach reach = add_guesses(f->data, report, task, panel);
-    text_add(f->body, "set title '%s' noenhanced\nset xrange [0.6:%lld.4]\nunset arrow\n", task,
-             (long long)reach.asked);
+    text_add(f->body, "set title '%s' noenhanced\nset xrange [0.6:%lld.4]\nunset arrow\n",
+             config_task_name(task), (long long)reach.asked);
     if (reach.trained < reach.asked) {
         text_add(
             f->body,
@@ -112,21 +100,27 @@ static void draw_task(struct figure *f, const struct report *report, const char 
 
 bool report_draw_hops(struct figure *f, const struct report *report, struct text *why)
 {
-    const struct tasks tasks = find_tasks(report);
-    if (tasks.n == 0) {
+    enum task_kind tasks[TASK_KINDS];
+    int n = 0;
+    for (enum task_kind task = 0; task < TASK_KINDS; task++) {
+        if (has_task(report, task)) {
+            tasks[n++] = task;
+        }
+    }
+    if (n == 0) {
         text_add(why, "no run has a hops.jsonl; attnres eval RUN --task=hops --json "
                       ">RUN/hops.jsonl makes it");
         return false;
     }
-    const int n_columns = tasks.n < PANEL_COLUMNS ? tasks.n : PANEL_COLUMNS;
-    const int n_rows = (tasks.n + n_columns - 1) / n_columns;
+    const int n_columns = n < PANEL_COLUMNS ? n : PANEL_COLUMNS;
+    const int n_rows = (n + n_columns - 1) / n_columns;
     f->width = n_columns == 1 ? 760 : 1100;
     f->height = n_rows * PANEL_HEIGHT + 40;
     text_add(f->body, "set multiplot\nset yrange [0:1.02]\nset xlabel 'hops'\nset ylabel "
                       "'accuracy'\nset xtics 1\n");
     /* The legend keeps the right fifth of the picture to itself. */
     const double legend = n_columns == 1 ? 0.28 : 0.2, width = (1.0 - legend) / n_columns;
-    for (int i = 0; i < tasks.n; i++) {
+    for (int i = 0; i < n; i++) {
         const double left = width * (i % n_columns), top = 1.0 - (double)(i / n_columns) / n_rows;
         text_add(f->body,
                  "set lmargin at screen %.4f\nset rmargin at screen %.4f\nset tmargin at screen "
@@ -134,7 +128,7 @@ bool report_draw_hops(struct figure *f, const struct report *report, struct text
                  "Left reverse\n",
                  left + (n_columns == 1 ? 0.1 : 0.065), left + width - 0.01, top - 0.1 / n_rows,
                  top - 1.0 / n_rows + 0.19 / n_rows);
-        draw_task(f, report, tasks.names[i], i);
+        draw_task(f, report, tasks[i], i);
     }
     text_add(f->body, "unset multiplot\n");
     f->caption = "Items answered byte for byte; each mark is a run, lines are means. Right of the "

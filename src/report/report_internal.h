@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include <attnres/config.h>
 #include <attnres/file.h>
 #include <attnres/fit.h>
 #include <attnres/json.h>
@@ -29,7 +30,7 @@ struct report_look {
 
 /** A row of hops.jsonl. */
 struct report_hops {
-    char task[REPORT_NAME_BYTES];
+    enum task_kind task;
     int64_t hops, n_items;
     bool trained;
     double accuracy, chance, constant;

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <attnres/config.h>
-
 enum { MAX_FILE_BYTES = 64 << 20, MAX_LAYERS = 4096 };
 
 static double real_of(const struct json_value *root, const char *key)
@@ -95,8 +93,7 @@ static bool take_hops(struct report_run *run, const struct json_value *root)
                               .constant = real_of(root, "constant")};
     const char *task = json_as_text(json_get(root, "task"));
     void *hops = run->hops;
-    if (task == NULL || strlen(task) >= sizeof row.task ||
-        strspn(task, "abcdefghijklmnopqrstuvwxyz_") != strlen(task) ||
+    if (task == NULL || !config_find_task(&row.task, task) ||
         !json_as_int(json_get(root, "hops"), &row.hops) ||
         !json_as_int(json_get(root, "items"), &row.n_items) ||
         !json_as_bool(json_get(root, "trained"), &row.trained) || isnan(row.accuracy) ||
@@ -105,7 +102,6 @@ static bool take_hops(struct report_run *run, const struct json_value *root)
         !grow(&hops, run->n_hops, sizeof *run->hops)) {
         return false;
     }
-    memcpy(row.task, task, strlen(task) + 1);
     run->hops = hops;
     run->hops[run->n_hops++] = row;
     return true;

@@ -120,6 +120,24 @@ static void metrics_that_go_back_are_refused(void **state)
     end(&trial);
 }
 
+static void accuracies_of_tasks_that_there_are_not_are_refused(void **state)
+{
+    (void)state;
+    static const char ROW[] = "{\"task\": \"%s\", \"hops\": 2, \"items\": 9, \"trained\": true, "
+                              "\"accuracy\": 1, \"chance\": 0.5, \"constant\": 0.5}\n";
+    char text[256];
+    struct trial trial;
+    begin(&trial, "run");
+    snprintf(text, sizeof text, ROW, "perm");
+    write_file(&trial, "hops.jsonl", text);
+    assert_true(read_again(&trial));
+    assert_int_equal(trial.run.hops[0].task, TASK_PERM);
+    snprintf(text, sizeof text, ROW, "perms");
+    write_file(&trial, "hops.jsonl", text);
+    assert_false(read_again(&trial));
+    end(&trial);
+}
+
 static void inspections_are_read_in_the_order_of_steps(void **state)
 {
     (void)state;
@@ -259,6 +277,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_is_read_without_its_torn_line),
         cmocka_unit_test(metrics_that_go_back_are_refused),
+        cmocka_unit_test(accuracies_of_tasks_that_there_are_not_are_refused),
         cmocka_unit_test(inspections_are_read_in_the_order_of_steps),
         cmocka_unit_test(open_sums_are_one_column),
         cmocka_unit_test(inspections_that_are_none_are_refused),
