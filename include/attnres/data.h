@@ -37,7 +37,7 @@ struct data;
  * each shard is read through once here, at the speed of the disk, so that no step can meet one.
  * Heap memory is counted by data_memory_bytes. DATA_VAL without data.val: the last 5 % of each text
  * file (which DATA_TRAIN then leaves out); tokens without data.val have no DATA_VAL
- * (data_window_count 0). DATA_TEST is for synthetic only. */
+ * (data_in_order_count 0). DATA_TEST is for synthetic only. */
 bool data_open(struct data **out, const struct data_config *config, enum data_split split,
                int64_t seed, int64_t seq_len, int64_t vocab, struct error *err);
 /** Open text (or, with a shard header or .bin name, tokens) at path whole, as evaluation windows.
@@ -48,9 +48,7 @@ void data_close(struct data *d);
 
 size_t data_memory_bytes(const struct data *d); /* heap, not mappings */
 bool data_is_bytes(const struct data *d); /* one token is one byte: bits per byte make sense */
-int64_t
-data_window_count(const struct data *d); /* whole windows in the split; -1: endless (synthetic) */
-int64_t data_size_tokens(const struct data *d); /* tokens in the split; -1: endless */
+int64_t data_size_tokens(const struct data *d); /* in the split; -1: endless (synthetic) */
 
 /** CRC-32 of the split's tokens as they lie in its files, -1: endless. Reads all of them. */
 int64_t data_checksum(const struct data *d);

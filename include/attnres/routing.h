@@ -17,7 +17,6 @@
 #define ATTNRES_ROUTING_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include <attnres/depth.h>
@@ -71,8 +70,5 @@ int routing_deposit_slots(const struct routing *routing, const struct schedule *
 
 /** Tensors that a microbatch sends from rank to rank in one direction, over all hops. */
 int64_t routing_count_sent(const struct routing *routing);
-
-/** A line per stage: where it is, what it receives, finds and brings. Length like snprintf. */
-size_t routing_print(const struct routing *routing, char *text, size_t capacity);
 
 #endif

@@ -145,11 +145,6 @@ bool data_is_bytes(const struct data *d)
     return d->synthetic || (d->n_files > 0 && d->files[0].token_bytes == 1);
 }
 
-int64_t data_window_count(const struct data *d)
-{
-    return d->synthetic ? -1 : d->n_windows;
-}
-
 int64_t data_size_tokens(const struct data *d)
 {
     return d->synthetic ? -1 : d->n_tokens;

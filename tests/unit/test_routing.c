@@ -3,7 +3,6 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 #include <cmocka.h>
 
 enum { MAX_L = 24, MAX_VALUES = 2 * MAX_L + 2, MAX_STAGES = 24 };
@@ -415,38 +414,6 @@ static void ranks_know_their_first_and_last_stage(void **state)
     }
 }
 
-static void text_equals_the_fixture(void **state)
-{
-    (void)state;
-    const struct depth_plan depth = depth_of(MODEL_BLOCK_FULL, 8, 2);
-    const int64_t ends[] = {3, 4, 6, 8};
-    const struct schedule_spec loop = spec_of(2, 2, false), v = spec_of(2, 2, true);
-    struct routing routing = route(&depth, ends, &loop, true);
-    char text[1024];
-    const size_t length = routing_print(&routing, text, sizeof text);
-    assert_string_equal(
-        text,
-        "stage 0   rank 0   sublayers 0-2: receives nothing, finds nothing, brings b0, 1 deposit "
-        "each\n"
-        "stage 1   rank 1   sublayers 3-3: receives b0 and 3 open, finds nothing, brings b0..b1, "
-        "1 deposit each\n"
-        "stage 2   rank 0   sublayers 4-5: receives b1, finds b0, brings b1, 0 deposits each\n"
-        "stage 3   rank 1   sublayers 6-7: receives 2 open, finds b0..b1, brings b2, 0 deposits "
-        "each\n"
-        "7 tensors a microbatch and direction\n");
-    assert_int_equal(length, strlen(text));
-    assert_int_equal(routing_print(&routing, NULL, 0), length);
-    routing_finish(&routing);
-    routing = route(&depth, ends, &v, false);
-    routing_print(&routing, text, sizeof text);
-    assert_string_equal(text, "stage 0   rank 0   sublayers 0-2: receives nothing\n"
-                              "stage 1   rank 1   sublayers 3-3: receives b0 and 3 open\n"
-                              "stage 2   rank 1   sublayers 4-5: takes over b0..b1\n"
-                              "stage 3   rank 0   sublayers 6-7: receives b0..b1 and 2 open\n"
-                              "8 tensors a microbatch and direction\n");
-    routing_finish(&routing);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -455,7 +422,6 @@ int main(void)
         cmocka_unit_test(cache_never_sends_a_completed_value_twice_to_a_rank),
         cmocka_unit_test(deposit_slots_do_not_collide),
         cmocka_unit_test(ranks_know_their_first_and_last_stage),
-        cmocka_unit_test(text_equals_the_fixture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
