@@ -202,12 +202,8 @@ static void check_open_file(struct inspection *i, struct listed_file *f)
 {
     struct json_document header = {0};
     struct error problem = {0};
-    bool ok =
-        f->reader.length == f->bytes ||
-        error_set(&problem, ERROR_DATA, "%s: has %" PRId64 " bytes, the manifest says %" PRId64,
-                  f->reader.path, f->reader.length, f->bytes);
-    ok = ok && read_header(&header, f, &problem) && check_header(f, header.root, &problem) &&
-         check_places(f, &problem);
+    const bool ok = read_header(&header, f, &problem) && check_header(f, header.root, &problem) &&
+                    check_places(f, &problem);
     json_document_finish(&header);
     if (!ok) {
         note(i, &problem);
@@ -220,6 +216,27 @@ static void check_open_file(struct inspection *i, struct listed_file *f)
     }
 }
 
+/** The path and the bytes of a file in the manifest, if it is there and as long as the manifest
+ * says. */
+static bool find_file(char path[FILE_PATH_BYTES], int64_t *bytes, const struct checkpoint *c,
+                      const char *name, const struct json_value *value, struct error *err)
+{
+    if (!checkpoint_is_plain_name(name) || !json_as_int(value, bytes)) {
+        return error_set(err, ERROR_DATA, "%s/manifest.json: a file's name or size is not valid",
+                         c->path);
+    }
+    if (!file_join(path, c->path, name, err)) {
+        return false;
+    }
+    const int64_t there = file_length(path);
+    if (there < 0) {
+        return error_set(err, ERROR_DATA, "%s: is missing", path);
+    }
+    return there == *bytes ||
+           error_set(err, ERROR_DATA, "%s: has %" PRId64 " bytes, the manifest says %" PRId64, path,
+                     there, *bytes);
+}
+
 /** Every file of the manifest, also of a rank that owned nothing. */
 static void check_files(struct inspection *i)
 {
@@ -230,15 +247,11 @@ static void check_files(struct inspection *i)
         struct error problem = {0};
         f = (struct listed_file){.name = f.name, .reader = {.fd = -1}};
         find_entries(i, &f);
-        if (!checkpoint_is_plain_name(f.name) || !json_as_int(bytes, &f.bytes)) {
-            error_set(&problem, ERROR_DATA, "%s/manifest.json: a file's name or size is not valid",
-                      i->c->path);
-            note(i, &problem);
-        } else if (!file_join(path, i->c->path, f.name, &problem) ||
-                   !file_reader_open(&f.reader, path, &problem)) {
-            note(i, &problem);
-        } else {
+        if (find_file(path, &f.bytes, i->c, f.name, bytes, &problem) &&
+            file_reader_open(&f.reader, path, &problem)) {
             check_open_file(i, &f);
+        } else {
+            note(i, &problem);
         }
         file_reader_close(&f.reader);
         i->contents.n_files++;
@@ -306,17 +319,7 @@ bool checkpoint_measure(struct checkpoint_contents *contents, const char *step_p
          name = json_member(files, (size_t)found.n_files, &bytes)) {
         char path[FILE_PATH_BYTES];
         int64_t length = 0;
-        if (!checkpoint_is_plain_name(name) || !json_as_int(bytes, &length)) {
-            ok = error_set(err, ERROR_DATA, "%s/manifest.json: a file's name or size is not valid",
-                           step_path);
-        } else if (!file_join(path, step_path, name, err)) {
-            ok = false;
-        } else if (file_length(path) < 0) {
-            ok = error_set(err, ERROR_DATA, "%s: is missing", path);
-        } else if (file_length(path) != length) {
-            ok = error_set(err, ERROR_DATA, "%s: has %" PRId64 " bytes, the manifest says %" PRId64,
-                           path, file_length(path), length);
-        }
+        ok = find_file(path, &length, &c, name, bytes, err);
         found.n_bytes += length;
         found.n_files++;
     }
