@@ -6,13 +6,13 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include <attnres/zip.h>
 
+#include "../support/folder.h"
 #include "../support/ranks.h"
 #include "../support/sample.h"
 #include "../support/small_rank.h"
@@ -44,9 +44,8 @@ static int set_up(void **state)
     (void)state;
     char message[1024];
     memset(&job, 0, sizeof job);
-    snprintf(job.folder, sizeof job.folder, "/tmp/attnres_test_checkpoint.XXXXXX");
     job.world = transport_world_create(1);
-    if (job.world == NULL || mkdtemp(job.folder) == NULL || chdir(job.folder) != 0 ||
+    if (job.world == NULL || !folder_enter(job.folder, sizeof job.folder, "damage") ||
         !ranks_run_local(2, save, message)) {
         return 1;
     }
@@ -60,7 +59,7 @@ static int tear_down(void **state)
     small_rank_finish(&job.reader);
     file_bytes_finish(&job.manifest);
     transport_world_destroy(job.world);
-    return chdir("/") != 0 || !file_remove_tree(job.folder, NULL);
+    return !folder_leave(job.folder);
 }
 
 static void write_bytes(const char *path, const void *bytes, size_t length)

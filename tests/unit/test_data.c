@@ -5,28 +5,24 @@
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
 
-enum { T = 8, VOCAB = 256 };
+#include "../support/folder.h"
 
-static char FOLDER_TEMPLATE[] = "/tmp/attnres-data-XXXXXX";
+enum { T = 8, VOCAB = 256 };
 
 static int make_folder(void **state)
 {
-    char *folder = malloc(sizeof FOLDER_TEMPLATE);
-    memcpy(folder, FOLDER_TEMPLATE, sizeof FOLDER_TEMPLATE);
-    *state = mkdtemp(folder);
-    return *state == NULL;
+    static char folder[64];
+    *state = folder;
+    return !folder_make(folder, sizeof folder, "data");
 }
 
 static int remove_folder(void **state)
 {
-    const bool ok = file_remove_tree(*state, NULL);
-    free(*state);
-    return !ok;
+    return !file_remove_tree(*state, NULL);
 }
 
 static const char *path_in(void **state, char *path, const char *name)

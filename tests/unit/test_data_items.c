@@ -5,10 +5,10 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <cmocka.h>
+
+#include "../support/folder.h"
 
 /* Written by tests/golden/multihop_reference.py --checksums. */
 static const struct {
@@ -47,18 +47,12 @@ static const struct {
     {TASK_PERM, 1U, 300, 12, 0xEFE023A2},
 };
 
-static void make_folder(char *folder)
-{
-    memcpy(folder, "/tmp/attnres-data-XXXXXX", 25);
-    assert_non_null(mkdtemp(folder));
-}
-
 static void items_equal_the_reference_generator(void **state)
 {
     (void)state;
-    char folder[32];
-    char path[64];
-    make_folder(folder);
+    char folder[64];
+    char path[96];
+    assert_true(folder_make(folder, sizeof folder, "items"));
     snprintf(path, sizeof path, "%s/items", folder);
     struct error err = {0};
     for (size_t i = 0; i < sizeof RECORDED / sizeof RECORDED[0]; i++) {

@@ -3,13 +3,13 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include <attnres/file.h>
 
+#include "../support/folder.h"
 #include "../support/ranks.h"
 #include "../support/small_rank.h"
 
@@ -38,8 +38,7 @@ static struct {
 static int make_folder(void **state)
 {
     (void)state;
-    snprintf(job.folder, sizeof job.folder, "/tmp/attnres_test_deflation.XXXXXX");
-    return mkdtemp(job.folder) == NULL;
+    return !folder_make(job.folder, sizeof job.folder, "deflation");
 }
 
 static int remove_folder(void **state)

@@ -14,13 +14,14 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "../support/folder.h"
+
 static char folder[64];
 
 static int make_folder(void **state)
 {
     (void)state;
-    snprintf(folder, sizeof folder, "/tmp/attnres_test_file.XXXXXX");
-    return mkdtemp(folder) == NULL;
+    return !folder_make(folder, sizeof folder, "file");
 }
 
 static int remove_folder(void **state)

@@ -12,6 +12,7 @@
 #include <attnres/file.h>
 #include <attnres/json.h>
 
+#include "../support/folder.h"
 #include "../support/ranks.h"
 
 enum { N = 4, MIB = 1048576 };
@@ -467,12 +468,6 @@ static void put(const char *root, const char *path, const char *text)
     assert_true(file_replace(full, text, strlen(text), NULL));
 }
 
-static void make_root(char *root)
-{
-    snprintf(root, 64, "/tmp/attnres_test_launch.XXXXXX");
-    assert_non_null(mkdtemp(root));
-}
-
 /** In two parts: a tree is removed four deep at most. */
 static void remove_root(const char *root)
 {
@@ -486,7 +481,7 @@ static void the_tightest_group_above_counts(void **state)
     (void)state;
     char root[64];
     struct launch_cgroup cgroup;
-    make_root(root);
+    assert_true(folder_make(root, sizeof root, "launch"));
     launch_read_cgroup(&cgroup, root);
     assert_true(cgroup.cores < 0.0 && cgroup.memory_bytes < 0);
     put(root, "proc/self/cgroup", "0::/job/step\n");
@@ -508,7 +503,7 @@ static void version_1_is_read_by_controller(void **state)
     (void)state;
     char root[64];
     struct launch_cgroup cgroup;
-    make_root(root);
+    assert_true(folder_make(root, sizeof root, "launch"));
     put(root, "proc/self/cgroup", "4:memory:/docker/x\n1:cpu,cpuacct:/\n0::/\n");
     put(root, "sys/fs/cgroup/memory/memory.limit_in_bytes", "3000\n");
     put(root, "sys/fs/cgroup/memory/memory.usage_in_bytes", "4000\n");
@@ -561,7 +556,7 @@ static void ranks_look_and_rank_0_judges(void **state)
 {
     (void)state;
     char message[1024];
-    make_root(shared_folder);
+    assert_true(folder_make(shared_folder, sizeof shared_folder, "launch"));
     for (int size = 1; size <= 3; size++) {
         if (!ranks_run_local(size, check_on_rank, message)) {
             fail_msg("%s", message);

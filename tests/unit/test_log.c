@@ -11,19 +11,18 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "../support/folder.h"
+
 static char folder[64];
 static char log_path[128], error_path[128];
 
 static int make_folder(void **state)
 {
     (void)state;
-    snprintf(folder, sizeof folder, "/tmp/attnres_test_log.XXXXXX");
-    if (mkdtemp(folder) == NULL) {
-        return 1;
-    }
+    const bool ok = folder_make(folder, sizeof folder, "log");
     snprintf(log_path, sizeof log_path, "%s/log.txt", folder);
     snprintf(error_path, sizeof error_path, "%s/standard_error", folder);
-    return 0;
+    return !ok;
 }
 
 static int remove_folder(void **state)

@@ -4,11 +4,12 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
 #include <attnres/file.h>
+
+#include "../support/folder.h"
 
 static char folder[64];
 static char path[128];
@@ -16,9 +17,9 @@ static char path[128];
 static int make_folder(void **state)
 {
     (void)state;
-    snprintf(folder, sizeof folder, "/tmp/attnres_test_metrics.XXXXXX");
-    snprintf(path, sizeof path, "%s/metrics.jsonl", mkdtemp(folder) != NULL ? folder : "absent");
-    return !file_is_folder(folder);
+    const bool ok = folder_make(folder, sizeof folder, "metrics");
+    snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
+    return !ok;
 }
 
 static int remove_folder(void **state)

@@ -11,6 +11,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "../support/folder.h"
+
 static const char CONFIG[] = "model: {layers: 1, blocks: 1, kind: block_full}\ntrain: {steps: 4}\n";
 static const char METRICS[] = "{\"step\": 1, \"loss\": 5.5, \"flops\": 1e9}\n"
                               "{\"step\": 4, \"loss\": 0, \"val_loss\": 2.5, \"flops\": 4e9}\n"
@@ -48,9 +50,9 @@ static void write_file(const struct trial *trial, const char *name, const char *
 
 static void begin(struct trial *trial, const char *name)
 {
-    *trial = (struct trial){.folder = "/tmp/attnres-report-XXXXXX"};
+    *trial = (struct trial){.folder = ""};
     struct error err = {0};
-    assert_non_null(mkdtemp(trial->folder));
+    assert_true(folder_make(trial->folder, sizeof trial->folder, "report"));
     snprintf(trial->path, sizeof trial->path, "%s/%s", trial->folder, name);
     assert_true(file_make_folders(trial->path, &err));
     trial->report = calloc(1, sizeof *trial->report);

@@ -13,6 +13,7 @@
 #include <attnres/clock.h>
 
 #include "../../src/trace/trace_internal.h"
+#include "../support/folder.h"
 #include "../support/ranks.h"
 #include "../support/trace_check.h"
 
@@ -20,16 +21,14 @@ enum { P = 3, M = 4, FIRST = 7, N_STEPS = 5, PATH_BYTES = FILE_PATH_BYTES };
 
 static int make_folder(void **state)
 {
-    char *folder = strdup("/tmp/attnres-trace-XXXXXX");
+    static char folder[64];
     *state = folder;
-    return mkdtemp(folder) != NULL ? 0 : -1;
+    return !folder_make(folder, sizeof folder, "trace");
 }
 
 static int remove_folder(void **state)
 {
-    const bool ok = file_remove_tree(*state, NULL);
-    free(*state);
-    return ok ? 0 : -1;
+    return !file_remove_tree(*state, NULL);
 }
 
 /* Clocks of three ranks: rank 0's own, one that is ahead and too fast, one that is behind. */

@@ -13,6 +13,8 @@
 #include <attnres/clock.h>
 #include <attnres/file.h>
 
+#include "../support/folder.h"
+
 enum { MOST_RANKS = 4096, LINE_BYTES = 512 };
 
 static struct watch_state waiting(int peer, double idle_s)
@@ -259,8 +261,7 @@ static char folder[64];
 static int make_folder(void **state)
 {
     (void)state;
-    snprintf(folder, sizeof folder, "/tmp/attnres_test_watch.XXXXXX");
-    return mkdtemp(folder) == NULL;
+    return !folder_make(folder, sizeof folder, "watch");
 }
 
 static int remove_folder(void **state)
