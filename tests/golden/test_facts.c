@@ -249,17 +249,19 @@ static int64_t check_read(const struct pipeline *p, int slot, int part)
     return n * n_sources;
 }
 
+/** Kinds whose reads draw on several sources. */
+static const char *const DEPTH_KINDS[][N_OWN] = {
+    {"model.kind=full"},
+    {"model.kind=block"},
+    {"model.kind=block_full"},
+    {"model.kind=block_full", "model.read=static"},
+};
+
 static void weights_of_a_read_are_positive_and_sum_to_one(void **state)
 {
     (void)state;
-    static const char *const KINDS[][N_OWN] = {
-        {"model.kind=full"},
-        {"model.kind=block"},
-        {"model.kind=block_full"},
-        {"model.kind=block_full", "model.read=static"},
-    };
-    for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
-        struct pipeline *p = make(KINDS[i]);
+    for (size_t i = 0; i < sizeof DEPTH_KINDS / sizeof DEPTH_KINDS[0]; i++) {
+        struct pipeline *p = make(DEPTH_KINDS[i]);
         reads_draw(&p->plan, model_of(p));
         const int slot = run_forward(p);
         int64_t n_weights = 0;
@@ -311,14 +313,8 @@ static void train_and_look_at_queries(struct pipeline *p)
 static void the_query_of_the_first_read_never_moves(void **state)
 {
     (void)state;
-    static const char *const KINDS[][N_OWN] = {
-        {"model.kind=full"},
-        {"model.kind=block"},
-        {"model.kind=block_full"},
-        {"model.kind=block_full", "model.read=static"},
-    };
-    for (size_t i = 0; i < 2 * sizeof KINDS / sizeof KINDS[0]; i++) {
-        struct pipeline *p = make(KINDS[i / 2]);
+    for (size_t i = 0; i < 2 * sizeof DEPTH_KINDS / sizeof DEPTH_KINDS[0]; i++) {
+        struct pipeline *p = make(DEPTH_KINDS[i / 2]);
         if (i % 2 == 1) {
             reads_draw(&p->plan, model_of(p));
         }
