@@ -218,13 +218,11 @@ static bool evaluate_questions(const struct command_line *line, struct session *
     return ok;
 }
 
-typedef bool task_function(const struct command_line *line, struct session *s, struct error *err);
-
-static task_function *find_task(const char *name)
+static run_function *find_task(const char *name)
 {
     static const struct {
         const char *name;
-        task_function *run;
+        run_function *run;
     } TASKS[] = {{"loss", evaluate_data_loss},
                  {"hops", evaluate_all_hops},
                  {"choice", evaluate_questions},
@@ -241,25 +239,14 @@ static bool run(const struct command_line *line, struct error *err)
 {
     static const char *const NOTHING[] = {NULL};
     const char *name = command_text(line, "task", "loss");
-    task_function *const task = find_task(name);
+    run_function *const task = find_task(name);
     if (task == NULL) {
         return error_set(err, ERROR_USAGE, "--task=%s: choose loss, hops, choice or pairs", name);
     }
     if (task == evaluate_questions && !command_has(line, "file")) {
         return error_set(err, ERROR_USAGE, "--task=%s needs --file=PATH", name);
     }
-    struct log log;
-    struct transport *transport = run_start_ranks(line, &log, err);
-    if (transport == NULL) {
-        return false;
-    }
-    struct session session = {0};
-    const bool ok =
-        run_open_checkpoint(&session, line, NOTHING, PLAN_FORWARD, transport, &log, err) &&
-        task(line, &session, err);
-    session_finish(&session);
-    run_stop_ranks(transport, &log, err);
-    return ok;
+    return run_on_checkpoint(line, NOTHING, PLAN_FORWARD, task, err);
 }
 
 const struct command eval_command = {

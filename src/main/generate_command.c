@@ -80,18 +80,7 @@ static bool run(const struct command_line *line, struct error *err)
 {
     static const char *const ONE_SEQUENCE[] = {"batch.microbatch=1", "batch.sequences=1",
                                                "pipeline.replicas=1", NULL};
-    struct log log;
-    struct transport *transport = run_start_ranks(line, &log, err);
-    if (transport == NULL) {
-        return false;
-    }
-    struct session session = {0};
-    const bool ok =
-        run_open_checkpoint(&session, line, ONE_SEQUENCE, PLAN_GENERATE, transport, &log, err) &&
-        generate(line, &session, err);
-    session_finish(&session);
-    run_stop_ranks(transport, &log, err);
-    return ok;
+    return run_on_checkpoint(line, ONE_SEQUENCE, PLAN_GENERATE, generate, err);
 }
 
 const struct command generate_command = {

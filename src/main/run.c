@@ -113,6 +113,22 @@ bool run_open_checkpoint(struct session *session, const struct command_line *lin
     return ok;
 }
 
+bool run_on_checkpoint(const struct command_line *line, const char *const *extra,
+                       enum plan_purpose purpose, run_function *work, struct error *err)
+{
+    struct log log;
+    struct transport *transport = run_start_ranks(line, &log, err);
+    if (transport == NULL) {
+        return false;
+    }
+    struct session session = {0};
+    const bool ok = run_open_checkpoint(&session, line, extra, purpose, transport, &log, err) &&
+                    work(line, &session, err);
+    session_finish(&session);
+    run_stop_ranks(transport, &log, err);
+    return ok;
+}
+
 bool run_open_data(struct data **data, const struct session *s, const char *path, struct error *err)
 {
     const struct plan_rank *own = s->own;

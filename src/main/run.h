@@ -29,6 +29,13 @@ bool run_open_checkpoint(struct session *session, const struct command_line *lin
                          const char *const *extra, enum plan_purpose purpose,
                          struct transport *transport, struct log *log, struct error *err);
 
+/** What a command does with the model of a checkpoint. Collective over all ranks. */
+typedef bool run_function(const struct command_line *line, struct session *session,
+                          struct error *err);
+/** Start the ranks, open the checkpoint as run_open_checkpoint does, work on it, and end them. */
+bool run_on_checkpoint(const struct command_line *line, const char *const *extra,
+                       enum plan_purpose purpose, run_function *work, struct error *err);
+
 /** Open what a loss is taken of, on the ends of the pipeline: the data at path whole, or, NULL, the
  * configuration's validation data. */
 bool run_open_data(struct data **data, const struct session *s, const char *path,
