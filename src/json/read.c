@@ -76,7 +76,8 @@ static bool refuse(const json_error_t *cause, const char *name, struct error *er
     for (char *c = text; *c != '\0'; c++) {
         *c = (unsigned char)*c < 0x20 || *c == 0x7F ? '?' : *c;
     }
-    return error_set(err, ERROR_DATA, "%s:%d:%d: %s", name, cause->line, cause->column, text);
+    return error_set(err, ERROR_DATA, "%s:%d:%d: not JSON: %s", name, cause->line, cause->column,
+                     text);
 }
 
 bool json_parse(struct json_document *d, const char *bytes, size_t length, const char *name,
