@@ -60,11 +60,11 @@ bool launch_check_start(struct launch_report *report, int argc, char *const *arg
     return collective_agree(t, ok, err);
 }
 
-/** The folder, or the nearest one above it that is there. */
-static void nearest_folder(char *out, const char *path)
+/** The folder, or what is there above it: a folder, or a file in the way. */
+static void nearest_there(char *out, const char *path)
 {
     snprintf(out, FILE_PATH_BYTES, "%s", path);
-    while (!file_is_folder(out)) {
+    while (!file_exists(out)) {
         char *slash = strrchr(out, '/');
         if (slash == NULL || slash == out) {
             snprintf(out, FILE_PATH_BYTES, "%s", slash == NULL ? "." : "/");
@@ -78,7 +78,7 @@ static void nearest_folder(char *out, const char *path)
 static bool write_mark(char *path, const char *folder)
 {
     char name[64], parent[FILE_PATH_BYTES];
-    nearest_folder(parent, folder);
+    nearest_there(parent, folder);
     snprintf(name, sizeof name, ".attnres-launch-%ld-%.0f", (long)getpid(), clock_wall_s() * 1e6);
     struct file_writer file = {.fd = -1};
     if (!file_join(path, parent, name, NULL) || !file_writer_create(&file, path, NULL)) {
