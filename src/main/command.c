@@ -81,12 +81,13 @@ static bool parse_flag(struct command_line *line, char **argv, int argc, int *i,
     if (flag->value == FLAG_SWITCH && text != NULL) {
         return error_set(err, ERROR_USAGE, "%s: --%s takes no value", argv[*i], flag->name);
     }
-    if (text == NULL && flag->value != FLAG_SWITCH && flag->value != FLAG_OPTIONAL) {
-        if (*i + 1 >= argc) {
-            return error_set(err, ERROR_USAGE, "--%s needs a value: --%s=%s", flag->name,
-                             flag->name, flag->placeholder);
-        }
+    const bool needs_value = flag->value != FLAG_SWITCH && flag->value != FLAG_OPTIONAL;
+    if (text == NULL && needs_value && *i + 1 < argc) {
         text = argv[++*i];
+    }
+    if (text == NULL ? needs_value : text[0] == '\0' && flag->value != FLAG_ANY_TEXT) {
+        return error_set(err, ERROR_USAGE, "--%s needs a value: --%s=%s", flag->name, flag->name,
+                         flag->placeholder);
     }
     if ((flag->value == FLAG_INT || flag->value == FLAG_REAL) && !is_number(flag->value, text)) {
         return error_set(err, ERROR_USAGE, "--%s=%s: not a %snumber of 0 or more", flag->name, text,
@@ -128,6 +129,9 @@ static bool parse(struct command_line *line, const char **words, int argc, char 
             }
         } else if (line->command->takes_overrides && is_override(argv[i])) {
             overrides[line->n_overrides++] = argv[i];
+        } else if (argv[i][0] == '\0') {
+            return error_set(err, ERROR_USAGE, "argument %d is empty; usage: attnres %s %s", i - 1,
+                             line->command->name, line->command->usage);
         } else {
             words[line->n_positionals++] = argv[i];
         }

@@ -10,11 +10,12 @@
 
 enum { COMMAND_MAX_FLAGS = 16 };
 
-enum flag_value { FLAG_SWITCH, FLAG_TEXT, FLAG_OPTIONAL, FLAG_INT, FLAG_REAL };
+/** FLAG_ANY_TEXT may be empty; FLAG_OPTIONAL takes a value only as --name=VALUE. */
+enum flag_value { FLAG_SWITCH, FLAG_TEXT, FLAG_ANY_TEXT, FLAG_OPTIONAL, FLAG_INT, FLAG_REAL };
 
 struct flag {
-    const char *name;        /* without dashes */
-    enum flag_value value;   /* FLAG_OPTIONAL takes a value only as --name=VALUE */
+    const char *name; /* without dashes */
+    enum flag_value value;
     const char *placeholder; /* NULL for a switch */
     const char *help;
 };

@@ -285,7 +285,7 @@ const struct command eval_command = {
     .flags = {{"task", FLAG_TEXT, "NAME", "loss (default), hops, choice or pairs"},
               {"file", FLAG_TEXT, "PATH",
                "loss: a text (file, folder or glob) or token shard; choice, pairs: the questions"},
-              {"join", FLAG_TEXT, "TEXT",
+              {"join", FLAG_ANY_TEXT, "TEXT",
                "choice: stands between question and choice of JSON lines (default a space)"},
               {"items", FLAG_INT, "N", "hops: items per number of hops (default 500)"},
               {"json", FLAG_SWITCH, NULL, "hops: one JSON object a line"}},

@@ -5,5 +5,10 @@ run attnres train one.yaml two.yaml
 run attnres train one.yaml train.steps
 run attnres train one.yaml -n 2
 run attnres eval -json
+run attnres train ''
+run attnres report runs --out=
+run attnres train --resume=
+run attnres plan --calibrate
+run attnres generate run --prompt=
 run attnres data make stories many -
 run attnres eval nowhere --task=hop
