@@ -16,15 +16,16 @@
 #include <attnres/train.h>
 
 #include "../support/folder.h"
+#include "../support/overrides.h"
 #include "../support/ranks.h"
 #include "flip.h"
 
-enum { MOST_OVERRIDES = 48, MESSAGE_BYTES = 1024 };
+enum { MOST_OVERRIDES = 48, N_SETTINGS = 5, MESSAGE_BYTES = 1024 };
 
 /** Sorts of runs: together they use every channel and encoding. */
 static const struct {
     int n_ranks;
-    const char *settings[5];
+    const char *settings[N_SETTINGS];
 } RUNS[] = {
     {3, {"pipeline.schedule=1f1b", "model.tied=true"}},
     {2, {"pipeline.deflate=on", "representative.value=bf16", "representative.gradient=bf16"}},
@@ -44,13 +45,8 @@ static void train(struct transport *t)
         "model.seq_len=8",    "batch.sequences=4",    "batch.microbatch=1", "train.steps=2",
         "train.eval_every=2", "train.eval_tokens=32", "data.task=ptr",      "compute.threads=1"};
     const char *all[MOST_OVERRIDES];
-    int n = 0;
-    for (size_t i = 0; i < sizeof COMMON / sizeof COMMON[0]; i++) {
-        all[n++] = COMMON[i];
-    }
-    for (int i = 0; i < 5 && RUNS[sort].settings[i] != NULL; i++) {
-        all[n++] = RUNS[sort].settings[i];
-    }
+    const int n = overrides_join(all, COMMON, sizeof COMMON / sizeof COMMON[0], RUNS[sort].settings,
+                                 N_SETTINGS);
     struct config *config = calloc(1, sizeof *config);
     struct error err = {0};
     struct train_result result;

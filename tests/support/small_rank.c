@@ -6,6 +6,7 @@
 
 #include <attnres/rng.h>
 
+#include "overrides.h"
 #include "ranks.h"
 
 enum { MAX_OVERRIDES = 32, CONFIG_TEXT_BYTES = 1 << 14 };
@@ -13,6 +14,7 @@ enum { MAX_OVERRIDES = 32, CONFIG_TEXT_BYTES = 1 << 14 };
 static const char *const COMMON[] = {"model.layers=2",    "model.dim=8",       "model.heads=2",
                                      "model.kv_heads=1",  "model.ff=12",       "model.seq_len=8",
                                      "batch.sequences=1", "batch.microbatch=1"};
+enum { N_COMMON = sizeof COMMON / sizeof COMMON[0] };
 
 /** The buffers that hold tensors. */
 static const enum buffer_id KINDS[] = {BUFFER_WEIGHTS, BUFFER_EXP_AVG, BUFFER_EXP_AVG_SQ};
@@ -21,13 +23,8 @@ void small_rank_init(struct small_rank *r, struct transport *t, enum plan_purpos
                      const char *const *overrides)
 {
     const char *all[MAX_OVERRIDES];
-    int n = 0;
-    for (size_t i = 0; i < sizeof COMMON / sizeof COMMON[0]; i++) {
-        all[n++] = COMMON[i];
-    }
-    while (overrides != NULL && *overrides != NULL && n < MAX_OVERRIDES) {
-        all[n++] = *overrides++;
-    }
+    const int n = overrides_join(all, COMMON, N_COMMON, overrides,
+                                 overrides != NULL ? MAX_OVERRIDES - N_COMMON : 0);
     *r = (struct small_rank){.transport = t, .config = calloc(1, sizeof *r->config)};
     CHECK(t, r->config != NULL && config_load(r->config, NULL, n, all, NULL));
     CHECK(t, plan_init(&r->plan, r->config, transport_size(t), purpose, NULL));

@@ -14,6 +14,7 @@
 #include <attnres/checkpoint.h>
 
 #include "../support/folder.h"
+#include "../support/overrides.h"
 #include "../support/ranks.h"
 #include "../support/sample.h"
 #include "../support/spoil.h"
@@ -75,17 +76,13 @@ static void run(int n_ranks, const char *const *extra)
         "model.kv_heads=1",   "model.ff=12",        "model.seq_len=16",     "batch.sequences=8",
         "batch.microbatch=2", "data.task=ptr",      "optim.warmup_steps=1", "compute.threads=1",
         "train.log_every=1",  "train.eval_every=0", "checkpoint.every=0",   "run.dir=run"};
+    enum { N_COMMON = sizeof COMMON / sizeof COMMON[0] };
     char message[1024];
     job.n_ranks = n_ranks;
-    job.n_overrides = 0;
     memset(job.err, 0, sizeof job.err);
     atomic_store(&fault.n_calls, 0);
-    for (size_t i = 0; i < sizeof COMMON / sizeof COMMON[0]; i++) {
-        job.overrides[job.n_overrides++] = COMMON[i];
-    }
-    for (int i = 0; extra[i] != NULL; i++) {
-        job.overrides[job.n_overrides++] = extra[i];
-    }
+    job.n_overrides =
+        overrides_join(job.overrides, COMMON, N_COMMON, extra, MOST_OVERRIDES - N_COMMON);
     assert_true(file_remove_tree("run", NULL) || job.options.resume);
     if (!ranks_run_local(n_ranks, train, message)) {
         fail_msg("%s", message);

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "../support/overrides.h"
+
 /* 4 layers, 8 sublayers: few enough to try every partition. */
 static const char *const SMALL[] = {"model.layers=4", "model.dim=32", "model.ff=88",
                                     "model.seq_len=32"};
@@ -32,12 +34,7 @@ static struct trial trial_of(const char *const *extra, int n_extra, int n_ranks)
 {
     struct trial t = {.config = calloc(1, sizeof *t.config), .n_ranks = n_ranks};
     assert_non_null(t.config);
-    for (int i = 0; i < N_SMALL; i++) {
-        t.overrides[t.n_overrides++] = SMALL[i];
-    }
-    for (int i = 0; i < n_extra; i++) {
-        t.overrides[t.n_overrides++] = extra[i];
-    }
+    t.n_overrides = overrides_join(t.overrides, SMALL, N_SMALL, extra, n_extra);
     return t;
 }
 
