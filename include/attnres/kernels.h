@@ -66,6 +66,9 @@ struct kernels {
     /** out (n,C) = x / rms(x) * gain, rstd (n) kept. arXiv:1910.07467. */
     void (*rmsnorm_forward)(float *out, float *rstd, const float *x, const float *gain, int64_t n,
                             int64_t C, float eps);
+    /** out again, bit for bit, from the rstd that forward kept. */
+    void (*rmsnorm_again)(float *out, const float *x, const float *gain, const float *rstd,
+                          int64_t n, int64_t C);
     /** dx (n,C) = base + ..., where base may be dx; dgain (C) += ...; scratch:
      * kernels_partials_count(n, C) floats. */
     void (*rmsnorm_backward)(float *dx, float *dgain, const float *base, const float *dout,
@@ -96,8 +99,9 @@ struct kernels {
 
     /** act (n,F) = silu(gate) * up, gate_up (n, 2F): gate then up in each row. arXiv:2002.05202. */
     void (*swiglu_forward)(float *act, const float *gate_up, int64_t n, int64_t F);
-    /** gate_up (n, 2F) is REPLACED by its gradient. */
-    void (*swiglu_backward)(float *gate_up, const float *dact, int64_t n, int64_t F);
+    /** gate_up (n, 2F) is REPLACED by its gradient, and the gradient of act that stands in act
+     * (n,F) by act: the bits of swiglu_forward. */
+    void (*swiglu_backward)(float *gate_up, float *act, int64_t n, int64_t F);
 
     /** r (n) = 1/sqrt(mean(v^2) + eps) of a source v (n,C). */
     void (*depth_inverse_rms)(float *r, const float *v, int64_t n, int64_t C, float eps);

@@ -10,8 +10,8 @@
  * and keeps of a slot what stage.value_rows says. I runs parts again first, by the same functions,
  * so to the same bits: `block` those of one segment (a block's share of the stage) when it comes to
  * its deepest part; `all` first the whole stage, then likewise for all segments but the deepest.
- * What W needs goes into the gradient slot. The last segment of the model is run in I alone, as
- * nothing waits for its values:
+ * What W needs goes into the gradient slot, unless the rank alternates. The last segment of the
+ * model is run in I alone, as nothing waits for its values:
  *
  *      block   F 0 1 2 3 4 5      I [4 5] 5 4 [2 3] 3 2 [0 1] 1 0         segments of two parts
  *      all     F 0 1 2 3 4 5      I [0 1 2 3 4 5] 5 4 [2 3] 3 2 [0 1] 1 0

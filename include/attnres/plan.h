@@ -214,12 +214,10 @@ enum buffer_id {
     BUFFER_ATTENTION_LSE,
     BUFFER_PAST, /* PLAN_GENERATE: keys and values of a sequence's tokens so far */
     /* what W needs of it, or of the gradient by which I replaces it: per activation slot,
-       recomputed per gradient slot */
+       recomputed in the working set where the rank alternates, else per gradient slot */
     BUFFER_QKV,
     BUFFER_GATE_UP,
-    BUFFER_NORMED,
     BUFFER_ATTENDED,
-    BUFFER_ACTIVATED,
     BUFFER_LOGITS, /* per microbatch in the last stage */
     /* working set: values that no slot keeps */
     BUFFER_WORKING_VALUES,
@@ -227,6 +225,8 @@ enum buffer_id {
     BUFFER_WORKING_INVERSE_RMS,
     /* per gradient slot: from I to W */
     BUFFER_DVALUES,
+    BUFFER_NORMED, /* made again by I; scratch where the rank alternates, as the next */
+    BUFFER_ACTIVATED,
     BUFFER_DEPOSITS, /* message cache: gradients waiting for the stage that brought their source */
     /* messages */
     BUFFER_VALUES_IN,

@@ -70,6 +70,8 @@ struct schedule {
     int64_t *first_action;  /* n_ranks + 1 offsets into actions */
     int *n_slots;           /* per rank: activation slots the rank needs for all its chunks */
     int *n_gradient_slots;  /* per rank */
+    bool *alternates; /* per rank: there are I, and each W follows its I at once, as nothing is sent
+                         in between. Part after part may then take its W behind its I. */
     int32_t *slots, *gradient_slots; /* per rank, chunk and microbatch: see schedule_slot */
     /* Messages that a cut holds in one direction, sent and not yet taken by their receive action:
      * with so many receives posted in advance no order of events deadlocks; at least 1. 2 for all

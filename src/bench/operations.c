@@ -191,7 +191,7 @@ static double swiglu_flops(const struct workbench *b)
 
 static double swiglu_backward_flops(const struct workbench *b)
 {
-    return (EXPONENTIAL + 10.0) * tokens_by(b, b->F);
+    return (EXPONENTIAL + 13.0) * tokens_by(b, b->F);
 }
 
 static double swiglu_bytes(const struct workbench *b)
@@ -201,7 +201,7 @@ static double swiglu_bytes(const struct workbench *b)
 
 static double swiglu_backward_bytes(const struct workbench *b)
 {
-    return 5.0 * FLOAT * tokens_by(b, b->F);
+    return 6.0 * FLOAT * tokens_by(b, b->F);
 }
 
 static double cross_entropy_flops(const struct workbench *b)

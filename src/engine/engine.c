@@ -361,36 +361,42 @@ static double recompute(struct engine *engine, const struct action *action,
     return computed_s(engine, start_s, before_s);
 }
 
-static void input_gradient(struct engine *engine, const struct action *action)
+/** The parts [first, end) of an I, the deepest first. */
+static void input_gradient(struct engine *engine, const struct action *action, int first, int end)
 {
     const struct model *model = &engine->models[action->chunk];
     const double start_s = clock_monotonic_s(), before_s = exchanging_s(engine);
     note_work(engine, JOURNAL_INPUT_GRADIENT, action);
     const struct model_work work = work_of(engine, action);
-    model_input_gradient_begin(model, &work);
-    engine_take_gradients(engine, action);
+    if (end == model_part_count(model)) {
+        model_input_gradient_begin(model, &work);
+        engine_take_gradients(engine, action);
+    }
     double recompute_s = 0.0;
-    for (int part = model_part_count(model) - 1; part >= 0; part--) {
+    for (int part = end - 1; part >= first; part--) {
         recompute_s += recompute(engine, action, &work, part);
         model_input_gradient_part(model, &work, part);
         guard_look_backward(engine->batch.probe, model, action, part);
         engine_release(engine, action, part);
         drive_messages(engine);
     }
-    guard_look_given(engine->batch.probe, model, action);
-    engine_deposit_gradients(engine, action);
+    if (first == 0) {
+        guard_look_given(engine->batch.probe, model, action);
+        engine_deposit_gradients(engine, action);
+    }
     engine->times.recompute_s += recompute_s;
     engine->times.input_gradient_s += computed_s(engine, start_s, before_s) - recompute_s;
     journal_end(transport_journal(engine->transport));
 }
 
-static void weight_gradient(struct engine *engine, const struct action *action)
+/** The parts [first, end) of a W, the deepest first. */
+static void weight_gradient(struct engine *engine, const struct action *action, int first, int end)
 {
     const struct model *model = &engine->models[action->chunk];
     const double start_s = clock_monotonic_s(), before_s = exchanging_s(engine);
     note_work(engine, JOURNAL_WEIGHT_GRADIENT, action);
     const struct model_work work = work_of(engine, action);
-    for (int part = model_part_count(model) - 1; part >= 0; part--) {
+    for (int part = end - 1; part >= first; part--) {
         model_weight_gradient_part(model, &work, part);
         guard_look_backward(engine->batch.probe, model, action, part);
         engine_release(engine, action, part);
@@ -398,6 +404,26 @@ static void weight_gradient(struct engine *engine, const struct action *action)
     }
     engine->times.weight_gradient_s += computed_s(engine, start_s, before_s);
     journal_end(transport_journal(engine->transport));
+}
+
+/** I, or W. On a rank that alternates I takes the W behind it along, part by part. */
+static void backward(struct engine *engine, const struct action *action)
+{
+    const int n_parts = model_part_count(&engine->models[action->chunk]);
+    const bool alternates = engine->schedule->alternates[engine->rank];
+    if (action->op == ACTION_WEIGHT_GRADIENT) {
+        if (!alternates) {
+            weight_gradient(engine, action, 0, n_parts);
+        }
+        return;
+    }
+    if (!alternates) {
+        input_gradient(engine, action, 0, n_parts);
+    }
+    for (int part = n_parts - 1; alternates && part >= 0; part--) {
+        input_gradient(engine, action, part, part + 1);
+        weight_gradient(engine, action + 1, part, part + 1);
+    }
 }
 
 enum engine_state engine_advance(struct engine *engine)
@@ -423,13 +449,11 @@ enum engine_state engine_advance(struct engine *engine)
         performed = receive(engine, &chunk->gradients_in, action);
         break;
     case ACTION_INPUT_GRADIENT:
-        input_gradient(engine, action);
+    case ACTION_WEIGHT_GRADIENT:
+        backward(engine, action);
         break;
     case ACTION_SEND_GRADIENTS:
         performed = send(engine, &chunk->gradients_out, action);
-        break;
-    case ACTION_WEIGHT_GRADIENT:
-        weight_gradient(engine, action);
         break;
     }
     if (!performed) {

@@ -20,6 +20,8 @@ void KERNEL(embed_backward)(float *restrict dtable, const float *restrict dx,
                             const int32_t *restrict tokens, int64_t n, int64_t C);
 void KERNEL(rmsnorm_forward)(float *restrict out, float *restrict rstd, const float *restrict x,
                              const float *restrict gain, int64_t n, int64_t C, float eps);
+void KERNEL(rmsnorm_again)(float *restrict out, const float *restrict x, const float *restrict gain,
+                           const float *restrict rstd, int64_t n, int64_t C);
 void KERNEL(rmsnorm_backward)(float *dx, float *restrict dgain, const float *base,
                               const float *restrict dout, const float *restrict x,
                               const float *restrict gain, const float *restrict rstd,
@@ -39,8 +41,7 @@ void KERNEL(attention_decode)(float *restrict out, const float *restrict q,
                               const struct attention_shape *shape);
 void KERNEL(swiglu_forward)(float *restrict act, const float *restrict gate_up, int64_t n,
                             int64_t F);
-void KERNEL(swiglu_backward)(float *restrict gate_up, const float *restrict dact, int64_t n,
-                             int64_t F);
+void KERNEL(swiglu_backward)(float *restrict gate_up, float *restrict act, int64_t n, int64_t F);
 void KERNEL(depth_inverse_rms)(float *restrict r, const float *restrict v, int64_t n, int64_t C,
                                float eps);
 void KERNEL(depth_read_advance)(struct depth_read *reads, int64_t n_reads,

@@ -18,6 +18,15 @@ void KERNEL(rmsnorm_forward)(float *restrict out, float *restrict rstd, const fl
     }
 }
 
+void KERNEL(rmsnorm_again)(float *restrict out, const float *restrict x, const float *restrict gain,
+                           const float *restrict rstd, int64_t n, int64_t C)
+{
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < n; t++) {
+        norm_scale_row(out + t * C, x + t * C, gain, rstd[t], C);
+    }
+}
+
 /* dx may be base. */
 static void backward_row(float *dx, float *restrict dgain, const float *base,
                          const float *restrict dout, const float *restrict x,

@@ -5,6 +5,7 @@ const struct kernels KERNEL(kernels) = {
     .embed_forward = KERNEL(embed_forward),
     .embed_backward = KERNEL(embed_backward),
     .rmsnorm_forward = KERNEL(rmsnorm_forward),
+    .rmsnorm_again = KERNEL(rmsnorm_again),
     .rmsnorm_backward = KERNEL(rmsnorm_backward),
     .rope_forward = KERNEL(rope_forward),
     .rope_backward = KERNEL(rope_backward),

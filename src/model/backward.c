@@ -57,18 +57,20 @@ static void attend_backward(const struct model *model, const struct model_work *
                           model->product_scratch);
 }
 
-/** Leaves the gradient of gate and up in their place, for W. */
+/** Leaves the gradient of gate and up in their place, and their product again, for W. */
 static void transform_backward(const struct model *model, const struct model_work *work, int part,
                                float *dnormed, const void *dy)
 {
     const int64_t n = model->n, F = model->plan->config->model.ff,
                   l = model_part_sublayer(model, part);
     float *gate_up = model_lasting_row(model, BUFFER_GATE_UP, work, part, n * 2 * F);
-    float *dactivated = memory_buffer(model->memory, BUFFER_DINNER, 0);
+    void *activated = model_again_row(model, BUFFER_ACTIVATED, work, part, n * F);
+    float *draft = model_operand_draft(model, activated); /* its gradient, then itself */
     const void *w_gate_up = model_operand_weight(model, model_param(model, l, PARAM_GATE));
     const void *w_down = model_operand_weight(model, model_param(model, l, PARAM_DOWN));
-    matmul_input_gradient(model->down, dactivated, dy, w_down, model->product_scratch);
-    model->kernels->swiglu_backward(gate_up, dactivated, n, F);
+    matmul_input_gradient(model->down, draft, dy, w_down, model->product_scratch);
+    model->kernels->swiglu_backward(gate_up, draft, n, F);
+    model_operand_keep(model, activated, n * F);
     matmul_input_gradient(model->gate_up, dnormed, model_operand_narrow(model, gate_up, 2 * F),
                           w_gate_up, model->product_scratch);
 }
@@ -137,12 +139,25 @@ static void end_reads_backward(const struct model *model, const struct model_wor
                                             model->n, model->plan->config->model.dim);
 }
 
+/** The input of a part's products for W, while the read's result is still there. */
+static void norm_again(const struct model *model, const struct model_work *work, int part)
+{
+    const int64_t n = model->n, C = model->plan->config->model.dim;
+    const struct param *gain = model_param(model, model_part_sublayer(model, part), PARAM_GAIN);
+    void *normed = model_again_row(model, BUFFER_NORMED, work, part, n * C);
+    model->kernels->rmsnorm_again(model_operand_draft(model, normed),
+                                  model_hidden(model, work->slot, part), model_weight(model, gain),
+                                  model_inner_row(model, BUFFER_RSTD, work, part, n), n, C);
+    model_operand_keep(model, normed, n * C);
+}
+
 /** Through the norm and the read of a part, into the gradients of the read's sources; of a source
  * the deepest reader first, so the read with one source, which is the model's first, last. */
 static void read_backward(const struct model *model, const struct model_work *work, int part,
                           const float *dnormed)
 {
     const bool is_deep = model_deep_sources(model, part) > 0;
+    norm_again(model, work, part);
     if (is_deep) {
         begin_read_backward(model, work, part, dnormed);
     }
@@ -209,12 +224,13 @@ static void sublayer_weight_gradient(const struct model *model, const struct mod
     const int64_t inner = is_attention ? C : config->ff;
     const int64_t width =
         is_attention ? C + 2 * model->shape.n_kv_heads * model->shape.head_dim : 2 * inner;
-    const void *normed = model_lasting_row(model, BUFFER_NORMED, work, part, n * C);
-    const void *middle = model_lasting_row(model, is_attention ? BUFFER_ATTENDED : BUFFER_ACTIVATED,
-                                           work, part, n * inner);
-    if (is_attention) {
-        middle = model_operand_copy(model, middle, n * C, OPERAND_X);
-    }
+    const void *normed = model_again_row(model, BUFFER_NORMED, work, part, n * C);
+    const void *middle =
+        is_attention
+            ? model_operand_copy(model,
+                                 model_lasting_row(model, BUFFER_ATTENDED, work, part, n * C),
+                                 n * C, OPERAND_X)
+            : model_again_row(model, BUFFER_ACTIVATED, work, part, n * inner);
     const void *dwide =
         model_lasting_row(model, is_attention ? BUFFER_QKV : BUFFER_GATE_UP, work, part, n * width);
     const void *dy = model_operand_copy(model, model_output_gradient(model, work->gradient_slot, l),
@@ -234,7 +250,7 @@ void model_weight_gradient_part(const struct model *model, const struct model_wo
     const struct model_config *config = &model->plan->config->model;
     if (model_part_is_head(model, part)) {
         const void *normed =
-            model_lasting_row(model, BUFFER_NORMED, work, part, model->n * config->dim);
+            model_again_row(model, BUFFER_NORMED, work, part, model->n * config->dim);
         matmul_weight_gradient(model->head, model_head_gradient(model), dlogits_of(model, work),
                                normed, model->product_scratch);
     } else {

@@ -132,7 +132,7 @@ static const void *forward_input(const struct model *model, const struct model_w
     const int64_t n = model->n, C = config->dim, n_sources = model_deep_sources(model, part);
     const float *gain =
         model_weight(model, model_param(model, model_part_sublayer(model, part), PARAM_GAIN));
-    void *normed = model_lasting_row(model, BUFFER_NORMED, work, part, n * C);
+    void *normed = model_passing_row(model, BUFFER_NORMED);
     float *rstd = model_inner_row(model, BUFFER_RSTD, work, part, n);
     float *draft = model_operand_draft(model, normed);
     if (model_opens_block(model, part)) {
@@ -200,7 +200,7 @@ static const void *transform(const struct model *model, const struct model_work 
     const int64_t n = model->n, F = model->plan->config->model.ff,
                   l = model_part_sublayer(model, part);
     float *gate_up = model_lasting_row(model, BUFFER_GATE_UP, work, part, n * 2 * F);
-    void *activated = model_lasting_row(model, BUFFER_ACTIVATED, work, part, n * F);
+    void *activated = model_passing_row(model, BUFFER_ACTIVATED);
     const void *w_gate_up = model_operand_weight(model, model_param(model, l, PARAM_GATE));
     matmul_forward(model->gate_up, gate_up, normed, w_gate_up, model->product_scratch);
     model->kernels->swiglu_forward(model_operand_draft(model, activated), gate_up, n, F);

@@ -50,32 +50,39 @@ void *model_inner_row(const struct model *model, enum buffer_id id, const struct
     return model_row(model, id, inner_slot(model, work->slot), index, row_count);
 }
 
-/** Where an F that is run again leaves what only W needs. */
-static enum buffer_id scratch_for(enum buffer_id id)
+static bool alternates(const struct model *model)
 {
-    switch (id) {
-    case BUFFER_NORMED:
-        return BUFFER_DNORMED;
-    case BUFFER_QKV:
-    case BUFFER_GATE_UP:
-        return BUFFER_WIDE;
-    default:
-        return BUFFER_DINNER;
-    }
+    return model->plan->schedule.alternates[model->stage->rank];
 }
 
 void *model_lasting_row(const struct model *model, enum buffer_id id, const struct model_work *work,
                         int part, int64_t row_count)
 {
+    if (!plan_recomputes(model->plan) || alternates(model)) {
+        return model_inner_row(model, id, work, part, row_count);
+    }
+    if (work->gradient_slot < 0) { /* an F that is run again */
+        const enum buffer_id scratch = id == BUFFER_ATTENDED ? BUFFER_DINNER : BUFFER_WIDE;
+        return memory_buffer(model->memory, scratch, 0);
+    }
+    const int64_t index = count_sort(model->stage->first, model_part_sublayer(model, part));
+    return model_row(model, id, work->gradient_slot, index, row_count);
+}
+
+void *model_passing_row(const struct model *model, enum buffer_id id)
+{
+    return memory_buffer(model->memory, id == BUFFER_NORMED ? BUFFER_DNORMED : BUFFER_DINNER, 0);
+}
+
+void *model_again_row(const struct model *model, enum buffer_id id, const struct model_work *work,
+                      int part, int64_t row_count)
+{
+    if (alternates(model)) {
+        return memory_buffer(model->memory, id == BUFFER_NORMED ? BUFFER_OUTPUT : BUFFER_DINNER, 0);
+    }
     const int64_t index = id == BUFFER_NORMED
                               ? part
                               : count_sort(model->stage->first, model_part_sublayer(model, part));
-    if (!plan_recomputes(model->plan)) {
-        return model_row(model, id, work->slot, index, row_count);
-    }
-    if (work->gradient_slot < 0) {
-        return memory_buffer(model->memory, scratch_for(id), 0);
-    }
     return model_row(model, id, work->gradient_slot, index, row_count);
 }
 

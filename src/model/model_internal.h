@@ -16,9 +16,16 @@ void *model_row(const struct model *model, enum buffer_id id, int slot, int64_t 
 void *model_inner_row(const struct model *model, enum buffer_id id, const struct model_work *work,
                       int part, int64_t row_count);
 /** A part's row of what W needs of it, or of the gradient that I leaves in its place: in its slot,
- * or in the gradient slot when it is run again; scratch in an F that is. */
+ * or when it is run again in the working set where W follows at once, else in the gradient slot,
+ * and scratch in the first F. */
 void *model_lasting_row(const struct model *model, enum buffer_id id, const struct model_work *work,
                         int part, int64_t row_count);
+/** A part's row of BUFFER_NORMED or BUFFER_ACTIVATED, which F makes in passing and I makes again
+ * for W: in the gradient slot, or scratch where W follows at once. */
+void *model_again_row(const struct model *model, enum buffer_id id, const struct model_work *work,
+                      int part, int64_t row_count);
+/** Where F makes them. */
+void *model_passing_row(const struct model *model, enum buffer_id id);
 /** PLAN_GENERATE: keys and values of the tokens so far, for a part's attention. (T, 2 KV D) */
 float *model_past(const struct model *model, int slot, int part);
 

@@ -49,24 +49,39 @@ const struct param *plan_finished(const struct plan *plan, const struct stage *s
                                        : finished_by_weights(plan, stage, part, i);
 }
 
+/** Append what the parts [first, end) of an action make whole. Returns how many there are now. */
+static int64_t append_finished(int64_t *rows, int64_t n, const struct plan *plan,
+                               const struct stage *stage, enum action_op op, int first, int end)
+{
+    for (int part = end - 1; part >= first; part--) {
+        const struct param *row = plan_finished(plan, stage, part, op, 0);
+        for (int k = 1; row != NULL; k++) {
+            rows[n++] = row - plan->params.rows;
+            row = plan_finished(plan, stage, part, op, k);
+        }
+    }
+    return n;
+}
+
 void plan_list_finished(const struct plan *plan, int rank, int64_t *rows)
 {
     const struct schedule *schedule = &plan->schedule;
     int64_t n = 0;
     for (int64_t i = schedule->first_action[rank]; i < schedule->first_action[rank + 1]; i++) {
         const struct action *action = &schedule->actions[i];
-        const bool is_backward =
-            action->op == ACTION_INPUT_GRADIENT || action->op == ACTION_WEIGHT_GRADIENT;
-        if (!is_backward || action->microbatch + 1 < plan->n_microbatches) {
+        if (action->microbatch + 1 < plan->n_microbatches) {
             continue;
         }
+        const bool is_input = action->op == ACTION_INPUT_GRADIENT,
+                   is_weights = action->op == ACTION_WEIGHT_GRADIENT;
         const struct stage *stage = plan_stage(plan, rank, action->chunk);
-        for (int part = (int)stage->n_reads - 1; part >= 0; part--) {
-            const struct param *row = plan_finished(plan, stage, part, action->op, 0);
-            for (int k = 1; row != NULL; k++) {
-                rows[n++] = row - plan->params.rows;
-                row = plan_finished(plan, stage, part, action->op, k);
-            }
+        const int n_parts = (int)stage->n_reads;
+        for (int part = n_parts - 1; is_input && schedule->alternates[rank] && part >= 0; part--) {
+            n = append_finished(rows, n, plan, stage, ACTION_INPUT_GRADIENT, part, part + 1);
+            n = append_finished(rows, n, plan, stage, ACTION_WEIGHT_GRADIENT, part, part + 1);
+        }
+        if ((is_input || is_weights) && !schedule->alternates[rank]) {
+            n = append_finished(rows, n, plan, stage, action->op, 0, n_parts);
         }
     }
     if (plan->config->model.tied && plan->ranks[rank].has_first) {

@@ -40,14 +40,14 @@ static const char *const BUFFER_NAMES[BUFFER_COUNT] = {
     [BUFFER_PAST] = "keys and values so far",
     [BUFFER_QKV] = "q, k, v",
     [BUFFER_GATE_UP] = "gate, up",
-    [BUFFER_NORMED] = "normed inputs",
     [BUFFER_ATTENDED] = "attention results",
-    [BUFFER_ACTIVATED] = "silu(gate) * up",
     [BUFFER_LOGITS] = "logits, then their gradient",
     [BUFFER_WORKING_VALUES] = "values in work",
     [BUFFER_WORKING_SCALES] = "scales of values in work",
     [BUFFER_WORKING_INVERSE_RMS] = "inverse rms of values in work",
     [BUFFER_DVALUES] = "gradients of values",
+    [BUFFER_NORMED] = "normed inputs",
+    [BUFFER_ACTIVATED] = "silu(gate) * up",
     [BUFFER_DEPOSITS] = "deposited gradients",
     [BUFFER_VALUES_IN] = "values, receiving",
     [BUFFER_VALUES_OUT] = "values, sending",
@@ -102,9 +102,9 @@ const char *plan_group_name(enum buffer_group group)
     return NAMES[group];
 }
 
-/** Rows that the parts of a segment need of what I needs. */
+/** Rows that the parts of a segment need. */
 struct span {
-    int64_t n_reads, n_deep_reads, n_scores, n_attention;
+    int64_t n_reads, n_deep_reads, n_scores, n_attention, n_mlp;
 };
 
 /** What the sizes of a rank's buffers are made of: the largest of its stages where slots serve them
@@ -115,7 +115,7 @@ struct sizes {
     const struct plan_rank *rank;
     int64_t n_owned; /* elements whose moments the rank keeps */
     const struct model_config *model;
-    bool trains, is_root;
+    bool trains, is_root, alternates;
     bool has_scales, has_deep_reads;
     int64_t n, C, KV, F; /* tokens of a microbatch; widths */
     int64_t n_chunks, n_slots, n_gradient_slots;
@@ -157,6 +157,7 @@ static void note_segment(struct span *span, const struct stage *stage, int64_t f
     span->n_deep_reads = larger(span->n_deep_reads, n_deep_reads);
     span->n_scores = larger(span->n_scores, stage->score_offset[end] - stage->score_offset[first]);
     span->n_attention = larger(span->n_attention, (behind + 1) / 2 - (sublayer + 1) / 2);
+    span->n_mlp = larger(span->n_mlp, behind / 2 - sublayer / 2);
 }
 
 static void note_stage(struct sizes *s, const struct stage *stage)
@@ -203,6 +204,7 @@ static struct sizes measure(const struct plan *plan, int grid_rank)
                       .model = model,
                       .trains = trains,
                       .is_root = grid_rank == 0,
+                      .alternates = plan->schedule.alternates[rank],
                       .has_scales = plan->config->representative.value == PRECISION_INT8,
                       .n = plan->microbatch_tokens,
                       .C = model->dim,
@@ -303,15 +305,18 @@ static void place_state(struct buffer_table *t, const struct sizes *s)
 static void place_activations(struct buffer_table *t, const struct sizes *s)
 {
     const int64_t n = s->n, C = s->C, QKV = C + 2 * s->KV, F = s->F, H = s->model->n_heads;
-    const bool again = plan_recomputes(s->plan), rounds = s->has_scales, reads = s->has_deep_reads;
+    const bool again = plan_recomputes(s->plan), waits = again && !s->alternates,
+               rounds = s->has_scales, reads = s->has_deep_reads;
     const int64_t slots = s->n_slots, for_i = again ? 1 : slots,
-                  for_w = again ? s->n_gradient_slots : slots;
+                  for_w = waits ? s->n_gradient_slots : for_i;
     const int64_t logit_slots = s->rank->has_last ? s->plan->n_logit_slots : 0;
     const enum buffer_group kept = GROUP_ACTIVATIONS, i = again ? GROUP_SCRATCH : kept,
-                            w = again ? GROUP_ACTIVATION_GRADIENTS : kept;
+                            w = waits ? GROUP_ACTIVATION_GRADIENTS : i;
     const bool generates = s->plan->purpose == PLAN_GENERATE;
     const int64_t T = s->model->seq_len;
     const struct span *span = &s->span;
+    const int64_t n_attention = waits ? s->n_attention : span->n_attention,
+                  n_mlp = waits ? s->n_mlp : span->n_mlp;
     const struct request requests[] = {
         {BUFFER_VALUES, kept, slots, {s->n_kept, n, C}, 4},
         {BUFFER_SCALES, kept, rounds ? slots : 0, {s->n_kept, n, 1}, 4},
@@ -322,11 +327,9 @@ static void place_activations(struct buffer_table *t, const struct sizes *s)
         {BUFFER_RSTD, i, for_i, {span->n_reads, n, 1}, 4},
         {BUFFER_ATTENTION_LSE, i, for_i, {span->n_attention, n, H}, 4},
         {BUFFER_PAST, kept, generates ? slots : 0, {s->n_attention, T, 2 * s->KV}, 4},
-        {BUFFER_QKV, w, for_w, {s->n_attention, n, QKV}, 4},
-        {BUFFER_GATE_UP, w, for_w, {s->n_mlp, n, 2 * F}, 4},
-        {BUFFER_NORMED, w, for_w, {s->n_reads, n, C}, operand_bytes(s)},
-        {BUFFER_ATTENDED, w, for_w, {s->n_attention, n, C}, 4},
-        {BUFFER_ACTIVATED, w, for_w, {s->n_mlp, n, F}, operand_bytes(s)},
+        {BUFFER_QKV, w, for_w, {n_attention, n, QKV}, 4},
+        {BUFFER_GATE_UP, w, for_w, {n_mlp, n, 2 * F}, 4},
+        {BUFFER_ATTENDED, w, for_w, {n_attention, n, C}, 4},
         {BUFFER_LOGITS, w, logit_slots, {n, s->model->vocab, 1}, 4},
         {BUFFER_WORKING_VALUES, GROUP_SCRATCH, 1, {s->n_working, n, C}, 4},
         {BUFFER_WORKING_SCALES, GROUP_SCRATCH, rounds, {s->n_working, n, 1}, 4},
@@ -339,8 +342,11 @@ static void place_activation_gradients(struct buffer_table *t, const struct size
 {
     const enum buffer_group backward = GROUP_ACTIVATION_GRADIENTS;
     const int64_t n = s->n, C = s->C, gradient_slots = s->n_gradient_slots;
+    const int64_t for_later = s->alternates ? 0 : gradient_slots;
     const struct request requests[] = {
         {BUFFER_DVALUES, backward, gradient_slots, {s->n_values, n, C}, 4},
+        {BUFFER_NORMED, backward, for_later, {s->n_reads, n, C}, operand_bytes(s)},
+        {BUFFER_ACTIVATED, backward, for_later, {s->n_mlp, n, s->F}, operand_bytes(s)},
         {BUFFER_DEPOSITS, backward, s->n_deposit_slots, {s->n_deposits, n, C}, 4},
     };
     place_all(t, requests, sizeof requests / sizeof requests[0]);
@@ -392,8 +398,7 @@ static int64_t product_scratch_bytes(const struct sizes *s)
 static void place_scratch(struct buffer_table *t, const struct sizes *s)
 {
     const bool trains = s->trains, is_last = s->rank->has_last, attends = s->n_attention > 0;
-    /* F takes the scratch of I for what only a later W would need. */
-    const bool again = plan_recomputes(s->plan), lends = trains || again;
+    const bool waits = plan_recomputes(s->plan) && !s->alternates;
     const int64_t n = s->n, C = s->C, T = s->model->seq_len, D = C / s->model->n_heads;
     const struct attention_shape shape = {n / T, T, s->model->n_heads, s->model->n_kv_heads, D};
     const int64_t attention = s->plan->purpose == PLAN_GENERATE
@@ -404,9 +409,9 @@ static void place_scratch(struct buffer_table *t, const struct sizes *s)
     const int64_t partials = (int64_t)kernels_partials_count(n, larger(C, s->most_sources));
     const struct request requests[] = {
         {BUFFER_OUTPUT, GROUP_SCRATCH, 1, {n, C, 1}, 4},
-        {BUFFER_DNORMED, GROUP_SCRATCH, lends, {n, C, 1}, 4},
-        {BUFFER_DINNER, GROUP_SCRATCH, lends, {n, larger(s->F, C), 1}, 4},
-        {BUFFER_WIDE, GROUP_SCRATCH, again, {n, larger(C + 2 * s->KV, 2 * s->F), 1}, 4},
+        {BUFFER_DNORMED, GROUP_SCRATCH, 1, {n, C, 1}, 4},
+        {BUFFER_DINNER, GROUP_SCRATCH, 1, {n, larger(s->F, C), 1}, 4},
+        {BUFFER_WIDE, GROUP_SCRATCH, waits, {n, larger(C + 2 * s->KV, 2 * s->F), 1}, 4},
         {BUFFER_DENOMINATOR, GROUP_SCRATCH, 1, {s->span.n_deep_reads, n, 1}, 4},
         {BUFFER_DRAFT, GROUP_SCRATCH, is_bf16(s), {n, larger(C, s->F), 1}, 4},
         {BUFFER_OPERANDS, GROUP_SCRATCH, is_bf16(s) ? 2 : 0, {n, larger(C, s->model->vocab), 1}, 2},

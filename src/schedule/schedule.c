@@ -57,13 +57,14 @@ bool schedule_allocate(struct schedule *schedule, const struct schedule_spec *sp
         .first_action = calloc(n_ranks + 1, sizeof *schedule->first_action),
         .n_slots = calloc(n_ranks, sizeof *schedule->n_slots),
         .n_gradient_slots = calloc(n_ranks, sizeof *schedule->n_gradient_slots),
+        .alternates = calloc(n_ranks, sizeof *schedule->alternates),
         .slots = calloc(n_ranks * (size_t)n_pairs, sizeof *schedule->slots),
         .gradient_slots = calloc(n_ranks * (size_t)n_pairs, sizeof *schedule->gradient_slots),
         .channel_depth = 1,
     };
     if (schedule->actions == NULL || schedule->first_action == NULL || schedule->n_slots == NULL ||
-        schedule->n_gradient_slots == NULL || schedule->slots == NULL ||
-        schedule->gradient_slots == NULL) {
+        schedule->n_gradient_slots == NULL || schedule->alternates == NULL ||
+        schedule->slots == NULL || schedule->gradient_slots == NULL) {
         schedule_finish(schedule);
         return error_set(err, ERROR_CREATE, "no memory for a schedule of %zu actions", n_actions);
     }
@@ -79,6 +80,7 @@ void schedule_finish(struct schedule *schedule)
     free(schedule->first_action);
     free(schedule->n_slots);
     free(schedule->n_gradient_slots);
+    free(schedule->alternates);
     free(schedule->slots);
     free(schedule->gradient_slots);
     *schedule = (struct schedule){0};

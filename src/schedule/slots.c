@@ -115,6 +115,22 @@ static void assign_gradient_slot(const struct schedule_spec *spec, int rank, str
     }
 }
 
+static bool alternates(const struct schedule *schedule, int rank)
+{
+    const int64_t end = schedule->first_action[rank + 1];
+    bool has_backward = false;
+    for (int64_t i = schedule->first_action[rank]; i < end; i++) {
+        const struct action *action = &schedule->actions[i], *next = action + 1;
+        if (action->op == ACTION_INPUT_GRADIENT &&
+            (i + 1 == end || next->op != ACTION_WEIGHT_GRADIENT || next->chunk != action->chunk ||
+             next->microbatch != action->microbatch)) {
+            return false;
+        }
+        has_backward = has_backward || action->op == ACTION_INPUT_GRADIENT;
+    }
+    return has_backward;
+}
+
 bool schedule_assign_slots(struct schedule *schedule, struct error *err)
 {
     const struct schedule_spec *spec = &schedule->spec;
@@ -140,6 +156,7 @@ bool schedule_assign_slots(struct schedule *schedule, struct error *err)
         }
         schedule->n_slots[rank] = values.n_slots;
         schedule->n_gradient_slots[rank] = gradients.n_slots;
+        schedule->alternates[rank] = alternates(schedule, rank);
     }
     free(values.users);
     free(values.used);

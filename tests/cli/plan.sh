@@ -28,7 +28,7 @@ check_remedies() { # ranks key=value ...
     done
 }
 check_remedies 2 memory.limit=15e6 batch.microbatch=2
-check_remedies 2 memory.limit=16e6 model.layers=8 model.blocks=4
+check_remedies 2 memory.limit=14e6 model.layers=8 model.blocks=4
 check_remedies 8 memory.limit=12e6 batch.sequences=16 batch.microbatch=4 pipeline.schedule=gpipe
 run attnres train $configs/quickstart.yaml memory.limit=15e6 batch.microbatch=2 2>refused.txt
 grep -c 'what would fit' refused.txt

@@ -22,6 +22,7 @@ static void run(struct trial *trial)
     const float *x = tensors_random(memory, count, 1, 2.0);
     const float *gain = tensors_random(memory, (size_t)C, 2, 1.5);
     const float *dout = tensors_random(memory, count, 3, 1.0);
+    float *again = tensors_nan(memory, count);
     float *out = tensors_nan(memory, count), *rstd = tensors_nan(memory, (size_t)n);
     const float *base = tensors_random(memory, count, 4, 1.0);
     float *dx = tensors_nan(memory, count), *in_place = tensors_copy(memory, base, count);
@@ -35,6 +36,8 @@ static void run(struct trial *trial)
     trial->kernels->rmsnorm_forward(out, rstd, x, gain, n, C, EPS);
     oracle_rmsnorm_forward(out64, x64, gain64, n, C, (double)EPS);
     trial_expect(trial, "out", out, out64, n * C, ERROR_F32);
+    trial->kernels->rmsnorm_again(again, x, gain, rstd, n, C);
+    assert_true(compare_same_bits(again, out, n * C));
     trial->kernels->rmsnorm_backward(dx, dgain, base, dout, x, gain, rstd, scratch, n, C);
     oracle_rmsnorm_backward(dx64, dgain64, tensors_widen(memory, dout, count), x64, gain64, n, C,
                             (double)EPS);

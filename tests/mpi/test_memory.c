@@ -27,14 +27,14 @@ enum { LAYERS_PER_RANK = 8, MEASURED_STEP = 3 };
 /** Mostly parameters and what belongs to them, the rest activations: few tokens make it quick. */
 static const char *const PARAMETERS[N_OWN] = {
     "model.dim=512",     "model.heads=8",      "model.kv_heads=8",
-    "model.ff=1536",     "model.vocab=4096",   "model.seq_len=32",
+    "model.ff=1536",     "model.vocab=4608",   "model.seq_len=32",
     "batch.sequences=8", "batch.microbatch=1", "memory.recompute=none",
 };
 /** Mostly what backward makes again. */
 static const char *const RECOMPUTED[][N_OWN] = {
-    {"model.dim=64", "model.heads=4", "model.kv_heads=4", "model.ff=192", "model.vocab=256",
+    {"model.dim=128", "model.heads=4", "model.kv_heads=4", "model.ff=384", "model.vocab=256",
      "model.seq_len=128", "batch.sequences=128", "batch.microbatch=64", "memory.recompute=block"},
-    {"model.dim=64", "model.heads=4", "model.kv_heads=4", "model.ff=192", "model.vocab=256",
+    {"model.dim=128", "model.heads=4", "model.kv_heads=4", "model.ff=384", "model.vocab=256",
      "model.seq_len=128", "batch.sequences=128", "batch.microbatch=64", "memory.recompute=all"},
 };
 static const double LEAST_PARAMETERS_MIB = 512.0, LEAST_REPLICA_MIB = 384.0,

@@ -83,6 +83,7 @@ static void peak_live_microbatches_follow_the_kind(void **state)
                 assert_int_equal(simulation.peak_live[rank], expected[k]);
                 assert_int_equal(schedules[k].n_slots[rank], expected[k]);
                 assert_int_equal(schedules[k].n_gradient_slots[rank], k == 2 ? 0 : 1);
+                assert_int_equal(schedules[k].alternates[rank], k < 2 && rank == 0);
                 assert_true(simulation.busy[rank] == (k == 2 ? M : 3 * M));
             }
             schedule_simulation_finish(&simulation);
