@@ -270,9 +270,7 @@ const struct option config_options[] = {
     {"guard.check_every", OPTION_INT, AT(guard.check_every), "0", 0, 1e9, NULL, FREE,
      "Steps between steps that are computed twice and compared bit for bit, their updates too; "
      "replicas then compare their weights, as before every checkpoint. A difference ends the run "
-     "with exit code 1, naming rank "
-     "and host. 0: "
-     "none."},
+     "with exit code 1, naming rank and host. 0: none."},
 
     {"compute.precision", OPTION_CHOICE, AT(compute.precision), "f32", 0, 0, precisions, REFUSE,
      "Precision of the inputs of matrix products. bf16: sums, softmax, statistics, weights and "

@@ -32,8 +32,10 @@ void train_install_signals(void)
     sigemptyset(&action.sa_mask);
     sigaction(SIGUSR1, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
     sigaction(SIGUSR2, &action, NULL);
+    /* Who presses Ctrl-C again does not want to wait, for a step or for data that is read. */
+    action.sa_flags |= SA_RESETHAND;
+    sigaction(SIGINT, &action, NULL);
     /* A file at its size limit is a failed write, like a full disk, not the end of the process. */
     action.sa_handler = SIG_IGN;
     sigaction(SIGXFSZ, &action, NULL);

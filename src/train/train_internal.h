@@ -128,7 +128,8 @@ struct guard_finding train_share_finding(struct train *t, const struct guard_fin
 struct guard_finding train_find_not_finite(struct train *t, int64_t n_targets);
 /** Whether the next step is one of guard.check_every. */
 bool train_is_check_due(const struct train *t);
-/** Then: whether all replicas hold the same weights. Collective; ERROR_GUARD if not. */
+/** Then, and before a save: whether all replicas hold the same weights. Collective; ERROR_GUARD if
+ * not. */
 bool train_compare_replicas(struct train *t, struct error *err);
 /** Tell what the guards make of a step; false, on all ranks, if the run ends with it. Collective.
  */

@@ -39,6 +39,18 @@ kill -TERM $job
 wait $job
 echo "exit code $?"
 
+echo 'INT while it reads its data: after the first step, or now if it comes again'
+truncate -s 1T vast.txt
+attnres train $small data.kind=text data.train=vast.txt run.dir=int >out.txt 2>log.txt &
+job=$!
+until_true grep -q 'checks pass' log.txt
+kill -INT $job
+sleep 1
+kill -INT $job || echo 'it is over'
+wait $job 2>/dev/null
+echo "exit code $?"
+rm vast.txt
+
 echo 'after run.max_hours'
 run attnres train $small run.dir=hours run.max_hours=1e-9 2>log.txt | tail -n 1
 errors_of log.txt
