@@ -78,6 +78,9 @@ bool file_replace(const char *path, const void *bytes, size_t length, struct err
 bool file_rename(const char *from, const char *to, struct error *err);
 bool file_flush_folder(const char *path, struct error *err);
 bool file_make_folders(const char *path, struct error *err); /* with parents; ERROR_CREATE */
+/** Whether there is a folder for the file at path: to be asked before the work whose result goes
+ * there. ERROR_CREATE. */
+bool file_has_folder(const char *path, struct error *err);
 bool file_exists(const char *path);
 bool file_is_folder(const char *path);
 int64_t file_length(const char *path);                 /* -1: not a regular file */

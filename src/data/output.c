@@ -15,7 +15,7 @@ bool output_open(struct output *o, const char *path, struct error *err)
     if (length < 0 || (size_t)length >= sizeof o->aside) {
         return error_set(err, ERROR_USAGE, "%s: path too long", path);
     }
-    return file_writer_create(&o->writer, o->aside, err);
+    return file_has_folder(path, err) && file_writer_create(&o->writer, o->aside, err);
 }
 
 bool output_close(struct output *o, bool ok, struct error *err)

@@ -27,6 +27,17 @@ int64_t file_length(const char *path)
     return stat(path, &status) == 0 && S_ISREG(status.st_mode) ? (int64_t)status.st_size : -1;
 }
 
+bool file_has_folder(const char *path, struct error *err)
+{
+    char folder[FILE_PATH_BYTES];
+    if (!file_copy_path(folder, path, err)) {
+        return false;
+    }
+    file_parent(folder, path);
+    return file_is_folder(folder) ||
+           error_set(err, ERROR_CREATE, "%s: there is no folder %s", path, folder);
+}
+
 /* Look before making: mkdir of what is there may fail for the want of rights on its parent. */
 static bool make_folder(const char *path, struct error *err)
 {

@@ -189,6 +189,9 @@ static bool run(const struct command_line *line, struct error *err)
     if (command_has(line, "svg") && !command_has(line, "prompt")) {
         return error_set(err, ERROR_USAGE, "--svg draws the tokens of a --prompt=TEXT");
     }
+    if (command_has(line, "svg") && !file_has_folder(command_text(line, "svg", NULL), err)) {
+        return false;
+    }
     struct log log;
     struct transport *transport = run_start_ranks(line, &log, err);
     if (transport == NULL) {

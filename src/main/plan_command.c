@@ -62,8 +62,10 @@ static bool write_svg(const char *path, const struct plan *plan,
                       const struct prediction *prediction, char *text, struct error *err)
 {
     const size_t length = predict_print_svg(plan, prediction, text, TEXT_BYTES);
-    return length < TEXT_BYTES ? file_replace(path, text, length, err)
-                               : error_set(err, ERROR_CREATE, "%s: the picture is too large", path);
+    if (length >= TEXT_BYTES) {
+        return error_set(err, ERROR_CREATE, "%s: the picture is too large", path);
+    }
+    return file_has_folder(path, err) && file_replace(path, text, length, err);
 }
 
 static bool print_json(const struct plan *plan, const struct prediction *prediction, char *text,
@@ -164,8 +166,10 @@ static bool calibrate(const struct command_line *line, struct config *config,
 {
     const bool is_root = transport_rank(transport) == 0;
     const char *path = line->n_positionals > 0 ? line->positionals[0] : NULL;
+    const char *out = command_text(line, "calibrate", NULL);
     const bool loaded =
-        !is_root || config_load(config, path, line->n_overrides, line->overrides, err);
+        !is_root || (config_load(config, path, line->n_overrides, line->overrides, err) &&
+                     file_has_folder(out, err));
     struct session session = {0};
     struct costs costs;
     bool ok = session_share_config(config, transport, loaded, err) &&
@@ -174,8 +178,8 @@ static bool calibrate(const struct command_line *line, struct config *config,
     ok = ok && predict_calibrate(&costs, config, transport, session.kernels,
                                  limit > 0 ? limit : CALIBRATION_BYTES, err);
     if (ok) {
-        ok = !is_root || write_costs(command_text(line, "calibrate", NULL), &costs,
-                                     transport_size(transport), session.n_threads, err);
+        ok =
+            !is_root || write_costs(out, &costs, transport_size(transport), session.n_threads, err);
         ok = collective_agree(transport, ok, err);
     }
     session_finish(&session);

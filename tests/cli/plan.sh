@@ -37,6 +37,7 @@ ls
 echo 'predicted times: measured, then by rates'
 run attnres plan $small compute.threads=1 --calibrate=costs.json
 run attnres plan $small --ranks=2 --calibrate=costs.json
+run attnres plan $small --calibrate=nowhere/costs.json
 ranks 2 attnres plan $small --calibrate=two.json >/dev/null && grep -o '^ *"[a-z_]*"' two.json
 run attnres plan $small --ranks=2 pipeline.costs=two.json --svg=step.svg >plan.txt
 grep -E '^(slowest|predicted|compute|bubble|messages|update|F forward)' plan.txt | sed -E 's,[0-9.]+(e[-+]?[0-9]+)? (ms|s|tokens|%)( |$|/),N \2\3,g' | without_numbers

@@ -198,6 +198,20 @@ static void replace_in_an_absent_folder_cannot_create(void **state)
     assert_int_equal(err.kind, ERROR_CREATE);
 }
 
+static void a_folder_is_asked_for_before_there_is_a_file(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    assert_true(file_has_folder("a", &err) && file_has_folder("/a", &err));
+    assert_true(file_has_folder(in_folder("a"), &err));
+    assert_false(file_exists(in_folder("a")));
+    assert_false(file_has_folder(in_folder("absent/a"), &err));
+    assert_int_equal(err.kind, ERROR_CREATE);
+    assert_non_null(strstr(err.message, "absent/a: there is no folder "));
+    assert_true(file_replace(in_folder("a"), "x", 1, NULL));
+    assert_false(file_has_folder(in_folder("a/b"), &err));
+}
+
 static void folders_are_made_with_parents_and_removed_as_a_tree(void **state)
 {
     (void)state;
@@ -342,6 +356,7 @@ int main(void)
         IN_FOLDER(reader_reads_at_offsets_and_refuses_beyond_the_end),
         IN_FOLDER(failed_replace_keeps_the_old_contents_and_leaves_nothing),
         IN_FOLDER(replace_in_an_absent_folder_cannot_create),
+        IN_FOLDER(a_folder_is_asked_for_before_there_is_a_file),
         IN_FOLDER(folders_are_made_with_parents_and_removed_as_a_tree),
         IN_FOLDER(remove_tree_goes_four_folders_deep),
         IN_FOLDER(list_visits_each_entry_until_told_to_stop),
