@@ -50,8 +50,14 @@ size_t data_memory_bytes(const struct data *d); /* heap, not mappings */
 bool data_is_bytes(const struct data *d); /* one token is one byte: bits per byte make sense */
 int64_t data_size_tokens(const struct data *d); /* in the split; -1: endless (synthetic) */
 
-/** CRC-32 of the split's tokens as they lie in its files, -1: endless. Reads all of them. */
-int64_t data_checksum(const struct data *d);
+/** CRC-32 of the split's tokens as they lie in its files, computed piece by piece: reading all of
+ * them may take minutes. Begins zeroed. */
+struct data_checksum {
+    int64_t file, at;
+    uint32_t crc32;
+};
+/** Takes in the next GiB at most. False when there was nothing left, as in endless data. */
+bool data_checksum_advance(struct data_checksum *sum, const struct data *d);
 
 /** The next n training windows: tokens, targets (n,T); a target that does not count is -1
  * (data.loss: answer). Advances the position; epochs and items roll over. */

@@ -21,7 +21,7 @@ enum error_kind {
     ERROR_INTERNAL = 70, /* a broken promise between our own parts */
     ERROR_CREATE = 73,   /* cannot create, or locked by another run */
     ERROR_IO = 74,       /* reading or writing failed */
-    ERROR_EARLY = 75,    /* stopped early with a checkpoint saved: resubmit */
+    ERROR_EARLY = 75,    /* stopped early, and can be resumed: resubmit */
     ERROR_CONFIG = 78,   /* configuration */
 };
 

@@ -47,8 +47,8 @@ struct train_result {
 };
 
 /** Train. Collective over all ranks. False on failure: with a message on the rank that knows the
- * cause, and the same kind on every rank. An early stop with a checkpoint saved is a failure of
- * kind ERROR_EARLY. */
+ * cause, and the same kind on every rank. An early stop with a checkpoint saved, or before the
+ * first step, is a failure of kind ERROR_EARLY. */
 bool train_run(struct train_result *result, const struct config *config,
                const struct train_options *options, struct transport *transport, struct log *log,
                struct error *err);

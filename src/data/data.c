@@ -9,6 +9,8 @@
 
 #include <attnres/zip.h>
 
+enum { CHECKSUM_PIECE = 1 << 30 };
+
 static uint64_t stream_seed(enum data_split split, int64_t seed)
 {
     if (split == DATA_TRAIN) {
@@ -150,14 +152,21 @@ int64_t data_size_tokens(const struct data *d)
     return d->synthetic ? -1 : d->n_tokens;
 }
 
-int64_t data_checksum(const struct data *d)
+bool data_checksum_advance(struct data_checksum *sum, const struct data *d)
 {
-    uint32_t crc = 0;
-    for (int64_t i = 0; i < d->n_files; i++) {
-        const struct data_file *f = &d->files[i];
-        crc = zip_crc32(crc, f->tokens, (size_t)f->n_tokens * (size_t)f->token_bytes);
+    if (sum->file == d->n_files) {
+        return false;
     }
-    return d->synthetic ? -1 : (int64_t)crc;
+    const struct data_file *f = &d->files[sum->file];
+    const int64_t left = f->n_tokens * f->token_bytes - sum->at;
+    const int64_t count = left < CHECKSUM_PIECE ? left : CHECKSUM_PIECE;
+    sum->crc32 = zip_crc32(sum->crc32, f->tokens + sum->at, (size_t)count);
+    sum->at += count;
+    if (count == left) {
+        sum->at = 0;
+        sum->file++;
+    }
+    return true;
 }
 
 int64_t data_in_order_count(const struct data *d, bool tail)

@@ -81,7 +81,7 @@ static bool train(const struct command_line *line, struct transport *transport, 
     struct train_result result;
     const bool ok = session_share_config(config, transport, loaded, err) &&
                     train_run(&result, config, &options, transport, log, err);
-    if (is_root && !options.dry_run && (ok || err->kind == ERROR_EARLY)) {
+    if (is_root && !options.dry_run && (ok || (result.stopped && err->kind == ERROR_EARLY))) {
         print_result(&result, command_has(line, "json"));
     }
     free(config);

@@ -75,7 +75,8 @@ bool train_write_status(struct train *t, enum run_state state, const char *reaso
     if (watch_has_verdict(t->watch)) {
         return true;
     }
-    const bool is_resumable = t->saved_step >= 0 && state != RUN_DONE;
+    /* Stopped before the first step, too: --resume begins where this did. */
+    const bool is_resumable = state == RUN_STOPPED || (t->saved_step >= 0 && state != RUN_DONE);
     const int64_t step = t->state.step > t->saved_step ? t->state.step : t->saved_step;
     return rundir_write_status(&t->folder, state, reason, is_resumable, step, err);
 }
@@ -205,14 +206,32 @@ static bool check_same_data(const struct train *t, int64_t crc32, struct error *
                      n_tokens, n_val, t->state.data_tokens, t->n_val_windows);
 }
 
+/** Reads all of the training data, both ends at the same time, unless a rank is asked to stop.
+ * Collective. */
+static bool take_checksum(struct train *t, int64_t *crc32, struct error *err)
+{
+    struct data_checksum sum = {0};
+    bool reads = t->train_data != NULL;
+    while (!transport_all_true(t->transport, !reads)) {
+        if (!transport_all_true(t->transport, !train_signal_arrived())) {
+            const bool ok =
+                !t->is_root || error_set(err, ERROR_EARLY, "stopped before the first step");
+            return collective_agree(t->transport, ok, err);
+        }
+        reads = reads && data_checksum_advance(&sum, t->train_data);
+    }
+    const bool is_endless = t->train_data == NULL || data_size_tokens(t->train_data) < 0;
+    *crc32 = is_endless ? -1 : (int64_t)sum.crc32;
+    return true;
+}
+
 /** Open the data where it is needed and agree on what of it concerns all. Collective. */
 static bool share_data(struct train *t, struct error *err)
 {
-    if (!collective_agree(t->transport, open_data(t, err), err)) {
+    int64_t crc32 = -1;
+    if (!collective_agree(t->transport, open_data(t, err), err) || !take_checksum(t, &crc32, err)) {
         return false;
     }
-    /* Both ends at the same time: it reads all of the training data. */
-    const int64_t crc32 = t->train_data != NULL ? data_checksum(t->train_data) : -1;
     if (t->is_root) {
         const int64_t T = t->session.config.model.seq_len;
         const int64_t wanted = (t->session.config.train.eval_tokens + T - 1) / T;

@@ -30,6 +30,18 @@ echo 'TERM to one rank'
 signal=TERM
 ask term signal_rank
 
+echo 'TERM while the data are read through'
+truncate -s 1T sparse.txt
+launch 2 attnres train $endless data.kind=text data.train=sparse.txt run.dir=early >out.txt 2>log.txt
+job=$!
+until_true test -s early/STATUS
+signal_rank $job
+wait $job
+echo "exit code $?"
+errors_of log.txt
+sed 's/, "step.*//' early/STATUS
+run attnres train $small run.dir=early --resume 2>/dev/null | tail -n 1
+
 echo 'USR2 again and again, in the midst of products: it goes on'
 attnres train $endless model.dim=128 model.ff=336 model.seq_len=256 batch.microbatch=2 train.steps=1000000 run.dir=usr2 >out.txt 2>log.txt &
 job=$!
