@@ -24,9 +24,9 @@ bool output_close(struct output *o, bool ok, struct error *err)
         return ok;
     }
     ok = file_writer_close(&o->writer, ok ? err : NULL) && ok;
+    ok = ok && file_rename(o->aside, o->path, err);
     if (!ok) {
         file_remove(o->aside, NULL);
-        return false;
     }
-    return file_rename(o->aside, o->path, err);
+    return ok;
 }

@@ -15,6 +15,9 @@ for task in stories ptr phop vars perm; do
     attnres data make $task 100 - --seed=2 | cmp -s - $task.tsv && echo 'seeds do not matter'
 done
 run attnres data make stories 1 nowhere/items.tsv
+mkdir folder
+run attnres data make stories 1 folder
+ls folder.partial 2>&1
 run attnres data info ptr.tsv --json | sed '$d' | tail -n 1 | python3 -m json.tool >/dev/null && echo 'valid JSON'
 run attnres data prepare nowhere.txt out.bin
 run attnres data prepare a.txt nowhere/out.bin
