@@ -270,6 +270,9 @@ enum buffer_id {
     BUFFER_COUNT
 };
 
+/** Slots of BUFFER_OPERANDS: what flows forward (an x of a product), and a gradient (a dy). */
+enum operand_copy { OPERAND_X, OPERAND_DY, OPERAND_COPIES };
+
 /** How long contents live; what the printed table groups by. */
 enum buffer_group {
     GROUP_PARAMETERS,

@@ -55,9 +55,7 @@ const void *model_operand_keep(const struct model *model, void *kept, int64_t co
 /** x (n,C), which from now on products alone read: each row is rounded in its place. Returns x. */
 const void *model_operand_narrow(const struct model *model, float *x, int64_t C);
 
-/** A tensor that others read too as an operand, valid until the next copy of the same name: what
- * flows forward (an x), and a gradient (a dy). */
-enum operand_copy { OPERAND_X, OPERAND_DY, OPERAND_COPIES };
+/** A tensor that others read too as an operand, valid until the next copy of the same name. */
 const void *model_operand_copy(const struct model *model, const float *x, int64_t count,
                                enum operand_copy which);
 

@@ -388,10 +388,16 @@ static void place_messages(struct buffer_table *t, const struct sizes *s)
     place_all(t, requests, sizeof requests / sizeof requests[0]);
 }
 
+/** Width of the logits, which the rank with the head alone has. */
+static int64_t logit_width(const struct sizes *s)
+{
+    return s->rank->has_last ? s->model->vocab : 0;
+}
+
 /** Of the stage's products, the one with the most panels. */
 static int64_t product_scratch_bytes(const struct sizes *s)
 {
-    const int64_t widest = larger(larger(s->C + 2 * s->KV, 2 * s->F), s->model->vocab);
+    const int64_t widest = larger(larger(s->C + 2 * s->KV, 2 * s->F), logit_width(s));
     return (int64_t)matmul_scratch_bytes(&(struct matmul_shape){s->n, s->C, widest, widest});
 }
 
@@ -414,7 +420,11 @@ static void place_scratch(struct buffer_table *t, const struct sizes *s)
         {BUFFER_WIDE, GROUP_SCRATCH, waits, {n, larger(C + 2 * s->KV, 2 * s->F), 1}, 4},
         {BUFFER_DENOMINATOR, GROUP_SCRATCH, 1, {s->span.n_deep_reads, n, 1}, 4},
         {BUFFER_DRAFT, GROUP_SCRATCH, is_bf16(s), {n, larger(C, s->F), 1}, 4},
-        {BUFFER_OPERANDS, GROUP_SCRATCH, is_bf16(s) ? 2 : 0, {n, larger(C, s->model->vocab), 1}, 2},
+        {BUFFER_OPERANDS,
+         GROUP_SCRATCH,
+         is_bf16(s) ? OPERAND_COPIES : 0,
+         {n, larger(C, logit_width(s)), 1},
+         2},
         {BUFFER_LOSSES, GROUP_SCRATCH, is_last, {n, 1, 1}, 4},
         {BUFFER_BEST, GROUP_SCRATCH, is_last, {n, 1, 1}, 4},
         {BUFFER_PARTIALS, GROUP_SCRATCH, trains ? 1 + s->most_together : 0, {partials, 1, 1}, 4},
