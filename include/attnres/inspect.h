@@ -42,7 +42,7 @@ struct inspection {
     float *weights; /* (L+1, sources, tokens) of the only window, where wanted; NULL otherwise */
 };
 
-/** Look at a model through some windows. engine has one rank with PLAN_TRAIN, one sequence a
+/** Look at a model through some windows. engine has one rank with PLAN_INSPECT, one sequence a
  * microbatch and a step, and no recomputation; model is its only one, masked meanwhile.
  * wants_weights: keep those of each token, of one window. False (ERROR_CREATE) without memory. End
  * with inspection_finish, also after a failure. */

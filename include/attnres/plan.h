@@ -30,9 +30,10 @@
 #include <attnres/schedule.h>
 #include <attnres/wire.h>
 
-/** What the memory is for: training; forward passes alone; or forward passes of one token a
- * sequence, of which keys and values are remembered for the tokens behind it. */
-enum plan_purpose { PLAN_TRAIN, PLAN_FORWARD, PLAN_GENERATE };
+/** What the memory is for: training; training steps that leave the gradients of all values to look
+ * at; forward passes alone; or forward passes of one token a sequence, of which keys and values are
+ * remembered for the tokens behind it. */
+enum plan_purpose { PLAN_TRAIN, PLAN_INSPECT, PLAN_FORWARD, PLAN_GENERATE };
 
 /** A contiguous run of sublayers, and what it holds. */
 struct stage {
@@ -51,6 +52,9 @@ struct stage {
     int64_t *value_rows;       /* per value: its row in a slot if that keeps it from F on, or -1 -
                                   its row in the working set */
     int64_t n_kept, n_working; /* rows in a slot, and in the working set */
+    int64_t *dvalue_rows;      /* per value: its gradient's row in a gradient slot; -1: it has none.
+                                  Where the rank alternates, others take it after its last use. */
+    int64_t n_dvalues;         /* rows */
     int64_t n_reads;           /* end - first, and one more on the last stage */
     int64_t *segment_first, *segment_end; /* per read: the reads that are recomputed with it; all of
                                              the stage without recomputation */
@@ -144,6 +148,9 @@ int plan_last_rank(const struct plan *plan);
 
 /** Whether a replica owns a row of the parameter table. */
 bool plan_owns(const struct plan *plan, int replica, const struct param *param);
+
+/** Whether there is a backward. */
+bool plan_trains(const struct plan *plan);
 
 /** Whether forward parts are run again for the backward, and what they leave is in the working set.
  */

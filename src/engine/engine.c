@@ -144,7 +144,7 @@ void engine_begin(struct engine *engine, const struct schedule *schedule,
     engine->batch = *batch;
     engine->round++;
     /* Weights change between schedules, but only where they are trained. */
-    const bool may_have_changed = engine->plan->purpose == PLAN_TRAIN || engine->round == 1;
+    const bool may_have_changed = plan_trains(engine->plan) || engine->round == 1;
     for (int chunk = 0; may_have_changed && chunk < engine->plan->n_chunks; chunk++) {
         model_take_weights(&engine->models[chunk]);
     }

@@ -212,7 +212,7 @@ bool inspect_model(struct inspection *r, struct engine *engine, struct model *mo
                    const struct inspect_input *input, bool wants_weights, struct error *err)
 {
     const struct plan *plan = engine->plan;
-    assert(plan->purpose == PLAN_TRAIN && plan->n_stages == 1 && plan->n_microbatches == 1 &&
+    assert(plan->purpose == PLAN_INSPECT && plan->n_stages == 1 && plan->n_microbatches == 1 &&
            plan->config->batch.microbatch == 1 && !plan_recomputes(plan));
     assert(!wants_weights || input->n_windows == 1);
     *r = (struct inspection){.depth = plan->depth,

@@ -177,7 +177,7 @@ static bool inspect(const struct command_line *line, struct transport *transport
     struct session session = {0};
     const bool ok = checkpoint_find(path, line->positionals[0], err) &&
                     checkpoint_open(&c, path, err) &&
-                    run_open_checkpoint(&session, line, ALONE, PLAN_TRAIN, transport, log, err) &&
+                    run_open_checkpoint(&session, line, ALONE, PLAN_INSPECT, transport, log, err) &&
                     look_and_tell(line, &session, &c, err);
     session_finish(&session);
     checkpoint_close(&c);

@@ -138,8 +138,8 @@ float *model_inverse_rms(const struct model *model, int slot, int64_t id)
 float *model_dvalue(const struct model *model, int gradient_slot, int64_t id)
 {
     const int64_t index = stage_value_index(model->stage, id);
-    assert(index >= 0 && "the stage holds this value");
-    return model_row(model, BUFFER_DVALUES, gradient_slot, index,
+    assert(index >= 0 && model->stage->dvalue_rows[index] >= 0 && "the value has a gradient");
+    return model_row(model, BUFFER_DVALUES, gradient_slot, model->stage->dvalue_rows[index],
                      model->n * model->plan->config->model.dim);
 }
 

@@ -180,7 +180,7 @@ static bool try_recomputed(struct advice *a, const struct remedy *base)
 {
     struct remedy r = *base;
     add_setting(&r, "memory.recompute", "all");
-    return a->plan->purpose == PLAN_TRAIN && (try_remedy(a, &r) || try_microbatches(a, &r));
+    return plan_trains(a->plan) && (try_remedy(a, &r) || try_microbatches(a, &r));
 }
 
 /** As many ranks as that; what else names a number of stages follows. */

@@ -120,7 +120,7 @@ struct sizes {
     int64_t n, C, KV, F; /* tokens of a microbatch; widths */
     int64_t n_chunks, n_slots, n_gradient_slots;
     int64_t n_deposit_slots, n_deposits;
-    int64_t n_values, n_kept, n_working, n_reads, n_attention, n_mlp;
+    int64_t n_dvalues, n_kept, n_working, n_reads, n_attention, n_mlp;
     struct span span; /* recomputed together; without recomputation a stage */
     int64_t values_in_bytes, values_out_bytes, gradients_in_bytes, gradients_out_bytes;
     int64_t frame_bytes, plane_bytes; /* pipeline.deflate, else 0 */
@@ -162,7 +162,7 @@ static void note_segment(struct span *span, const struct stage *stage, int64_t f
 
 static void note_stage(struct sizes *s, const struct stage *stage)
 {
-    s->n_values = larger(s->n_values, stage->n_values);
+    s->n_dvalues = larger(s->n_dvalues, stage->n_dvalues);
     s->n_kept = larger(s->n_kept, stage->n_kept);
     s->n_working = larger(s->n_working, stage->n_working);
     s->n_reads = larger(s->n_reads, stage->n_reads);
@@ -195,7 +195,7 @@ static void note_stage(struct sizes *s, const struct stage *stage)
 static struct sizes measure(const struct plan *plan, int grid_rank)
 {
     const struct model_config *model = &plan->config->model;
-    const bool trains = plan->purpose == PLAN_TRAIN;
+    const bool trains = plan_trains(plan);
     const int rank = grid_place(&plan->grid, grid_rank);
     struct sizes s = {.plan = plan,
                       .place = rank,
@@ -344,7 +344,7 @@ static void place_activation_gradients(struct buffer_table *t, const struct size
     const int64_t n = s->n, C = s->C, gradient_slots = s->n_gradient_slots;
     const int64_t for_later = s->alternates ? 0 : gradient_slots;
     const struct request requests[] = {
-        {BUFFER_DVALUES, backward, gradient_slots, {s->n_values, n, C}, 4},
+        {BUFFER_DVALUES, backward, gradient_slots, {s->n_dvalues, n, C}, 4},
         {BUFFER_NORMED, backward, for_later, {s->n_reads, n, C}, operand_bytes(s)},
         {BUFFER_ACTIVATED, backward, for_later, {s->n_mlp, n, s->F}, operand_bytes(s)},
         {BUFFER_DEPOSITS, backward, s->n_deposit_slots, {s->n_deposits, n, C}, 4},

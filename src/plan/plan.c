@@ -19,6 +19,11 @@ int64_t stage_read_sources(const struct plan *plan, int64_t l)
     return depth_set_count(&sources);
 }
 
+bool plan_trains(const struct plan *plan)
+{
+    return plan->purpose == PLAN_TRAIN || plan->purpose == PLAN_INSPECT;
+}
+
 bool plan_recomputes(const struct plan *plan)
 {
     return plan->recompute != RECOMPUTE_NONE;
@@ -163,8 +168,7 @@ static int count_logit_slots(const struct plan *plan)
     int rank, chunk;
     schedule_place(&plan->schedule.spec, plan->n_stages - 1, &rank, &chunk);
     const enum action_op from = plan_recomputes(plan) ? ACTION_INPUT_GRADIENT : ACTION_FORWARD;
-    const int n =
-        plan->purpose == PLAN_TRAIN ? schedule_count_live(&plan->schedule, rank, chunk, from) : 0;
+    const int n = plan_trains(plan) ? schedule_count_live(&plan->schedule, rank, chunk, from) : 0;
     return n > 0 ? n : 1;
 }
 
@@ -192,6 +196,7 @@ void plan_drop_stages(struct plan *plan)
     for (int i = 0; plan->stages != NULL && i < plan->n_stages; i++) {
         free(plan->stages[i].value_ids);
         free(plan->stages[i].value_rows);
+        free(plan->stages[i].dvalue_rows);
         free(plan->stages[i].segment_first);
         free(plan->stages[i].segment_end);
         free(plan->stages[i].score_offset);
@@ -229,7 +234,7 @@ static bool make_schedules(struct plan *plan, struct error *err)
                                            .n_chunks = plan->n_chunks,
                                            .n_microbatches = (int)plan->n_microbatches};
     /* First that of the configuration: what is wrong with it is said in its name. */
-    if (!schedule_init(&plan->schedule, plan->purpose == PLAN_TRAIN ? &training : &forward, err) ||
+    if (!schedule_init(&plan->schedule, plan_trains(plan) ? &training : &forward, err) ||
         !schedule_init(&plan->forward, &forward, err)) {
         return false;
     }
@@ -244,12 +249,12 @@ bool plan_init_measured(struct plan *plan, const struct config *config, const st
     *plan =
         (struct plan){.config = config,
                       .purpose = purpose,
-                      .recompute = purpose == PLAN_TRAIN ? config->memory.recompute : RECOMPUTE_ALL,
                       .depth = depth_plan_make(&config->model),
                       .n_microbatches = config->batch.n_sequences / config->batch.microbatch /
                                         config->pipeline.n_replicas,
                       .microbatch_tokens = config->batch.microbatch *
                                            (purpose == PLAN_GENERATE ? 1 : config->model.seq_len)};
+    plan->recompute = plan_trains(plan) ? config->memory.recompute : RECOMPUTE_ALL;
     plan->measured = costs != NULL ? *costs : (struct costs){0};
     if (!grid_init(&plan->grid, n_ranks, config->pipeline.n_replicas, config->pipeline.n_stages,
                    err)) {

@@ -25,7 +25,7 @@ static void put_model(struct text *t, const struct plan *plan)
     }
     text_add(t, "parameters %lld; %.4g MFLOP per token and training step\n",
              (long long)plan->params.n_parameters, plan_flops_per_token(plan) / 1e6);
-    if (plan->purpose == PLAN_TRAIN) {
+    if (plan_trains(plan)) {
         text_add(t, "batch      %lld sequences = ", (long long)plan->config->batch.n_sequences);
         if (plan->grid.n_replicas > 1) {
             text_add(t, "%d replicas x ", plan->grid.n_replicas);
@@ -281,11 +281,11 @@ size_t plan_print(const struct plan *plan, const struct plan_measured *measured,
     put_model(&t, plan);
     put_grid(&t, plan);
     put_partition(&t, plan);
-    if (plan->purpose == PLAN_TRAIN) {
+    if (plan_trains(plan)) {
         put_schedule(&t, plan, width);
     }
     put_memory(&t, plan, measured, width);
-    if (plan->purpose == PLAN_TRAIN) {
+    if (plan_trains(plan)) {
         put_recompute(&t, plan);
     }
     return t.length;

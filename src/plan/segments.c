@@ -32,7 +32,7 @@ double plan_repeats(const struct plan *plan, int64_t l)
         plan->depth.kind == MODEL_STANDARD ? partition_block_size(plan) : plan->depth.block_size;
     const int64_t n = (L + size - 1) / size, last = (n - 1) * size;
     const double twice = n > n_stages ? 1.0 - (double)n_stages / (double)n : 0.0;
-    switch (plan->purpose == PLAN_TRAIN ? plan->recompute : RECOMPUTE_NONE) {
+    switch (plan_trains(plan) ? plan->recompute : RECOMPUTE_NONE) {
     case RECOMPUTE_NONE:
         return 0.0;
     case RECOMPUTE_BLOCK:
@@ -136,6 +136,63 @@ static void number_rows(struct stage *stage, const struct depth_plan *depth,
     }
 }
 
+/** Give rows, the lowest free ones, to the gradients of those of these values that have none yet:
+ * the last. */
+static void take_rows(struct stage *stage, bool *taken, const struct depth_set *set)
+{
+    for (int64_t i = depth_set_count(set) - 1; i >= 0; i--) {
+        const int64_t index = stage_value_index(stage, depth_set_id(set, i));
+        if (stage->dvalue_rows[index] >= 0) {
+            return;
+        }
+        int64_t row = 0;
+        while (taken[row]) {
+            row++;
+        }
+        taken[row] = true;
+        stage->dvalue_rows[index] = row;
+        stage->n_dvalues = row + 1 > stage->n_dvalues ? row + 1 : stage->n_dvalues;
+    }
+}
+
+/** The W of sublayer l is the last to need the gradients of what it puts out. */
+static void free_rows(const struct stage *stage, bool *taken, const struct depth_plan *depth,
+                      int64_t l)
+{
+    const struct depth_output out = depth_output_of(depth, l);
+    const int64_t ids[] = {out.value, out.completes};
+    for (int i = 0; i < 2; i++) {
+        const int64_t index = ids[i] >= 0 ? stage_value_index(stage, ids[i]) : -1;
+        if (index >= 0 && stage->dvalue_rows[index] >= 0) {
+            taken[stage->dvalue_rows[index]] = false;
+        }
+    }
+}
+
+/** In the order of backward: first what is live behind the stage, then the sources of each read. */
+static void number_gradients(struct stage *stage, const struct plan *plan)
+{
+    const struct depth_plan *depth = &plan->depth;
+    const bool reuses = plan->purpose == PLAN_TRAIN && plan->schedule.alternates[stage->rank];
+    const struct depth_set behind = depth_live(depth, stage->end);
+    bool *taken = heap_take((size_t)stage->n_values, sizeof *taken, "a stage's gradients");
+    stage->dvalue_rows =
+        heap_take((size_t)stage->n_values, sizeof *stage->dvalue_rows, "a stage's gradients");
+    for (int64_t i = 0; i < stage->n_values; i++) {
+        stage->dvalue_rows[i] = -1;
+    }
+    take_rows(stage, taken, &behind);
+    for (int64_t part = stage->n_reads - 1; part >= 0; part--) {
+        const int64_t l = stage->first + part;
+        const struct depth_set sources = depth_live(depth, l);
+        take_rows(stage, taken, &sources);
+        if (reuses && l < depth->n_sublayers) {
+            free_rows(stage, taken, depth, l);
+        }
+    }
+    free(taken);
+}
+
 void plan_place_values(struct stage *stage, const struct plan *plan)
 {
     const size_t n = (size_t)stage->n_values;
@@ -144,5 +201,6 @@ void plan_place_values(struct stage *stage, const struct plan *plan)
     cut_segments(stage, plan);
     mark_values(places, stage, plan);
     number_rows(stage, &plan->depth, places);
+    number_gradients(stage, plan);
     free(places);
 }

@@ -46,7 +46,7 @@ static struct trial *make(const char *const *own)
     if (!config_load(&trial->config, NULL, n, overrides, &err)) {
         fail_msg("%s", err.message);
     }
-    single_rank_init(&trial->rank, &trial->config, PLAN_TRAIN);
+    single_rank_init(&trial->rank, &trial->config, PLAN_INSPECT);
     for (int i = 0; i < N_WINDOWS * T; i++) {
         trial->tokens[i] = (int32_t)(rng_at(1, (uint64_t)i) % 256);
         trial->targets[i] = (int32_t)(rng_at(2, (uint64_t)i) % 256);

@@ -38,7 +38,7 @@ static const char *const RECOMPUTED[][N_OWN] = {
      "model.seq_len=128", "batch.sequences=128", "batch.microbatch=64", "memory.recompute=all"},
 };
 static const double LEAST_PARAMETERS_MIB = 512.0, LEAST_REPLICA_MIB = 384.0,
-                    LEAST_RECOMPUTED_MIB = 256.0;
+                    LEAST_RECOMPUTED_MIB = 192.0;
 /** Of the plan; the issue's own bound. Libraries take buffers during the first steps that the plan
  * knows nothing of, and a page that is never touched is not resident. */
 static const double TOLERANCE = 0.10;

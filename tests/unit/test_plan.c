@@ -285,6 +285,35 @@ static void a_slot_keeps_what_came_in_and_block_also_the_borders(void **state)
 }
 
 /* Records are gathered one behind another, each as long as a slot of BUFFER_REPORT. */
+/* L = 16, blocks of 4: `standard` has one and the one before; `block` and `block_full` those that
+ * the head reads and, behind the last of these, the open ones of a block. */
+static void gradients_take_rows_that_others_need_no_longer(void **state)
+{
+    (void)state;
+    struct config *config = calloc(1, sizeof *config);
+    static const struct {
+        const char *kind;
+        int64_t n_rows;
+    } cases[] = {{"model.kind=standard", 2},
+                 {"model.kind=block", 5 + 1},
+                 {"model.kind=block_full", 5 + 3},
+                 {"model.kind=full", 17}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *const overrides[] = {cases[i].kind, "model.layers=8", "model.blocks=4",
+                                         "pipeline.schedule=1f1b"};
+        for (int n_ranks = 1; n_ranks <= 2; n_ranks++) {
+            struct plan plan;
+            make_plan(&plan, config, n_ranks, overrides, 4, NULL);
+            const struct stage *last = &plan.stages[n_ranks - 1];
+            const bool reuses = n_ranks == 1, is_standard = i == 0;
+            assert_true(last->n_dvalues == cases[i].n_rows || !reuses);
+            assert_true(last->n_dvalues == last->n_values || reuses || !is_standard);
+            plan_finish(&plan);
+        }
+    }
+    free(config);
+}
+
 static void reports_of_all_ranks_fit_rank_0(void **state)
 {
     (void)state;
@@ -459,6 +488,7 @@ int main(void)
         cmocka_unit_test(recomputing_a_stage_of_several_blocks_saves_at_each_step),
         cmocka_unit_test(what_is_recomputed_counts_as_work),
         cmocka_unit_test(a_slot_keeps_what_came_in_and_block_also_the_borders),
+        cmocka_unit_test(gradients_take_rows_that_others_need_no_longer),
         cmocka_unit_test(reports_of_all_ranks_fit_rank_0),
         cmocka_unit_test(sizes_beyond_the_address_space_are_refused),
         cmocka_unit_test(flops_follow_the_stated_formula),
