@@ -184,8 +184,8 @@ void plan_advise(const struct plan *plan, const struct plan_limit *limit, char *
 /** Hash of who does what in which order and in how much memory. */
 uint64_t plan_hash(const struct plan *plan);
 
-/** Whether a part is the first of its block on the stage: there the first phase of the block's
- * reads begins, and the last phase of their backward ends. */
+/** Whether a part is the first of its block on the stage, or of several blocks of `full`: there the
+ * first phase of the reads of the block begins, and the last phase of their backward ends. */
 bool plan_opens_block(const struct plan *plan, const struct stage *stage, int part);
 /** The i-th row of the parameter table whose gradient is whole after a part of I or W of the last
  * microbatch; NULL behind the last. With a tied head the embedding is among none: the head's

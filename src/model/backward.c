@@ -106,20 +106,19 @@ static void begin_read_backward(const struct model *model, const struct model_wo
                                 const float *dnormed)
 {
     const int64_t l = model_part_sublayer(model, part), n_sources = model_deep_sources(model, part);
-    const int64_t n_completed = depth_live(&model->plan->depth, l).n_completed;
+    const struct model_reads group = model_reads_of_block(model, part);
     const struct param *gain = model_param(model, l, PARAM_GAIN);
     struct depth_read *read = &model->reads[part];
     *read = model_read(model, work->slot, part);
     read->n_seen = n_sources;
     read->dw = model_gradient(model, model_param(model, l, PARAM_READ));
-    read->partials = memory_buffer(model->memory, BUFFER_PARTIALS,
-                                   1 + part - model_reads_of_block(model, part).first);
-    model_fill_sources(model, work->slot, l, n_completed, n_sources);
-    fill_gradients(model, work, part, n_completed, n_sources, start_of_open(model, work, part));
+    read->partials = memory_buffer(model->memory, BUFFER_PARTIALS, 1 + part - group.first);
+    model_fill_sources(model, work->slot, l, group.n_common, n_sources);
+    fill_gradients(model, work, part, group.n_common, n_sources, start_of_open(model, work, part));
     model->kernels->depth_read_begin_backward(
         model->dsources, model_gradient(model, gain), read, dnormed, model_weight(model, gain),
         model_inner_row(model, BUFFER_RSTD, work, part, model->n), model->sources,
-        n_sources - n_completed, memory_buffer(model->memory, BUFFER_PARTIALS, 0), model->n,
+        n_sources - group.n_common, memory_buffer(model->memory, BUFFER_PARTIALS, 0), model->n,
         model->plan->config->model.dim);
 }
 
@@ -127,15 +126,13 @@ static void begin_read_backward(const struct model *model, const struct model_wo
 static void end_reads_backward(const struct model *model, const struct model_work *work, int part)
 {
     const struct model_reads group = model_reads_of_block(model, part);
-    const int64_t l = model_part_sublayer(model, part),
-                  n_completed = depth_live(&model->plan->depth, l).n_completed;
     if (group.end == group.first) {
         return;
     }
-    model_fill_sources(model, work->slot, l, 0, n_completed);
-    fill_gradients(model, work, part, 0, n_completed, NULL);
+    model_fill_sources(model, work->slot, model_part_sublayer(model, part), 0, group.n_common);
+    fill_gradients(model, work, part, 0, group.n_common, NULL);
     model->kernels->depth_read_end_backward(model->dsources, &model->reads[group.first],
-                                            group.end - group.first, model->sources, n_completed,
+                                            group.end - group.first, model->sources, group.n_common,
                                             model->n, model->plan->config->model.dim);
 }
 

@@ -113,14 +113,11 @@ static void advance_unmasked(const struct model *model, struct depth_read *reads
 static void start_reads(const struct model *model, int slot, int part)
 {
     const struct model_reads group = model_reads_of_block(model, part);
-    const struct depth_set sources =
-        depth_live(&model->plan->depth, model_part_sublayer(model, part));
     for (int i = group.first; i < group.end; i++) {
         model->reads[i] = model_read(model, slot, i);
     }
     if (group.end > group.first) {
-        const struct source_run run = {slot, model_part_sublayer(model, part), 0,
-                                       sources.n_completed};
+        const struct source_run run = {slot, model_part_sublayer(model, part), 0, group.n_common};
         advance_unmasked(model, &model->reads[group.first], group.end - group.first, run);
     }
 }

@@ -215,8 +215,9 @@ struct model_reads model_reads_of_block(const struct model *model, int part)
     while (end < model_part_count(model) && !model_opens_block(model, end)) {
         end++;
     }
+    const struct depth_set set = depth_live(&model->plan->depth, model_part_sublayer(model, first));
     first += model_deep_sources(model, first) == 0;
-    return (struct model_reads){first, end};
+    return (struct model_reads){.first = first, .end = end, .n_common = set.n_completed};
 }
 
 void model_fill_sources(const struct model *model, int slot, int64_t l, int64_t from, int64_t end)

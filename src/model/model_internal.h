@@ -39,9 +39,11 @@ void model_fill_sources(const struct model *model, int slot, int64_t l, int64_t 
  * forwards the block's reads begin there, backwards they end. */
 bool model_opens_block(const struct model *model, int part);
 
-/** The parts of a part's block on this stage whose reads have several sources. */
+/** The parts of a part's block on this stage whose reads have several sources, and the first
+ * sources, which all of these have. */
 struct model_reads {
     int first, end;
+    int64_t n_common;
 };
 struct model_reads model_reads_of_block(const struct model *model, int part);
 

@@ -3,9 +3,18 @@
 
 #include <assert.h>
 
+/** `full` has blocks of one sublayer: so that a source is fetched once for several of its readers,
+ * this many reads take those that they have in common together. Which reads do changes no bit,
+ * except where gradients are rounded at every border. */
+enum { READS_OF_FULL = 4 };
+
 bool plan_opens_block(const struct plan *plan, const struct stage *stage, int part)
 {
-    return part == 0 || depth_is_border(&plan->depth, stage->first + part);
+    const int64_t before = part - stage->segment_first[part];
+    if (plan->depth.kind == MODEL_FULL && plan->config->representative.gradient == PRECISION_F32) {
+        return before % READS_OF_FULL == 0;
+    }
+    return before == 0 || depth_is_border(&plan->depth, stage->first + part);
 }
 
 /** The i-th of the rows that a part of I makes whole: its gain, and where it opens a block the

@@ -182,7 +182,7 @@ static void note_stage(struct sizes *s, const struct stage *stage)
     int64_t n_together = 0;
     for (int64_t i = 0; i < stage->n_reads; i++) {
         const int64_t n_sources = stage->score_offset[i + 1] - stage->score_offset[i];
-        n_together = depth_is_border(&s->plan->depth, stage->first + i) ? 0 : n_together;
+        n_together = plan_opens_block(s->plan, stage, (int)i) ? 0 : n_together;
         n_together += n_sources > 0;
         s->most_sources = larger(s->most_sources, n_sources);
         s->most_together = larger(s->most_together, n_together);
