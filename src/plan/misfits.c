@@ -67,10 +67,11 @@ int misfits_note(struct misfits *misfits, const int64_t *ends)
     return n;
 }
 
-/** Whether the rank holds as many microbatches at once as another. */
+/** Whether the rank holds as many microbatches at once as another, and as much of each. */
 static bool has_slots_of(const struct plan *plan, int rank, int other)
 {
-    return plan->schedule.n_slots[rank] >= plan->schedule.n_slots[other] &&
+    const bool keeps_less = plan->schedule.alternates[rank] && !plan->schedule.alternates[other];
+    return !keeps_less && plan->schedule.n_slots[rank] >= plan->schedule.n_slots[other] &&
            plan->forward.n_slots[rank] >= plan->forward.n_slots[other] &&
            plan->schedule.n_gradient_slots[rank] >= plan->schedule.n_gradient_slots[other];
 }
