@@ -74,8 +74,10 @@ struct guard_finding {
     int32_t rank;  /* of the grid */
     int32_t stage;
     int32_t microbatch; /* of the step, over all replicas; -1: none */
-    int32_t index;      /* sublayer of an output; row of the parameter table */
+    int64_t index;      /* sublayer of an output; row of the parameter table */
 };
+
+_Static_assert(sizeof(struct guard_finding) == 32, "it is sent as it lies in memory: no padding");
 
 enum guard_task { GUARD_FIND_NOT_FINITE, GUARD_REMEMBER, GUARD_COMPARE };
 

@@ -1,6 +1,7 @@
 /* A finding in words. */
 #include <attnres/guard.h>
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include <attnres/text.h>
@@ -10,7 +11,7 @@ static void name_output(struct text *t, const struct guard_finding *f, const str
     if (f->index == plan->depth.n_sublayers) {
         text_add(t, "the logits");
     } else {
-        text_add(t, "the output of model.layers.%d.%s", f->index / 2,
+        text_add(t, "the output of model.layers.%" PRId64 ".%s", f->index / 2,
                  f->index % 2 == 0 ? "self_attn" : "mlp");
     }
 }

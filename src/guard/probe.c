@@ -143,7 +143,7 @@ void guard_look_forward(struct guard_probe *probe, const struct model *model,
     const struct depth_plan *depth = &probe->plan->depth;
     const int64_t l = model->stage->first + part;
     struct guard_finding finding = find(probe, model, action, GUARD_OUTPUT, forward_order(l, true));
-    finding.index = (int32_t)l;
+    finding.index = l;
     struct look look = {.is_finite = true};
     if (l == depth->n_sublayers) {
         look_on(probe, &look, model_logits(model, action->microbatch),
@@ -166,7 +166,7 @@ static void look_at_row(struct guard_probe *probe, const struct param *param, co
                         int64_t place, struct guard_finding finding)
 {
     const struct look look = look_at(probe, values, param->count);
-    finding.index = (int32_t)(param - probe->plan->params.rows);
+    finding.index = param - probe->plan->params.rows;
     conclude(probe, &look, place, &finding);
 }
 
@@ -251,7 +251,7 @@ struct guard_finding guard_find_row(const struct plan *plan, int rank, enum guar
                                   .rank = rank,
                                   .stage = stage,
                                   .microbatch = -1,
-                                  .index = (int32_t)i};
+                                  .index = i};
 }
 
 void guard_look_weights(struct guard_probe *probe, const struct model *model)

@@ -35,6 +35,13 @@ static void no_bytes_have_an_address(void **state)
     free(nothing);
 }
 
+/** Of the address sanitizer, which would end the process itself. It says so first. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
 /** The exit code of a process that asks for more than there is; said: what it says. */
 static int ask_in_vain(char *said, size_t capacity, size_t count, bool grows)
 {
@@ -48,8 +55,10 @@ static int ask_in_vain(char *said, size_t capacity, size_t count, bool grows)
         _exit(0);
     }
     close(ends[1]);
-    const ssize_t length = read(ends[0], said, capacity - 1);
-    assert_true(length >= 0);
+    size_t length = 0;
+    for (ssize_t n; (n = read(ends[0], said + length, capacity - 1 - length)) > 0;) {
+        length += (size_t)n;
+    }
     said[length] = '\0';
     close(ends[0]);
     int status = 0;
@@ -62,11 +71,11 @@ static void refused_memory_ends_the_process_and_says_what_it_was_for(void **stat
     (void)state;
     const size_t counts[] = {SIZE_MAX / 32, SIZE_MAX / 16 + 1}; /* refused; does not even fit */
     for (int i = 0; i < 4; i++) {
-        char said[256], expected[256];
+        char said[4096], expected[256];
         snprintf(expected, sizeof expected,
                  "attnres: out of memory: no %zu x 16 bytes for the moon\n", counts[i % 2]);
         assert_int_equal(ask_in_vain(said, sizeof said, counts[i % 2], i >= 2), ERROR_CREATE);
-        assert_string_equal(said, expected);
+        assert_non_null(strstr(said, expected));
     }
 }
 
