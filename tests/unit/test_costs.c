@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <cmocka.h>
 
+#include <attnres/file.h>
 #include <attnres/plan.h>
+
+#include "../support/folder.h"
 
 static struct config *load(const char *override)
 {
@@ -45,7 +47,7 @@ static void what_is_printed_is_read_back(void **state)
     char text[4096], again[4096];
     const size_t length = costs_print(&costs, text, sizeof text);
     assert_true(length < sizeof text);
-    if (!costs_parse(&read, "costs.json", text, length, &err)) {
+    if (!costs_parse(&read, "measured", text, length, &err)) {
         fail_msg("%s", err.message);
     }
     costs_print(&read, again, sizeof again);
@@ -122,20 +124,23 @@ static void files_that_are_too_large_are_refused(void **state)
 static void measurements_hold_for_their_shapes_only(void **state)
 {
     (void)state;
-    char path[] = "/tmp/attnres-costs-XXXXXX", text[4096];
+    char folder[64], text[4096];
+    assert_true(folder_enter(folder, sizeof folder, "costs"));
     struct config *config = load("model.dim=256"), *other = load("model.dim=128");
     const struct costs costs = make_costs(config, 1.0);
     const size_t length = costs_print(&costs, text, sizeof text);
-    const int fd = mkstemp(path);
-    assert_true(fd >= 0 && write(fd, text, length) == (ssize_t)length && close(fd) == 0);
     struct costs read;
     struct error err = {0};
-    assert_true(costs_read(&read, path, config, &err));
-    assert_false(costs_read(&read, path, other, &err));
+    struct file_writer file;
+    assert_true(file_writer_create(&file, "measured", &err));
+    assert_true(file_writer_write(&file, text, length, &err));
+    assert_true(file_writer_close(&file, &err));
+    assert_true(costs_read(&read, "measured", config, &err));
+    assert_false(costs_read(&read, "measured", other, &err));
     assert_int_equal(err.kind, ERROR_DATA);
     assert_non_null(strstr(err.message, ":2: measured for block_full, dim 256"));
     assert_non_null(strstr(err.message, "but the configuration is block_full, dim 128"));
-    unlink(path);
+    assert_true(folder_leave(folder));
     free(other);
     free(config);
 }
