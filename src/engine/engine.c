@@ -411,6 +411,8 @@ static void backward(struct engine *engine, const struct action *action)
 {
     const int n_parts = model_part_count(&engine->models[action->chunk]);
     const bool alternates = engine->schedule->alternates[engine->rank];
+    assert(alternates == engine->plan->schedule.alternates[engine->rank] &&
+           "memory is laid out for the plan's own schedule");
     if (action->op == ACTION_WEIGHT_GRADIENT) {
         if (!alternates) {
             weight_gradient(engine, action, 0, n_parts);
