@@ -74,12 +74,13 @@ static void nearest_there(char *out, const char *path)
     }
 }
 
-/** A name that no other host can have asked for yet, and remember as absent. */
+/** A name that no other host can have asked for yet, and remember as absent, nor another run here:
+ * ranks may be threads of one process. */
 static bool write_mark(char *path, const char *folder)
 {
     char name[64], parent[FILE_PATH_BYTES];
     nearest_there(parent, folder);
-    snprintf(name, sizeof name, ".attnres-launch-%ld-%.0f", (long)getpid(), clock_wall_s() * 1e6);
+    snprintf(name, sizeof name, ".attnres-launch-%ld-%.0f", (long)gettid(), clock_wall_s() * 1e6);
     struct file_writer file = {.fd = -1};
     if (!file_join(path, parent, name, NULL) || !file_writer_create(&file, path, NULL)) {
         return false;
