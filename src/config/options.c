@@ -277,7 +277,8 @@ const struct option config_options[] = {
      "optimizer stay in f32; needs oneDNN and a processor with avx512_bf16."},
     {"compute.threads", OPTION_AUTO_INT, AT(compute.n_threads), "auto", 1, 4096, NULL, FREE,
      "Threads of a rank; no effect on the numbers. auto: the cores the rank is bound to, and no "
-     "more than its control group's quota, shared evenly with ranks bound to the same."},
+     "more than its control group's quota, shared evenly with ranks bound to the same; at most "
+     "OMP_NUM_THREADS, where that is set."},
 
     {"trace.first", OPTION_INT, AT(trace.first), "10", 1, 1e9, NULL, FREE,
      "First step that is traced, counted from 1."},

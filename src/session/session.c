@@ -59,6 +59,16 @@ static struct place find_place(void)
     return place;
 }
 
+/** This rank's share of its processors, or fewer if OMP_NUM_THREADS (a number, or a list of them)
+ * says so. */
+static int choose_threads(int share)
+{
+    const char *text = getenv("OMP_NUM_THREADS");
+    const long most = text != NULL ? strtol(text, NULL, 10) : 0;
+    const int n = most > 0 && most < share ? (int)most : share;
+    return n > 1 ? n : 1;
+}
+
 /** The lowest kernel level of all ranks, and this rank's share of its processors. */
 static void choose_kernels(struct session *s)
 {
@@ -78,9 +88,8 @@ static void choose_kernels(struct session *s)
         s->hosts[i] = places[i].host;
     }
     free(places);
-    const int share = own.n_processors / (n_sharing > 0 ? n_sharing : 1);
     const int64_t wanted = s->config.compute.n_threads;
-    s->n_threads = wanted > 0 ? (int)wanted : (share > 1 ? share : 1);
+    s->n_threads = wanted > 0 ? (int)wanted : choose_threads(own.n_processors / n_sharing);
     s->host = own.host;
     s->kernels = kernels_select(level);
     kernels_set_threads(s->n_threads);

@@ -14,3 +14,9 @@ echo 'as many ranks as sublayers'
 run ranks 4 attnres train $small --json >four.json 2>four.log
 attnres train $small run.dir=one >one.txt 2>/dev/null
 sed -n '2s/.*"weights_hash": "\([0-9a-f]*\)".*/\1/p' four.json | cmp - <(hash_of one.txt) && echo 'the same weights as on one rank'
+
+echo 'threads: no more than OMP_NUM_THREADS, unless the configuration says how many'
+for threads in auto 2; do
+    OMP_NUM_THREADS=1 attnres train $small run.dir=threads-$threads compute.threads=$threads >/dev/null 2>&1
+    grep -o '"threads": [0-9]*' threads-$threads/run.json
+done
