@@ -19,6 +19,12 @@ mkdir run
 run attnres train run --resume
 run attnres config run.dir= train.init= pipeline.costs= data.val=
 
+echo 'the folder of the run, as train chooses it'
+touch sweep.v1.yml
+run attnres config sweep.v1.yml --run-dir
+run attnres config optim.lr=3e-4 run.dir=../x=1 --run-dir
+run attnres config optim.lr=3e-4 --run-dir
+
 echo 'dump, load, dump: equal'
 attnres config $configs/quickstart.yaml --dump >first.yaml
 attnres config first.yaml --dump >second.yaml
