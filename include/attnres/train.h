@@ -46,9 +46,13 @@ struct train_result {
     bool stopped; /* before the last step, with a checkpoint saved */
 };
 
+/** Hold back USR1, TERM and USR2, over exec too, until train_run listens to them. Before that they
+ * would end the process, with a code that asks nobody to submit the job again. */
+void train_hold_signals(void);
+
 /** Train. Collective over all ranks. False on failure: with a message on the rank that knows the
- * cause, and the same kind on every rank. An early stop with a checkpoint saved, or before the
- * first step, is a failure of kind ERROR_EARLY. */
+ * cause, and the same kind on every rank. An early stop is a failure of kind ERROR_EARLY if a
+ * checkpoint was saved since the run began or resumed, or if it came before the first step. */
 bool train_run(struct train_result *result, const struct config *config,
                const struct train_options *options, struct transport *transport, struct log *log,
                struct error *err);

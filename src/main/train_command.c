@@ -91,6 +91,7 @@ static bool train(const struct command_line *line, struct transport *transport, 
 static bool run(const struct command_line *line, struct error *err)
 {
     struct log log;
+    train_hold_signals(); /* starting the ranks takes seconds */
     struct transport *transport = run_start_ranks(line, &log, err);
     if (transport == NULL) {
         return false;

@@ -20,6 +20,22 @@ static void note(int signal_number)
     arrived[asks] = arrived[asks] % 100 + 1; /* never 0 again, and never too large */
 }
 
+/** Whether signals that ask for something wait; a second INT must end the program at any time. */
+static void set_mask(int how)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGUSR2);
+    sigprocmask(how, &set, NULL);
+}
+
+void train_hold_signals(void)
+{
+    set_mask(SIG_BLOCK);
+}
+
 static void set_signal_stack(void)
 {
     sigaltstack(&(stack_t){.ss_sp = signal_stack, .ss_size = sizeof signal_stack}, NULL);
@@ -39,6 +55,7 @@ void train_install_signals(void)
     /* A file at its size limit is a failed write, like a full disk, not the end of the process. */
     action.sa_handler = SIG_IGN;
     sigaction(SIGXFSZ, &action, NULL);
+    set_mask(SIG_UNBLOCK);
 }
 
 bool train_signal_arrived(void)

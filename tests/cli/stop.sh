@@ -42,6 +42,18 @@ errors_of log.txt
 sed 's/, "step.*//' early/STATUS
 run attnres train $small run.dir=early --resume 2>/dev/null | tail -n 1
 
+echo 'USR1 before it listens, in the midst of its start'
+holds_usr1() { local mask; mask=$(sed -n 's/^SigBlk:[[:space:]]*//p' /proc/$1/status 2>/dev/null) && (((0x0$mask & 0x200) != 0)); }
+attnres train $small run.dir=held >out.txt 2>log.txt &
+job=$!
+while [ -e /proc/$job ] && ! holds_usr1 $job; do :; done
+kill -USR1 $job
+wait $job
+echo "exit code $?"
+errors_of log.txt
+sed 's/, "step.*//' held/STATUS
+run attnres train $small run.dir=held --resume 2>/dev/null | tail -n 1
+
 echo 'USR2 again and again, in the midst of products: it goes on'
 attnres train $endless model.dim=128 model.ff=336 model.seq_len=256 batch.microbatch=2 train.steps=1000000 run.dir=usr2 >out.txt 2>log.txt &
 job=$!
