@@ -77,8 +77,8 @@ const struct option config_options[] = {
     {"run.stall_save_s", OPTION_REAL, AT(run.stall_save_s), "600", 0, 1e6, NULL, FREE,
      "In place of run.stall_s, where longer, while a checkpoint is saved. 0: never."},
     {"run.max_hours", OPTION_REAL, AT(run.max_hours), "0", 0, 1e5, NULL, FREE,
-     "Hours after which the run saves a checkpoint and stops with exit code 75. 0: no "
-     "limit."},
+     "Hours that a process of the run may take, with the checkpoint that it saves in time before "
+     "it stops with exit code 75. 0: no limit."},
 
     {"model.kind", OPTION_CHOICE, AT(model.kind), "block_full", 0, 0, model_kinds, REFUSE,
      "Residual kind: what each sublayer reads. standard: the running sum; full: every "

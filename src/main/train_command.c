@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <attnres/clock.h>
 #include <attnres/heap.h>
 #include <attnres/train.h>
 
@@ -52,12 +53,22 @@ static void print_result(const struct train_result *r, bool as_json)
 
 /** When Slurm ends the job, seconds since 1970; 0 outside of one. Slurm sets the variable
  * from 23.02 on; slurm/job.sh does so on older ones. */
-static double job_end_s(void)
+static double read_job_end_s(struct log *log)
 {
     const char *text = getenv("SLURM_JOB_END_TIME");
     char *end = NULL;
     const double seconds = text != NULL ? strtod(text, &end) : 0.0;
-    return text != NULL && end != text && *end == '\0' && isfinite(seconds) ? seconds : 0.0;
+    if (text == NULL || end == text || *end != '\0' || !isfinite(seconds) || seconds <= 0.0) {
+        return 0.0;
+    }
+    if (seconds <= clock_wall_s()) {
+        log_write(log, LOG_WARNING,
+                  "SLURM_JOB_END_TIME=%s is past already, so it is not heeded: only a signal will "
+                  "stop this run before its job is ended",
+                  text);
+        return 0.0;
+    }
+    return seconds;
 }
 
 static bool train(const struct command_line *line, struct transport *transport, struct log *log,
@@ -75,7 +86,7 @@ static bool train(const struct command_line *line, struct transport *transport, 
         .dry_run = command_has(line, "dry-run"),
         .stops_on_signals = true,
         .wants_entropy = true,
-        .job_end_s = job_end_s(),
+        .job_end_s = is_root ? read_job_end_s(log) : 0.0,
         .build = {BUILD_VERSION, BUILD_REVISION, BUILD_COMPILER, BUILD_FLAGS},
     };
     struct train_result result;

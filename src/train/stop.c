@@ -6,12 +6,16 @@
 
 #include <attnres/clock.h>
 
-/** What the job needs at its end beside a step and a save, seconds: ranks end, the launcher
- * notices. And how fast a save is thought to be before the first was measured. */
-static const double ENDING_S = 5.0, BYTES_PER_S = 100e6;
+/** Seconds behind a save: ranks end, the launcher notices, the job is requeued. */
+static const double ENDING_S = 2.0;
 
-/** A save may take longer than the last one did. */
-static const double SAFETY = 1.5;
+/** A step or a save may take longer than the last one did: so many times, and of steps that take
+ * milliseconds one now and then seconds. Else there would be no time left to save what was
+ * stopped for it. */
+static const double SAFETY = 1.5, HICCUP_S = 3.0;
+
+/** How fast a save is thought to be before the first was measured. */
+static const double BYTES_PER_S = 100e6;
 
 /** The save, and the one under way that it waits for. */
 static double save_s(const struct train *t)
@@ -23,15 +27,28 @@ static double save_s(const struct train *t)
 }
 
 /** Seconds until the job is ended from outside; INFINITY if it is not. */
-static double left_s(const struct train *t)
+static double left_of_job_s(const struct train *t)
 {
     return t->options->job_end_s > 0.0 ? t->options->job_end_s - clock_wall_s() : INFINITY;
 }
 
-/** Whether another step, an evaluation behind it and a save would end too late. */
-static bool job_ends_soon(const struct train *t)
+/** Seconds of run.max_hours that are left; INFINITY without. */
+static double left_of_run_s(const struct train *t)
 {
-    return left_s(t) < ENDING_S + SAFETY * (t->step_s + t->evaluate_s + save_s(t));
+    const double most_s = 3600.0 * t->session.config.run.max_hours;
+    return most_s > 0.0 ? t->start_s + most_s - clock_monotonic_s() : INFINITY;
+}
+
+/** What a save takes at most, and the end behind it. */
+static double saving_s(const struct train *t)
+{
+    return ENDING_S + SAFETY * save_s(t);
+}
+
+/** The same with another step before, and an evaluation. */
+static double going_on_s(const struct train *t)
+{
+    return HICCUP_S + SAFETY * (t->step_s + t->evaluate_s) + saving_s(t);
 }
 
 bool train_save_is_due(const struct train *t)
@@ -42,20 +59,19 @@ bool train_save_is_due(const struct train *t)
 
 bool train_has_time_to_save(const struct train *t)
 {
-    return left_s(t) > save_s(t);
+    return left_of_job_s(t) > saving_s(t);
 }
 
 enum train_stop train_find_stop(const struct train *t, bool signal_arrived)
 {
-    const double max_s = 3600.0 * t->session.config.run.max_hours;
     if (signal_arrived) {
         return TRAIN_STOP_SIGNAL;
     }
     if (rundir_stop_is_asked(&t->folder)) {
         return TRAIN_STOP_FILE;
     }
-    if (max_s > 0.0 && clock_monotonic_s() - t->start_s >= max_s) {
+    if (left_of_run_s(t) < going_on_s(t)) {
         return TRAIN_STOP_TIME;
     }
-    return job_ends_soon(t) ? TRAIN_STOP_JOB_END : TRAIN_GOES_ON;
+    return left_of_job_s(t) < going_on_s(t) ? TRAIN_STOP_JOB_END : TRAIN_GOES_ON;
 }

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <attnres/checkpoint.h>
+#include <attnres/clock.h>
 
 #include "../../src/train/train_internal.h"
 #include "../support/folder.h"
@@ -142,6 +143,92 @@ static void a_stop_seen_in_the_last_step_is_removed(void **state)
     assert_false(file_exists("run/STOP"));
 }
 
+static void expect_status(enum run_state state, const char *reason, bool resumable)
+{
+    struct rundir_status status;
+    assert_true(rundir_read_status(&status, "run", NULL));
+    assert_int_equal(status.state, state);
+    assert_string_equal(status.reason, reason);
+    assert_int_equal(status.resumable, resumable);
+}
+
+/* Requeued, such a job would come back to the same step each time. */
+static void a_job_that_ends_without_gain_is_not_submitted_again(void **state)
+{
+    (void)state;
+    job.options.job_end_s = clock_wall_s();
+    run("train.steps=9", "checkpoint.keep=9");
+    assert_int_equal(job.kind[0], ERROR_IO);
+    expect_status(RUN_FAILED,
+                  "stopped after step 1 of 9: the job ends too soon to save, and nothing was saved "
+                  "since it began after step 0: give it more time",
+                  false);
+    job.options = (struct train_options){.resume = true};
+    run("train.steps=2", "checkpoint.keep=9");
+    assert_int_equal(job.kind[0], ERROR_NONE);
+    job.options.job_end_s = clock_wall_s();
+    run("train.steps=9", "checkpoint.keep=9");
+    assert_int_equal(job.kind[0], ERROR_IO);
+    expect_status(RUN_FAILED,
+                  "stopped after step 3 of 9: the job ends too soon to save, and nothing was saved "
+                  "since it began after step 2: give it more time",
+                  true);
+}
+
+/* A run after a step of 10 s, an evaluation of 2 s and a save of 20 s; one rank. */
+static struct train *make_slow_run(const struct train_options *options)
+{
+    struct train *t = calloc(1, sizeof *t);
+    assert_non_null(t);
+    t->options = options;
+    t->start_s = clock_monotonic_s();
+    t->step_s = 10.0;
+    t->evaluate_s = 2.0;
+    t->save_s = 20.0;
+    return t;
+}
+
+/* 1.5 x 20 s to save and 2 s to end; before that 1.5 x 12 s for the step, and 3 s. */
+static void time_is_left_to_step_and_save_or_to_save_or_none(void **state)
+{
+    (void)state;
+    static const struct {
+        double left_s;
+        enum train_stop stop;
+        bool has_time_to_save;
+    } CASES[] = {{60.0, TRAIN_GOES_ON, true},
+                 {50.0, TRAIN_STOP_JOB_END, true},
+                 {35.0, TRAIN_STOP_JOB_END, true},
+                 {29.0, TRAIN_STOP_JOB_END, false}};
+    struct train_options options = {0};
+    struct train *t = make_slow_run(&options);
+    assert_int_equal(train_find_stop(t, false), TRAIN_GOES_ON);
+    assert_true(train_has_time_to_save(t));
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        options.job_end_s = clock_wall_s() + CASES[i].left_s;
+        assert_int_equal(train_find_stop(t, false), CASES[i].stop);
+        assert_int_equal(train_has_time_to_save(t), CASES[i].has_time_to_save);
+    }
+    assert_int_equal(train_find_stop(t, true), TRAIN_STOP_SIGNAL);
+    free(t);
+}
+
+/* Nobody kills the run behind its hours, so a save is never too late for them. */
+static void the_last_save_fits_into_the_hours(void **state)
+{
+    (void)state;
+    const struct train_options options = {0};
+    struct train *t = make_slow_run(&options);
+    t->session.config.run.max_hours = 60.0 / 3600.0;
+    assert_int_equal(train_find_stop(t, false), TRAIN_GOES_ON);
+    t->session.config.run.max_hours = 50.0 / 3600.0;
+    assert_int_equal(train_find_stop(t, false), TRAIN_STOP_TIME);
+    t->session.config.run.max_hours = 1e-9;
+    assert_int_equal(train_find_stop(t, false), TRAIN_STOP_TIME);
+    assert_true(train_has_time_to_save(t));
+    free(t);
+}
+
 static void expect_same_checkpoint(int64_t step)
 {
     static const char *const NAMES[] = {"model-00001.safetensors", "model-00002.safetensors",
@@ -222,6 +309,9 @@ int main(void)
         IN_FOLDER(a_damaged_later_checkpoint_takes_no_place),
         IN_FOLDER(what_killed_saves_left_is_removed),
         IN_FOLDER(a_stop_seen_in_the_last_step_is_removed),
+        IN_FOLDER(a_job_that_ends_without_gain_is_not_submitted_again),
+        IN_FOLDER(time_is_left_to_step_and_save_or_to_save_or_none),
+        IN_FOLDER(the_last_save_fits_into_the_hours),
         IN_FOLDER(saving_in_the_background_changes_no_byte),
         cmocka_unit_test(what_ranks_report_decides_about_a_save),
     };
