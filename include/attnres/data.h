@@ -101,6 +101,9 @@ void data_make_item(struct data_item *item, enum task_kind task, uint64_t seed, 
                     int hops);
 int data_task_max_hops(enum task_kind task);      /* of the drawn k: what training sees */
 int data_task_farthest_hops(enum task_kind task); /* that can be asked for, the same or more */
+/** Answers of the right type that a prompt leaves possible: whoever knows the task's form and no
+ * more is right once in so many. Options do not count: they stand in no prompt. */
+int data_task_guesses(enum task_kind task);
 /** The share of items [0, n_items) whose answer is the one that is right most often. */
 double data_best_constant(enum task_kind task, uint64_t seed, int hops, int64_t n_items);
 

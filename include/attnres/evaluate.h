@@ -28,7 +28,7 @@ struct evaluate_loss evaluate_windows(struct engine *engine, const struct data *
 struct evaluate_hops {
     int hops;
     int64_t n_items, n_right;
-    double chance;   /* mean over items of 1 / candidate answers */
+    double chance;   /* 1 / data_task_guesses */
     double constant; /* what the best answer that is always the same would get right */
 };
 

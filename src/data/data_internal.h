@@ -122,6 +122,7 @@ struct task {
     const char *option_separator;
     int max_hops;      /* of the drawn k, which training sees */
     int farthest_hops; /* that can be asked for */
+    int guesses;       /* answers of the right type that a prompt leaves possible */
     void (*make)(struct data_item *item, struct rng *r, int hops);
 };
 

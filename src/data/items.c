@@ -11,11 +11,11 @@ static const uint64_t SEED_FACTOR = 0xD1342543DE82EF95u;
 static const uint64_t INDEX_FACTOR = 0x2545F4914F6CDD1Du;
 
 static const struct task TASKS[TASK_KINDS] = {
-    [TASK_STORIES] = {"stories", " ", 4, 4, task_make_stories},
-    [TASK_PTR] = {"ptr", "", 8, 12, task_make_ptr},
-    [TASK_PHOP] = {"phop", "", 8, 12, task_make_phop},
-    [TASK_VARS] = {"vars", "", 6, 10, task_make_vars},
-    [TASK_PERM] = {"perm", "", 8, 12, task_make_perm},
+    [TASK_STORIES] = {"stories", " ", 4, 4, 3, task_make_stories},
+    [TASK_PTR] = {"ptr", "", 8, 12, 15, task_make_ptr},
+    [TASK_PHOP] = {"phop", "", 8, 12, 8, task_make_phop},
+    [TASK_VARS] = {"vars", "", 6, 10, 10, task_make_vars},
+    [TASK_PERM] = {"perm", "", 8, 12, 5, task_make_perm},
 };
 
 const struct task *task_find(enum task_kind kind)
@@ -32,6 +32,11 @@ int data_task_max_hops(enum task_kind task)
 int data_task_farthest_hops(enum task_kind task)
 {
     return task_find(task)->farthest_hops;
+}
+
+int data_task_guesses(enum task_kind task)
+{
+    return task_find(task)->guesses;
 }
 
 static struct rng item_stream(const char *name, uint64_t seed, uint64_t index)

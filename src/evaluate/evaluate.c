@@ -35,7 +35,7 @@ static struct turn make_turn(const struct engine *engine)
 
 /** What a microbatch came to. */
 struct outcome {
-    double sum; /* nats, or what guessing would get right */
+    double sum; /* nats */
     int64_t n;  /* counted targets, or right answers */
 };
 
@@ -167,7 +167,6 @@ struct evaluate_hops evaluate_task(struct engine *engine, enum task_kind task, u
             const bool is_item = first + b < n_items; /* other rows repeat one, uncounted */
             data_make_item(&item, task, seed, (uint64_t)(is_item ? first + b : 0), hops);
             place_item(tokens + b * T, targets + b * T, T, &item);
-            own.sum += is_item ? 1.0 / item.n_options : 0.0;
         }
         run_microbatch(engine, true);
         for (int64_t b = 0; b < B && first + b < n_items && best != NULL; b++) {
@@ -181,7 +180,7 @@ struct evaluate_hops evaluate_task(struct engine *engine, enum task_kind task, u
                                   .n_items = n_items,
                                   .n_right = total.n,
                                   .constant = data_best_constant(task, seed, hops, n_items),
-                                  .chance = n_items > 0 ? total.sum / (double)n_items : 0.0};
+                                  .chance = 1.0 / data_task_guesses(task)};
 }
 
 /** Rows [first, first + B) are choices; beyond the last one nothing counts. */

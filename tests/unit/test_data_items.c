@@ -112,6 +112,74 @@ static void the_best_constant_answer_is_the_commonest(void **state)
     }
 }
 
+static int count_different_letters(const char *text, int length)
+{
+    bool is_there[256] = {false};
+    int n = 0;
+    for (int i = 0; i < length; i++) {
+        if (text[i] >= 'A' && text[i] <= 'Z' && !is_there[(int)text[i]]) {
+            is_there[(int)text[i]] = true;
+            n++;
+        }
+    }
+    return n;
+}
+
+/* Of ptr the letters of the prompt but the one asked from, of stories the words of the right type
+ * in it; of the others every answer that some item has. */
+static void guesses_are_the_answers_that_a_prompt_leaves_possible(void **state)
+{
+    (void)state;
+    enum { N = 400 };
+    for (int task = 0; task < TASK_KINDS; task++) {
+        const int guesses = data_task_guesses((enum task_kind)task);
+        bool is_answer[256] = {false};
+        int n_answers = 0;
+        for (uint64_t i = 0; i < N; i++) {
+            struct data_item item;
+            data_make_item(&item, (enum task_kind)task, 1, i, 0);
+            const unsigned char first = (unsigned char)item.text[item.prompt_length];
+            n_answers += !is_answer[first];
+            is_answer[first] = true;
+            if (task == TASK_PTR) {
+                n_answers = count_different_letters(item.text, item.prompt_length) - 1;
+                assert_int_equal(n_answers, guesses);
+            } else if (task == TASK_STORIES) {
+                n_answers = item.n_options;
+            }
+        }
+        assert_int_equal(n_answers, guesses);
+    }
+}
+
+/* What a run of seed 1 trains on are items of seed 1001, not those of test (1) or validation (2).
+ */
+static void training_items_are_not_those_that_are_asked(void **state)
+{
+    (void)state;
+    static const char *const OVERRIDES[] = {"data.kind=synthetic", "data.task=ptr", "run.seed=1"};
+    struct config config;
+    struct data *data = NULL;
+    struct data_position position = {0};
+    struct error err = {0};
+    enum { T = 128 };
+    int32_t tokens[T], targets[T];
+    assert_true(config_load(&config, NULL, 3, OVERRIDES, &err));
+    assert_true(data_open(&data, &config.data, DATA_TRAIN, config.run.seed, T, 256, &err));
+    data_read(data, &position, 1, tokens, targets);
+    data_close(data);
+    static const uint64_t SEEDS[] = {1, 2, 1001};
+    for (int k = 0; k < 3; k++) {
+        struct data_item item;
+        data_make_item(&item, TASK_PTR, SEEDS[k], 0, 0);
+        bool is_same = true;
+        for (int i = 0; i < item.prompt_length; i++) {
+            is_same = is_same && tokens[i] == (unsigned char)item.text[i];
+        }
+        assert_int_equal(is_same, SEEDS[k] == 1001);
+    }
+}
+
 static int count_option(const struct data_item *item, const char *word, size_t length)
 {
     int n = 0;
@@ -189,6 +257,8 @@ int main(void)
         cmocka_unit_test(hops_beyond_the_task_are_refused),
         cmocka_unit_test(far_items_have_the_hops_that_were_asked_for),
         cmocka_unit_test(the_best_constant_answer_is_the_commonest),
+        cmocka_unit_test(guesses_are_the_answers_that_a_prompt_leaves_possible),
+        cmocka_unit_test(training_items_are_not_those_that_are_asked),
         cmocka_unit_test(every_item_offers_its_answer_once),
         cmocka_unit_test(stories_mention_candidates_equally_often),
         cmocka_unit_test(stories_fit_a_short_window_and_draw_hops_evenly),
