@@ -2,9 +2,9 @@
  * compute the baseline needs for the same loss. Pure functions over points.
  *
  *  A point is a finished run: its kind, size, seed, the loss it ended with, and what it spent. Runs
- * of one size and as many tokens form a cell; in a cell, runs of one seed belong together whatever
- * their kind, since they share data order and initial weights. With x what was spent and L the
- * loss, each kind k is given the curve
+ * of one size and about as many tokens form a cell; in a cell, runs of one seed belong together
+ * whatever their kind, since they share data order and initial weights. With x what was spent and L
+ * the loss, each kind k is given the curve
  *
  *      L = A x^-alpha,   least squares of  ln L = a - alpha ln x,   A = e^a,
  *
@@ -25,6 +25,7 @@
 #include <attnres/config.h>
 #include <attnres/error.h>
 #include <attnres/json.h>
+#include <attnres/text.h>
 
 enum {
     FIT_MAX_KINDS = 16,
@@ -56,6 +57,8 @@ struct fit_points {
     char kinds[FIT_MAX_KINDS][FIT_KIND_BYTES];
     int n_kinds;
     int n_groups, n_cells, n_units;
+    struct config *first; /* heap: of the first run's folder, which the others are held against */
+    const char *first_path;
     char notes[FIT_NOTES_BYTES]; /* what was left out and why, a line each */
 };
 
@@ -67,20 +70,22 @@ bool fit_points_read(struct fit_points *points, const char *path, struct error *
 bool fit_points_parse(struct fit_points *points, const char *name, const char *bytes, size_t length,
                       struct error *err);
 /** Add a run's folder: kind, size and seed from its config.yaml; val_loss, FLOPs, tokens and time
- * from the last line of its metrics.jsonl. One that has not reached its last step, or has no
- * val_loss there, is left out and noted. */
+ * from the last line of its metrics.jsonl. Left out and noted are folders without these, runs that
+ * have not reached their last step or have no val_loss there, and those whose val_loss is of other
+ * data, windows or as many tokens as the first run's. path must outlive the points. */
 bool fit_points_read_run(struct fit_points *points, const char *path, struct error *err);
 /** What a run is called among the kinds: its model's, +static, and how its sources are rounded. */
 void fit_name_kind(char kind[FIT_KIND_BYTES], const struct config *config);
-/** Sort by cell, seed and kind, and number groups, cells and units. ERROR_DATA if two points are of
- * one kind, cell and seed. Without a size, points of the same compute are a cell, and a group. */
+/** Sort by cell, seed and kind, and number groups, cells and units. Tokens within 5 % count as the
+ * same: runs of equal compute differ by that. ERROR_DATA if two points are of one kind, cell and
+ * seed. Without a size, points of the same compute are a cell, and a group. */
 bool fit_points_arrange(struct fit_points *points, struct error *err);
 void fit_points_finish(struct fit_points *points);
 /** Index of a kind; -1: there is none. */
 int fit_points_find_kind(const struct fit_points *points, const char *name);
 
 struct fit_curve {
-    double a, alpha; /* L = e^a x^-alpha; NAN: fewer than two x */
+    double a, alpha; /* L = e^a x^-alpha; NAN: no two sizes whose mean x are 1.5-fold apart */
 };
 /** m as above, at x. NAN where the baseline's curve does not fall. */
 double fit_multiplier(struct fit_curve baseline, struct fit_curve kind, double x);
@@ -92,13 +97,15 @@ enum fit_slopes { FIT_SEPARATE, FIT_COMMON, FIT_SLOPES };
 
 struct fit_options {
     enum fit_axis axis;
-    double at;     /* x */
+    double at;     /* x; 0: as far as the runs of both go */
     uint64_t seed; /* of the redraws */
     int n_redraws; /* 2 or more */
 };
 
 struct fit_comparison {
     int kind;
+    double at, reach; /* x of the multiplier; the largest that runs of both have reached */
+    int n_left_out;   /* runs of sizes that only one of the two has */
     struct fit_curve curves[FIT_SLOPES][2]; /* the baseline's, the kind's */
     double multiplier[FIT_SLOPES];          /* NAN: none */
     double low[FIT_SLOPES], high[FIT_SLOPES];
@@ -107,13 +114,13 @@ struct fit_comparison {
     double (*without)[FIT_SLOPES]; /* the multiplier with each group left out in turn; NAN: none */
 };
 
-/** Compare a kind with the baseline. The interval is a bootstrap: each run's deviation from the
- * mean of its kind and cell (in ln x, which differs between seeds for wall-clock time alone, and ln
- * L), times sqrt(n/(n-1)) for n seeds, goes into one pool over all cells, the two kinds' of a seed
- * as one. A redraw puts a drawn pair on every seed of every cell's mean and fits all again. The
- * interval is m +- t(0.975, pairs - cells) times the redraws' standard deviation: percentiles of
- * few seeds would be too narrow. Requires arranged points with this axis. End with
- * fit_comparison_finish. False (ERROR_CREATE) without memory. */
+/** Compare a kind with the baseline, on the sizes that both have. The interval is a bootstrap: each
+ * run's deviation from the mean of its kind and cell (in ln x, which differs between seeds for
+ * wall-clock time alone, and ln L), times sqrt(n/(n-1)) for n seeds, goes into one pool over all
+ * cells, the two kinds' of a seed as one. A redraw puts a drawn pair on every seed of every cell's
+ * mean and fits all again. The interval is m +- t(0.975, pairs - cells) times the redraws' standard
+ * deviation: percentiles of few seeds would be too narrow. Requires arranged points with this axis.
+ * End with fit_comparison_finish. False (ERROR_CREATE) without memory. */
 bool fit_compare(struct fit_comparison *comparison, const struct fit_points *points, int baseline,
                  int kind, const struct fit_options *options, struct error *err);
 void fit_comparison_finish(struct fit_comparison *comparison);
@@ -148,11 +155,14 @@ struct fit_report {
     int n_comparisons;
     struct fit_law laws[FIT_MAX_KINDS];
 };
-/** Requires arranged points. options.at of 0: the largest x. ERROR_USAGE if a point does not have
+/** Requires arranged points. ERROR_USAGE if a point does not have
  * the axis. End with fit_report_finish, also after a failure. */
 bool fit_report_make(struct fit_report *report, const struct fit_points *points, int baseline,
                      const struct fit_options *options, struct error *err);
 void fit_report_finish(struct fit_report *report);
+/** An interval in words, numbers by the format: 1.02 to 1.31; below 4.80 if it reaches down to 0
+ * or less, which no multiplier does. */
+void fit_add_interval(struct text *t, const char *format, double low, double high);
 /** For people; length like snprintf. */
 size_t fit_report_print(const struct fit_report *report, const struct fit_points *points,
                         char *text, size_t capacity);

@@ -9,6 +9,10 @@
 
 static const double CONFIDENCE = 0.975; /* on each side: an interval of 95 % */
 
+/** A curve needs two sizes whose means of x are so far apart: the clock's jitter between seeds of a
+ * size, or shapes of about the same compute, are no two places on it. */
+static const double LEAST_SPAN = 1.5;
+
 /** Runs of two kinds in logarithms, in the order of the points: of units, then cells. */
 struct run {
     int which; /* 0: the baseline, 1: the kind */
@@ -16,21 +20,50 @@ struct run {
     double x, y; /* ln x, ln L */
 };
 
-/** Least squares of y = a - alpha x, gathered around the first x so that equal x give a sum of
- * squares of exactly 0. */
+/** Least squares of y = a - alpha x, gathered around the first x; and how far the groups reach:
+ * runs come in their order. */
 struct moments {
     double n, x_first, x, y, xx, xy;
+    int group; /* of the runs that came last, and their x */
+    double n_group, x_group;
+    double least, most; /* mean x of the groups before it */
 };
 
-static void add_moment(struct moments *m, double x, double y)
+static void close_group(struct moments *m)
 {
-    m->x_first = m->n == 0.0 ? x : m->x_first;
+    if (m->n_group > 0.0) {
+        const double mean = m->x_group / m->n_group;
+        m->least = fmin(m->least, mean);
+        m->most = fmax(m->most, mean);
+    }
+    m->n_group = m->x_group = 0.0;
+}
+
+static void add_moment(struct moments *m, int group, double x, double y)
+{
+    if (m->n == 0.0) {
+        m->x_first = x;
+        m->least = INFINITY;
+        m->most = -INFINITY;
+    }
+    if (group != m->group) {
+        close_group(m);
+    }
+    m->group = group;
+    m->n_group += 1.0;
+    m->x_group += x;
     const double d = x - m->x_first;
     m->n += 1.0;
     m->x += d;
     m->y += y;
     m->xx += d * d;
     m->xy += d * y;
+}
+
+static bool spans_enough(struct moments m)
+{
+    close_group(&m);
+    return m.n > 0.0 && m.most - m.least >= log(LEAST_SPAN);
 }
 
 static double spread(const struct moments *m)
@@ -51,18 +84,19 @@ static struct fit_curve curve_with(const struct moments *m, double alpha)
 
 static struct fit_curve curve_from(const struct moments *m)
 {
-    const double xx = spread(m);
-    return xx > 0.0 ? curve_with(m, -covariance(m) / xx) : (struct fit_curve){NAN, NAN};
+    return spans_enough(*m) ? curve_with(m, -covariance(m) / spread(m))
+                            : (struct fit_curve){NAN, NAN};
 }
 
 /** Both curves, with slopes of their own and with a common one. */
 static void find_curves(struct fit_curve curves[FIT_SLOPES][2], const struct moments m[2])
 {
     const double xx = spread(&m[0]) + spread(&m[1]);
-    const double alpha = xx > 0.0 ? -(covariance(&m[0]) + covariance(&m[1])) / xx : NAN;
+    const bool is_known = spans_enough(m[0]) && spans_enough(m[1]);
+    const double alpha = is_known ? -(covariance(&m[0]) + covariance(&m[1])) / xx : NAN;
     for (int k = 0; k < 2; k++) {
         curves[FIT_SEPARATE][k] = curve_from(&m[k]);
-        curves[FIT_COMMON][k] = curve_with(&m[k], alpha);
+        curves[FIT_COMMON][k] = is_known ? curve_with(&m[k], alpha) : (struct fit_curve){NAN, NAN};
     }
 }
 
@@ -81,7 +115,7 @@ struct fit_curve fit_curve_of(const struct fit_points *points, int kind, enum fi
     for (int i = 0; i < points->n; i++) {
         const struct fit_point *p = &points->rows[i];
         if (p->kind == kind) {
-            add_moment(&m, log(p->spent[axis]), log(p->loss));
+            add_moment(&m, p->group, log(p->spent[axis]), log(p->loss));
         }
     }
     return curve_from(&m);
@@ -94,7 +128,16 @@ struct sample {
     struct run *gaps;  /* what is added to a mean: scaled deviations; of complete units only */
     int (*pairs)[2];   /* the pool: two rows of gaps each */
     int n, n_pairs, n_pair_cells;
+    double most[2]; /* x that the two reach, as it is */
 };
+
+/** Whether both kinds have runs of the point's size; without a size that cannot be told. */
+static bool is_shared(const struct fit_points *points, const struct fit_point *p, int baseline,
+                      int kind)
+{
+    return p->size == 0 ||
+           (fit_group_has(points, p->group, baseline) && fit_group_has(points, p->group, kind));
+}
 
 static bool sample_init(struct sample *s, const struct fit_points *points, int baseline, int kind,
                         enum fit_axis axis, struct error *err)
@@ -109,7 +152,9 @@ static bool sample_init(struct sample *s, const struct fit_points *points, int b
     s->gaps = s->means + n;
     for (size_t i = 0; i < n; i++) {
         const struct fit_point *p = &points->rows[i];
-        if (p->kind == baseline || p->kind == kind) {
+        if ((p->kind == baseline || p->kind == kind) && is_shared(points, p, baseline, kind)) {
+            double *most = &s->most[p->kind == kind];
+            *most = fmax(*most, p->spent[axis]);
             s->runs[s->n++] = (struct run){.which = p->kind == kind,
                                            .group = p->group,
                                            .cell = p->cell,
@@ -183,7 +228,7 @@ static void gather(struct moments m[2], const struct sample *s, int left_out)
     m[0] = m[1] = (struct moments){0};
     for (int i = 0; i < s->n; i++) {
         if (s->runs[i].group != left_out) {
-            add_moment(&m[s->runs[i].which], s->runs[i].x, s->runs[i].y);
+            add_moment(&m[s->runs[i].which], s->runs[i].group, s->runs[i].x, s->runs[i].y);
         }
     }
 }
@@ -201,7 +246,7 @@ static void redraw(struct moments m[2], const struct sample *s, struct rng *rng)
             pair = s->pairs[rng_below(rng, (uint64_t)s->n_pairs)];
         }
         const struct run *gap = &s->gaps[pair[mean->which]];
-        add_moment(&m[mean->which], mean->x + gap->x, mean->y + gap->y);
+        add_moment(&m[mean->which], mean->group, mean->x + gap->x, mean->y + gap->y);
     }
 }
 
@@ -218,11 +263,12 @@ static void measure(double out[FIT_SLOPES], const struct moments m[2], double x)
 static const char *reason_against_interval(const struct fit_comparison *c, const struct sample *s)
 {
     if (isnan(c->multiplier[FIT_SEPARATE]) || isnan(c->multiplier[FIT_COMMON])) {
-        return "the curves need two sizes of each kind, and a baseline that falls";
+        return "the curves need two sizes that both kinds ran, a factor of 1.5 apart or more, and "
+               "a baseline that falls";
     }
     if (s->n_pairs <= s->n_pair_cells) {
-        return "no size has two seeds that both kinds ran: what another seed would change is not "
-               "known";
+        return "no size has two seeds that both kinds ran for as many tokens: what another seed "
+               "would change is not known";
     }
     return NULL;
 }
@@ -236,7 +282,7 @@ static void find_interval(struct fit_comparison *c, const struct sample *s,
         struct moments m[2];
         double multiplier[FIT_SLOPES];
         redraw(m, s, &rng);
-        measure(multiplier, (const struct moments *)m, options->at);
+        measure(multiplier, (const struct moments *)m, c->at);
         for (enum fit_slopes slopes = 0; slopes < FIT_SLOPES; slopes++) {
             const double d = multiplier[slopes] - c->multiplier[slopes];
             sum[slopes] += d;
@@ -277,7 +323,7 @@ static void leave_out(struct fit_comparison *c, const struct sample *s, int n_gr
 bool fit_compare(struct fit_comparison *comparison, const struct fit_points *points, int baseline,
                  int kind, const struct fit_options *options, struct error *err)
 {
-    assert(baseline != kind && options->at > 0.0 && options->n_redraws >= 2);
+    assert(baseline != kind && options->n_redraws >= 2);
     struct fit_comparison c = {.kind = kind};
     struct sample s = {0};
     bool ok = sample_init(&s, points, baseline, kind, options->axis, err);
@@ -287,11 +333,14 @@ bool fit_compare(struct fit_comparison *comparison, const struct fit_points *poi
     }
     if (ok) {
         struct moments m[2];
+        c.reach = fmin(s.most[0], s.most[1]);
+        c.at = options->at > 0.0 ? options->at : c.reach;
+        c.n_left_out = fit_count_runs(points, baseline) + fit_count_runs(points, kind) - s.n;
         sample_centre(&s);
         gather(m, &s, -1);
         find_curves(c.curves, (const struct moments *)m);
-        measure(c.multiplier, (const struct moments *)m, options->at);
-        leave_out(&c, &s, points->n_groups, options->at);
+        measure(c.multiplier, (const struct moments *)m, c.at);
+        leave_out(&c, &s, points->n_groups, c.at);
         c.freedom = s.n_pairs - s.n_pair_cells;
         c.low[0] = c.low[1] = c.high[0] = c.high[1] = NAN;
         c.no_interval = reason_against_interval(&c, &s);

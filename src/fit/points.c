@@ -6,6 +6,9 @@
 
 #include <attnres/file.h>
 
+/** Runs of a size are of one cell if their tokens are less than this factor apart. */
+static const double SAME_TOKENS = 1.05;
+
 const char *fit_axis_name(enum fit_axis axis)
 {
     static const char *const NAMES[FIT_AXES] = {"flops", "tokens", "time"};
@@ -83,6 +86,7 @@ void fit_points_finish(struct fit_points *points)
         return;
     }
     free(points->rows);
+    free(points->first);
     *points = (struct fit_points){0};
 }
 
@@ -91,26 +95,27 @@ static int order_of(double a, double b)
     return (a > b) - (a < b);
 }
 
-static int compare_cells(const struct fit_point *a, const struct fit_point *b)
+/** What tells the cells of a size apart. */
+static enum fit_axis axis_of(const struct fit_point *point)
 {
+    return point->size > 0 ? FIT_TOKENS : FIT_FLOPS;
+}
+
+static int by_spent(const void *left, const void *right)
+{
+    const struct fit_point *a = left, *b = right;
     if (a->size != b->size) {
         return a->size < b->size ? -1 : 1;
     }
-    const enum fit_axis axis = a->size > 0 ? FIT_TOKENS : FIT_FLOPS;
-    return order_of(a->spent[axis], b->spent[axis]);
-}
-
-static int compare_units(const struct fit_point *a, const struct fit_point *b)
-{
-    const int order = compare_cells(a, b);
-    return order != 0 ? order : (a->seed > b->seed) - (a->seed < b->seed);
+    return order_of(a->spent[axis_of(a)], b->spent[axis_of(a)]);
 }
 
 /** qsort is not stable; source and line make the order that of the input. */
-static int compare_points(const void *left, const void *right)
+static int by_unit(const void *left, const void *right)
 {
     const struct fit_point *a = left, *b = right;
-    int order = compare_units(a, b);
+    int order = a->cell - b->cell;
+    order = order != 0 ? order : (a->seed > b->seed) - (a->seed < b->seed);
     order = order != 0 ? order : a->kind - b->kind;
     order = order != 0 ? order : strcmp(a->source, b->source);
     return order != 0 ? order : a->line - b->line;
@@ -127,6 +132,26 @@ static bool refuse_twin(const struct fit_points *points, const struct fit_point 
                      place_of(first, a));
 }
 
+/** Of rows in the order of what was spent: a cell goes on while tokens are within SAME_TOKENS of
+ * those it began with. */
+static void number_cells(struct fit_points *points)
+{
+    struct fit_point *rows = points->rows;
+    points->n_groups = points->n_cells = 0;
+    for (int i = 0, first = 0; i < points->n; i++) {
+        const bool is_new_size = i == 0 || rows[i].size != rows[first].size;
+        const double factor = rows[i].size > 0 ? SAME_TOKENS : 1.0;
+        const enum fit_axis axis = axis_of(&rows[i]);
+        if (is_new_size || rows[i].spent[axis] > factor * rows[first].spent[axis]) {
+            first = i;
+            points->n_cells++;
+            points->n_groups += is_new_size || rows[i].size == 0;
+        }
+        rows[i].group = points->n_groups - 1;
+        rows[i].cell = points->n_cells - 1;
+    }
+}
+
 bool fit_points_arrange(struct fit_points *points, struct error *err)
 {
     struct fit_point *rows = points->rows;
@@ -134,19 +159,16 @@ bool fit_points_arrange(struct fit_points *points, struct error *err)
     if (points->n == 0) {
         return true;
     }
-    qsort(rows, (size_t)points->n, sizeof *rows, compare_points);
+    qsort(rows, (size_t)points->n, sizeof *rows, by_spent);
+    number_cells(points);
+    qsort(rows, (size_t)points->n, sizeof *rows, by_unit);
     for (int i = 0; i < points->n; i++) {
-        const bool is_new_cell = i == 0 || compare_cells(&rows[i - 1], &rows[i]) != 0;
-        points->n_cells += is_new_cell;
-        points->n_groups +=
-            i == 0 || rows[i - 1].size != rows[i].size || (is_new_cell && rows[i].size == 0);
-        const bool is_new = i == 0 || compare_units(&rows[i - 1], &rows[i]) != 0;
+        const bool is_new =
+            i == 0 || rows[i - 1].cell != rows[i].cell || rows[i - 1].seed != rows[i].seed;
         if (!is_new && rows[i - 1].kind == rows[i].kind) {
             return refuse_twin(points, &rows[i - 1], &rows[i], err);
         }
         points->n_units += is_new;
-        rows[i].group = points->n_groups - 1;
-        rows[i].cell = points->n_cells - 1;
         rows[i].unit = points->n_units - 1;
     }
     return true;

@@ -17,6 +17,18 @@ static void add_number(struct text *t, const char *format, const char *unknown, 
     text_add(t, "%s", isnan(number) ? unknown : digits);
 }
 
+void fit_add_interval(struct text *t, const char *format, double low, double high)
+{
+    char digits[2][64];
+    snprintf(digits[0], sizeof digits[0], format, low);
+    snprintf(digits[1], sizeof digits[1], format, high);
+    if (low > 0.0) {
+        text_add(t, "%s to %s", digits[0], digits[1]);
+    } else {
+        text_add(t, "below %s", digits[1]);
+    }
+}
+
 static void add_size(struct text *t, const struct fit_point *p)
 {
     if (p->size > 0) {
@@ -56,7 +68,8 @@ static void print_curves(struct text *t, const struct fit_report *report,
     for (int kind = 0; kind < points->n_kinds; kind++) {
         text_add(t, "%-22s %6d", points->kinds[kind], fit_count_runs(points, kind));
         add_number(t, " %10.5g", "          -", exp(report->curves[kind].a));
-        add_number(t, " %9.5f", "         - (runs of one size)", report->curves[kind].alpha);
+        add_number(t, " %9.5f", "         - (no two sizes 1.5-fold apart)",
+                   report->curves[kind].alpha);
         text_add(t, "\n");
     }
 }
@@ -88,9 +101,11 @@ static void print_comparison(struct text *t, const struct fit_comparison *c,
                  fit_slopes_name(slopes));
         add_number(t, " %9.5f", "         -", c->curves[slopes][0].alpha);
         add_number(t, " %9.5f", "         -", c->curves[slopes][1].alpha);
+        text_add(t, " %11.4g", c->at);
         add_number(t, " %11.4f", "           -", c->multiplier[slopes]);
         if (c->no_interval == NULL) {
-            text_add(t, "   %.4f to %.4f", c->low[slopes], c->high[slopes]);
+            text_add(t, "   ");
+            fit_add_interval(t, "%.4f", c->low[slopes], c->high[slopes]);
         }
         text_add(t, "\n");
     }
@@ -99,6 +114,13 @@ static void print_comparison(struct text *t, const struct fit_comparison *c,
     } else {
         text_add(t, "    t(0.975, %d) = %.3f\n", c->freedom,
                  fit_student_quantile(0.975, c->freedom));
+    }
+    if (c->at > c->reach) {
+        text_add(t, "    beyond its runs, which end at %.4g\n", c->reach);
+    }
+    if (c->n_left_out > 0) {
+        text_add(t, "    %d runs of sizes that only one of the two has are left out\n",
+                 c->n_left_out);
     }
     print_without(t, c, points);
 }
@@ -113,11 +135,12 @@ static void print_comparisons(struct text *t, const struct fit_report *report,
         return;
     }
     const char *baseline = points->kinds[report->baseline];
-    text_add(t,
-             "\nmultiplier: how many times the %s %s needs for the loss that a kind has at %.6g\n"
-             "%-22s %-9s %9s %9s %11s   95 %% interval\n",
-             AXES[report->options.axis], baseline, report->options.at, "kind", "slopes",
-             "its alpha", "kind's", "multiplier");
+    text_add(
+        t,
+        "\nmultiplier: how many times the %s %s needs for the loss that a kind has at a point\n"
+        "%-22s %-9s %9s %9s %11s %11s   95 %% interval\n",
+        AXES[report->options.axis], baseline, "kind", "slopes", "its alpha", "kind's", "at",
+        "multiplier");
     for (int i = 0; i < report->n_comparisons; i++) {
         print_comparison(t, &report->comparisons[i], points);
     }

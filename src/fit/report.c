@@ -17,6 +17,16 @@ int fit_count_runs(const struct fit_points *points, int kind)
     return n;
 }
 
+bool fit_group_has(const struct fit_points *points, int group, int kind)
+{
+    for (int i = 0; i < points->n; i++) {
+        if (points->rows[i].group == group && points->rows[i].kind == kind) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /** The first row whose cell is not below this one. */
 static int first_row_of(const struct fit_points *points, int cell)
 {
@@ -77,24 +87,12 @@ static bool check_axis(const struct fit_points *points, enum fit_axis axis, stru
     return true;
 }
 
-static double largest(const struct fit_points *points, enum fit_axis axis)
-{
-    double most = 0.0;
-    for (int i = 0; i < points->n; i++) {
-        most = fmax(most, points->rows[i].spent[axis]);
-    }
-    return most;
-}
-
 bool fit_report_make(struct fit_report *report, const struct fit_points *points, int baseline,
                      const struct fit_options *options, struct error *err)
 {
     *report = (struct fit_report){.options = *options, .baseline = baseline};
     if (!check_axis(points, options->axis, err)) {
         return false;
-    }
-    if (!(options->at > 0.0)) {
-        report->options.at = largest(points, options->axis);
     }
     for (int kind = 0; kind < points->n_kinds; kind++) {
         report->curves[kind] = fit_curve_of(points, kind, options->axis);

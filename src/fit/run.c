@@ -112,12 +112,71 @@ void fit_name_kind(char kind[FIT_KIND_BYTES], const struct config *config)
 }
 
 /** Notes that do not fit are cut. */
+static struct text notes_of(struct fit_points *points)
+{
+    return (struct text){points->notes, sizeof points->notes, strlen(points->notes)};
+}
+
 static void note(struct fit_points *points, const char *path, const char *why, int64_t step,
                  int64_t n_steps)
 {
-    struct text t = {points->notes, sizeof points->notes, strlen(points->notes)};
+    struct text t = notes_of(points);
     text_add(&t, "%s is left out: %s (step %lld of %lld)\n", path, why, (long long)step,
              (long long)n_steps);
+}
+
+/** The settings in which a run differs from the first, of those that val_loss depends on. */
+struct otherness {
+    struct text *text;
+    const struct config *first;
+    int n;
+};
+
+static void note_otherness(void *user, const char *key, const char *value_a, const char *value_b,
+                           enum config_resume_rule rule)
+{
+    static const char *const KEYS[] = {"data.kind", "data.task",     "data.tasks",
+                                       "data.val",  "model.seq_len", "train.eval_tokens"};
+    struct otherness *o = user;
+    (void)rule;
+    bool matters = strcmp(key, "data.train") == 0 && o->first->data.val[0] == '\0';
+    for (size_t i = 0; i < sizeof KEYS / sizeof KEYS[0]; i++) {
+        matters = matters || strcmp(key, KEYS[i]) == 0;
+    }
+    if (matters) {
+        text_add(o->text, "%s %s is %s, not %s", o->n++ > 0 ? ";" : "", key, value_b, value_a);
+    }
+}
+
+/** The first run is what others are held against. */
+static bool remember_first(struct fit_points *points, const char *path, const struct config *config,
+                           struct error *err)
+{
+    if (points->first != NULL) {
+        return true;
+    }
+    points->first = malloc(sizeof *points->first);
+    if (points->first == NULL) {
+        return error_set(err, ERROR_CREATE, "no memory for a configuration");
+    }
+    *points->first = *config;
+    points->first_path = path;
+    return true;
+}
+
+/** Losses on other data, or on other parts of it, do not compare: such a run is noted. */
+static bool is_comparable(struct fit_points *points, const char *path, const struct config *config)
+{
+    char differences[1024] = "";
+    struct text t = {differences, sizeof differences, 0};
+    struct otherness o = {.text = &t, .first = points->first};
+    config_compare(points->first, config, note_otherness, &o);
+    if (o.n > 0) {
+        struct text notes = notes_of(points);
+        text_add(&notes, "%s is left out: its loss does not compare with that of %s:%s\n", path,
+                 points->first_path, differences);
+    }
+    return o.n == 0;
 }
 
 static bool add_run(struct fit_points *points, const char *path, const char *metrics,
@@ -134,6 +193,12 @@ static bool add_run(struct fit_points *points, const char *path, const char *met
              n_steps);
         return true;
     }
+    if (!remember_first(points, path, config, err)) {
+        return false;
+    }
+    if (!is_comparable(points, path, config)) {
+        return true;
+    }
     struct fit_point point = {.size = size_of(&config->model),
                               .seed = config->run.seed,
                               .loss = last->val_loss,
@@ -144,17 +209,41 @@ static bool add_run(struct fit_points *points, const char *path, const char *met
     return check_reached(last, metrics, err) && fit_points_add(points, kind, &point, err);
 }
 
+/** Whether a folder is that of a run which has begun to measure; if not, it is noted. */
+static bool has_begun(struct fit_points *points, const char *path, const char *config,
+                      const char *metrics)
+{
+    struct text t = notes_of(points);
+    if (!file_exists(config)) {
+        text_add(&t,
+                 "%s is left out: no config.yaml in it; expected the folder of a run (those of a "
+                 "sweep are in its dir: %s/*)\n",
+                 path, path);
+        return false;
+    }
+    if (!file_exists(metrics)) {
+        text_add(&t, "%s is left out: no metrics.jsonl in it yet\n", path);
+        return false;
+    }
+    return true;
+}
+
 bool fit_points_read_run(struct fit_points *points, const char *path, struct error *err)
 {
     char config_path[FILE_PATH_BYTES], metrics_path[FILE_PATH_BYTES];
     struct reached last = {0};
+    if (!file_join(config_path, path, "config.yaml", err) ||
+        !file_join(metrics_path, path, "metrics.jsonl", err)) {
+        return false;
+    }
+    if (!has_begun(points, path, config_path, metrics_path)) {
+        return true;
+    }
     struct config *config = calloc(1, sizeof *config);
     if (config == NULL) {
         return error_set(err, ERROR_CREATE, "no memory for a configuration");
     }
-    const bool ok = file_join(config_path, path, "config.yaml", err) &&
-                    file_join(metrics_path, path, "metrics.jsonl", err) &&
-                    config_load(config, config_path, 0, NULL, err) &&
+    const bool ok = config_load(config, config_path, 0, NULL, err) &&
                     read_metrics(&last, metrics_path, err) &&
                     add_run(points, path, metrics_path, config, &last, err);
     free(config);

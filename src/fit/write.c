@@ -99,6 +99,9 @@ static void write_comparisons(struct json_writer *w, const struct fit_report *re
         const struct fit_comparison *c = &report->comparisons[i];
         json_begin_object(w, NULL);
         json_text(w, "kind", points->kinds[c->kind]);
+        json_number(w, "at", c->at);
+        json_number(w, "reach", c->reach);
+        json_int(w, "left_out", c->n_left_out);
         if (c->no_interval != NULL) {
             json_text(w, "no_interval", c->no_interval);
         } else {
@@ -115,7 +118,6 @@ void fit_report_write_json(struct json_writer *w, const struct fit_report *repor
                            const struct fit_points *points)
 {
     json_text(w, "x", fit_axis_name(report->options.axis));
-    json_number(w, "at", report->options.at);
     if (report->baseline >= 0) {
         json_text(w, "baseline", points->kinds[report->baseline]);
     }

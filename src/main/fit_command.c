@@ -126,13 +126,17 @@ const struct command fit_command = {
         "they are known, size (parameters), seed, tokens, time (seconds).\n\n"
         "The interval of a multiplier needs two or more seeds a size, run with both kinds; each "
         "size is also left\n"
-        "out in turn. Compute counts the reads of depth attention; times compare on one machine "
+        "out in turn. Two kinds are compared on the sizes that both have; a curve needs two, a "
+        "factor of "
+        "1.5 apart. A run\n"
+        "whose validation differs from the first run's is left out and said. Compute counts the "
+        "reads of depth attention; times compare on one machine "
         "alone.",
     .flags = {{"x", FLAG_TEXT, "AXIS",
                "flops (default; compute of a FILE), tokens, or time on the clock"},
               {"baseline", FLAG_TEXT, "KIND", "the kind to compare with (default standard)"},
               {"at", FLAG_REAL, "N",
-               "compare at this compute, or what --x says (default: the most)"},
+               "compare at this compute, or what --x says (default: as far as runs of both go)"},
               {"seed", FLAG_INT, "N", "of the interval's redraws (default 1)"},
               {"redraws", FLAG_INT, "N", "how many (default 2000)"},
               {"json", FLAG_SWITCH, NULL, "one JSON object"}},

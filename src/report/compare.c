@@ -46,7 +46,8 @@ static void add_row(struct text *data, int y, const struct row *row, struct rang
 {
     const struct fit_comparison *c = row->comparison;
     const bool has_interval = c->no_interval == NULL && !isnan(c->low[row->slopes]);
-    const double m = c->multiplier[row->slopes], low = has_interval ? c->low[row->slopes] : m,
+    const double m = c->multiplier[row->slopes],
+                 low = has_interval ? fmax(c->low[row->slopes], 0.0) : m,
                  high = has_interval ? c->high[row->slopes] : m;
     widen(range, low);
     widen(range, high);

@@ -61,10 +61,12 @@ static void add_findings(struct file_sheet *p, const struct report *report)
         file_sheet_add(
             p,
             "<p>For the loss that %s reaches with %.3g FLOPs, %s needs <b>%.2f times</b> as much",
-            report->points.kinds[c->kind], fit->options.at, report->points.kinds[fit->baseline], m);
+            report->points.kinds[c->kind], c->at, report->points.kinds[fit->baseline], m);
         if (c->no_interval == NULL) {
-            file_sheet_add(p, " (95 %% interval: %.2f to %.2f)", c->low[FIT_SEPARATE],
-                           c->high[FIT_SEPARATE]);
+            char words[160] = "";
+            struct text t = {words, sizeof words, 0};
+            fit_add_interval(&t, "%.2f", c->low[FIT_SEPARATE], c->high[FIT_SEPARATE]);
+            file_sheet_add(p, " (95 %% interval: %s)", words);
         }
         file_sheet_add(p, ".</p>\n");
     }

@@ -39,6 +39,22 @@ run attnres fit runs/* --x=time --seed=2 --redraws=500
 run attnres fit runs/standard-*-1 runs/block_full-*-1 --x=tokens
 run attnres fit runs/block_full-*
 
+# The clock of one size has no slope, two sizes less one have none either.
+run attnres fit runs/*-16-* --x=time
+run attnres fit runs/*-16-* runs/*-64-* --x=time
+# Only one of the two has the largest size; steps of about equal compute; beyond the runs.
+run attnres fit runs/standard-* runs/block_full-16-* runs/block_full-32-*
+sed -i '2s/"tokens": 2048/"tokens": 2100/' runs/block_full-16-*/metrics.jsonl
+run attnres fit runs/*-16-* runs/*-64-* --at=1e12
+
+# What does not compare, has only begun, or is no run.
+mkdir -p begun other
+attnres config "$small" --dump run.dir=begun >begun/config.yaml
+cp runs/standard-32-1/metrics.jsonl other
+attnres config "$small" --dump run.dir=other model.seq_len=32 train.eval_tokens=64 train.steps=40 data.kind=text data.train=a.txt \
+    >other/config.yaml
+run attnres fit runs/standard-16-1 begun other runs
+
 # What is refused.
 run attnres fit
 run attnres fit paper.csv --x=steps

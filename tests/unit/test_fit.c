@@ -60,8 +60,8 @@ static void printed_points_give_their_multipliers(void **state)
     struct fit_comparison c = compare(&points, "block", 5.6, 100, 1);
     assert_true(fabs(c.multiplier[FIT_SEPARATE] - 1.274) < PRINTED);
     assert_true(fabs(c.multiplier[FIT_COMMON] - 1.232) < PRINTED);
-    assert_string_equal(c.no_interval, "no size has two seeds that both kinds ran: what another "
-                                       "seed would change is not known");
+    assert_string_equal(c.no_interval, "no size has two seeds that both kinds ran for as many "
+                                       "tokens: what another seed would change is not known");
     assert_true(isnan(c.low[FIT_SEPARATE]) && isnan(c.high[FIT_COMMON]));
     fit_comparison_finish(&c);
     fit_points_finish(&points);
@@ -204,6 +204,107 @@ static void another_kind_changes_no_comparison(void **state)
     fit_comparison_finish(&b);
     fit_points_finish(&two);
     fit_points_finish(&three);
+}
+
+/* The clock differs between seeds; that is no slope. */
+static const char TIMES[] = "kind,size,compute,time,loss,seed\n"
+                            "standard,1,1,1.00,2.00,1\nblock,1,1,1.10,1.95,1\n"
+                            "standard,1,1,1.03,1.99,2\nblock,1,1,1.06,1.94,2\n"
+                            "standard,1,1,1.01,2.01,3\nblock,1,1,1.08,1.96,3\n";
+
+static struct fit_comparison compare_default(const struct fit_points *points, enum fit_axis axis)
+{
+    const struct fit_options options = {.axis = axis, .seed = 1, .n_redraws = 100};
+    struct fit_comparison c;
+    struct error err = {0};
+    assert_true(fit_compare(&c, points, fit_points_find_kind(points, "standard"),
+                            fit_points_find_kind(points, "block"), &options, &err));
+    return c;
+}
+
+static void sizes_of_about_the_same_x_give_no_slope(void **state)
+{
+    (void)state;
+    static const char NEAR[] = "standard,2,2,1.49,1.8,1\nblock,2,2,1.59,1.7,1\n",
+                      FAR[] = "standard,3,4,1.61,1.6,1\nblock,3,4,1.77,1.5,1\n";
+    for (int n_sizes = 1; n_sizes <= 3; n_sizes++) {
+        char text[sizeof TIMES + sizeof NEAR + sizeof FAR];
+        struct fit_points points = {0};
+        snprintf(text, sizeof text, "%s%s%s", TIMES, n_sizes > 1 ? NEAR : "",
+                 n_sizes > 2 ? FAR : "");
+        parse(&points, text);
+        struct fit_comparison c = compare_default(&points, FIT_TIME);
+        for (enum fit_slopes slopes = 0; slopes < FIT_SLOPES; slopes++) {
+            assert_true(isnan(c.multiplier[slopes]) == (n_sizes < 3));
+            assert_true(isnan(c.low[slopes]) == (n_sizes < 3));
+            for (int group = 0; group < n_sizes; group++) { /* the one between the ends */
+                assert_true(isnan(c.without[group][slopes]) == (n_sizes < 3 || group != 1));
+            }
+        }
+        assert_true(isnan(fit_curve_of(&points, 0, FIT_TIME).alpha) == (n_sizes < 3));
+        fit_comparison_finish(&c);
+        fit_points_finish(&points);
+    }
+}
+
+static void kinds_are_compared_where_both_have_runs(void **state)
+{
+    (void)state;
+    static const char BOTH[] = "kind,size,compute,loss\nstandard,1,1,2.0\nblock,1,1.02,1.9\n"
+                               "standard,2,2,1.8\nblock,2,2.02,1.7\n";
+    char text[sizeof BOTH + 32];
+    struct fit_points both = {0}, more = {0};
+    snprintf(text, sizeof text, "%sstandard,3,8,1.79\n", BOTH);
+    parse(&both, BOTH);
+    parse(&more, text);
+    struct fit_comparison a = compare_default(&both, FIT_FLOPS),
+                          b = compare_default(&more, FIT_FLOPS);
+    assert_true(a.at == 2.0 && b.at == 2.0 && b.reach == 2.0);
+    assert_true(a.multiplier[FIT_SEPARATE] == b.multiplier[FIT_SEPARATE]);
+    assert_true(isnan(b.without[2][FIT_COMMON]));
+    assert_int_equal(a.n_left_out, 0);
+    assert_int_equal(b.n_left_out, 1);
+    fit_comparison_finish(&a);
+    fit_comparison_finish(&b);
+    fit_points_finish(&both);
+    fit_points_finish(&more);
+}
+
+/* Equal compute takes a kind that counts its reads fewer tokens. */
+static void seeds_pair_where_tokens_are_about_the_same(void **state)
+{
+    (void)state;
+    for (int block_tokens = 96; block_tokens >= 95; block_tokens--) {
+        char text[512];
+        struct fit_points points = {0};
+        size_t n = (size_t)snprintf(text, sizeof text, "kind,size,compute,tokens,loss,seed\n");
+        for (int i = 0; i < 4; i++) {
+            const int size = 1 + i / 2, seed = i % 2;
+            n += (size_t)snprintf(text + n, sizeof text - n,
+                                  "standard,%d,%d,100,%g,%d\nblock,%d,%d,%d,%g,%d\n", size,
+                                  size * size, 2.0 - 0.2 * size + 0.01 * seed, seed, size,
+                                  size * size, block_tokens, 1.9 - 0.2 * size + 0.012 * seed, seed);
+        }
+        parse(&points, text);
+        assert_int_equal(points.n_groups, 2);
+        assert_int_equal(points.n_cells, block_tokens == 96 ? 2 : 4);
+        assert_int_equal(points.n_units, block_tokens == 96 ? 4 : 8);
+        struct fit_comparison c = compare_default(&points, FIT_FLOPS);
+        assert_true((c.no_interval == NULL) == (block_tokens == 96));
+        fit_comparison_finish(&c);
+        fit_points_finish(&points);
+    }
+}
+
+static void an_interval_that_reaches_zero_has_no_low_end(void **state)
+{
+    (void)state;
+    char words[64] = "";
+    struct text t = {words, sizeof words, 0};
+    fit_add_interval(&t, "%.2f", 1.2, 1.3);
+    text_add(&t, "; ");
+    fit_add_interval(&t, "%.2f", -0.85, 4.8);
+    assert_string_equal(words, "1.20 to 1.30; below 4.80");
 }
 
 static void quantiles_are_those_of_the_tables(void **state)
@@ -397,6 +498,10 @@ int main(void)
         cmocka_unit_test(seeds_shared_by_the_kinds_cancel),
         cmocka_unit_test(redraws_depend_on_their_seed_alone),
         cmocka_unit_test(another_kind_changes_no_comparison),
+        cmocka_unit_test(sizes_of_about_the_same_x_give_no_slope),
+        cmocka_unit_test(kinds_are_compared_where_both_have_runs),
+        cmocka_unit_test(seeds_pair_where_tokens_are_about_the_same),
+        cmocka_unit_test(an_interval_that_reaches_zero_has_no_low_end),
         cmocka_unit_test(quantiles_are_those_of_the_tables),
         cmocka_unit_test(known_laws_are_recovered),
         cmocka_unit_test(a_law_that_the_runs_cannot_determine_is_absent),
