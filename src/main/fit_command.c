@@ -126,12 +126,11 @@ const struct command fit_command = {
         "they are known, size (parameters), seed, tokens, time (seconds).\n\n"
         "The interval of a multiplier needs two or more seeds a size, run with both kinds; each "
         "size is also left\n"
-        "out in turn. Two kinds are compared on the sizes that both have; a curve needs two, a "
-        "factor of "
-        "1.5 apart. A run\n"
-        "whose validation differs from the first run's is left out and said. Compute counts the "
-        "reads of depth attention; times compare on one machine "
-        "alone.",
+        "out in turn. Kinds are compared on the sizes that both have; a curve needs two, whose "
+        "mean compute is a\n"
+        "factor of 1.5 apart or more. Runs whose validation is not the first run's are left out. "
+        "Compute counts\n"
+        "the reads of depth attention; times compare on one machine alone.",
     .flags = {{"x", FLAG_TEXT, "AXIS",
                "flops (default; compute of a FILE), tokens, or time on the clock"},
               {"baseline", FLAG_TEXT, "KIND", "the kind to compare with (default standard)"},

@@ -12,7 +12,8 @@ static bool run(const struct command_line *line, struct error *err)
     if (notes == NULL) {
         return error_set(err, ERROR_CREATE, "no memory for notes");
     }
-    const bool ok = report_write(out, line->positionals, line->n_positionals, notes, err);
+    const bool ok = report_write(out, line->positionals, line->n_positionals,
+                                 command_has(line, "time"), notes, err);
     fputs(notes->text, stderr);
     if (ok) {
         printf("%s/index.html\n", out);
@@ -23,7 +24,7 @@ static bool run(const struct command_line *line, struct error *err)
 
 const struct command report_command = {
     .name = "report",
-    .usage = "RUN... [--out=DIR]",
+    .usage = "RUN... [--out=DIR] [--time]",
     .summary = "draw what runs say: figures, and one page with all of them",
     .details =
         "Writes index.html, which holds all, and each figure as SVG, PNG and the gnuplot script "
@@ -38,7 +39,9 @@ const struct command report_command = {
         "other steps\n"
         "  attnres eval RUN --task=hops --json >RUN/hops.jsonl\n\n"
         "What is not there is left out and said.",
-    .flags = {{"out", FLAG_TEXT, "DIR", "where to (default report)"}},
+    .flags = {{"out", FLAG_TEXT, "DIR", "where to (default report)"},
+              {"time", FLAG_SWITCH, NULL,
+               "compare on the clock too: of runs on one machine with nothing else on it"}},
     .least = 1,
     .most = 1 << 20,
     .run = run,

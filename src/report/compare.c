@@ -20,7 +20,8 @@ static int list_rows(struct row rows[MOST_ROWS], const struct report *report)
     int n = 0;
     for (enum fit_axis axis = 0; axis < FIT_AXES; axis++) {
         const struct fit_report *fit = &report->fits[axis];
-        for (int i = 0; report->has_fit[axis] && i < fit->n_comparisons; i++) {
+        const bool is_drawn = report->has_fit[axis] && (axis != FIT_TIME || report->wants_time);
+        for (int i = 0; is_drawn && i < fit->n_comparisons; i++) {
             for (enum fit_slopes slopes = 0; slopes < FIT_SLOPES; slopes++) {
                 if (!isnan(fit->comparisons[i].multiplier[slopes])) {
                     rows[n++] = (struct row){&fit->comparisons[i], axis, slopes};
@@ -90,7 +91,7 @@ bool report_draw_multiplier(struct figure *f, const struct report *report, struc
     int n_left_out = 0;
     if (n == 0) {
         text_add(why, "it takes finished runs of the kind standard and of another, at two sizes or "
-                      "more, and losses that fall with compute");
+                      "more, a factor of 1.5 of compute apart, and losses that fall with it");
         return false;
     }
     text_add(f->data, "$m << EOD\n");
@@ -115,8 +116,12 @@ bool report_draw_multiplier(struct figure *f, const struct report *report, struc
                               "'with one size left out'"
                             : "");
     f->height = 170 + 34 * n;
-    f->caption = "Bars: 95 % intervals, where there are two or more seeds a size; see attnres fit. "
-                 "Times compare on one machine alone.";
+    f->caption =
+        report->wants_time
+            ? "Bars: 95 % intervals, where there are two or more seeds a size; see attnres "
+              "fit. Times compare on one machine alone, with nothing else on it."
+            : "Bars: 95 % intervals, where there are two or more seeds a size; see attnres "
+              "fit.";
     return true;
 }
 

@@ -184,8 +184,8 @@ static bool make(struct report *r, const char *const *runs, int n, struct error 
            report_write_page(r, pictures, n_pictures, err);
 }
 
-bool report_write(const char *out, const char *const *runs, int n, struct report_notes *notes,
-                  struct error *err)
+bool report_write(const char *out, const char *const *runs, int n, bool wants_time,
+                  struct report_notes *notes, struct error *err)
 {
     struct text note_text = {notes->text, sizeof notes->text, 0};
     notes->text[0] = '\0';
@@ -194,7 +194,10 @@ bool report_write(const char *out, const char *const *runs, int n, struct report
     }
     struct report *r = calloc(1, sizeof *r);
     if (r != NULL) {
-        *r = (struct report){.out = out, .notes = &note_text, .has_gnuplot = report_find_gnuplot()};
+        *r = (struct report){.out = out,
+                             .notes = &note_text,
+                             .has_gnuplot = report_find_gnuplot(),
+                             .wants_time = wants_time};
         r->runs = calloc((size_t)n, sizeof *r->runs);
     }
     const bool ok = (r != NULL && r->runs != NULL) ? make(r, runs, n, err)

@@ -61,7 +61,7 @@ struct report {
     struct fit_report fits[FIT_AXES];
     bool has_fit[FIT_AXES];
     struct text *notes;
-    bool has_gnuplot;
+    bool has_gnuplot, wants_time;
 };
 
 /* runs.c */

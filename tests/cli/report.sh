@@ -8,6 +8,8 @@ for kind in standard block_full; do
     attnres inspect runs/$kind-24/checkpoints/step-00000002 --windows=1 --json >runs/$kind-24/inspect-2.json
     attnres eval runs/$kind-24 --task=hops --items=4 --json >runs/$kind-24/hops.jsonl
 done
+sed -i -E 's/("time_s": )[0-9.e-]+/\11/' runs/*-16/metrics.jsonl # on the clock as on compute
+sed -i -E 's/("time_s": )[0-9.e-]+/\12/' runs/*-24/metrics.jsonl
 check() { # folder
     python3 - "$1" <<'END'
 import pathlib, sys, xml.dom.minidom
@@ -27,6 +29,8 @@ END
 }
 run attnres report runs/*
 check report
+attnres report runs/* --time --out=timed >/dev/null 2>&1
+grep -c "'block_full, time'" report/multiplier.gp timed/multiplier.gp
 
 # One run that is not done, with a name that is none for gnuplot or a page, and a timeline.
 attnres train $small run.dir=one train.steps=100000 >/dev/null 2>&1 &
