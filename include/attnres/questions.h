@@ -38,6 +38,7 @@ struct question {
 
 struct question_choice {
     struct question_span span;
+    int64_t n_join;   /* of its tokens, the first, which join it to the question */
     int64_t question; /* of questions.rows */
 };
 
@@ -72,7 +73,8 @@ bool questions_fit(const struct questions *questions, const char *name, int64_t 
                    struct error *err);
 
 /** What came of it. A question is answered right if its right choice is likelier than each of the
- * others: by all its tokens together, or by their mean (normalised). Standard errors are those of
+ * others: by all its tokens together, or by these over the number of its own, those that join it
+ * left out (normalised, as lm-eval's acc_norm divides). Standard errors are those of
  * the mean of n answers, sqrt(p (1 - p) / (n - 1)); NAN for a single one. */
 struct questions_score {
     double accuracy, standard_error;

@@ -90,7 +90,12 @@ static bool check_choices(const struct line *l, const struct json_value *choices
 
 static bool take_choice(const struct line *l, const char *join, const char *text)
 {
-    return questions_add_choice(l->q, l->err) && add_bytes(l, join) && add_bytes(l, text);
+    if (!questions_add_choice(l->q, l->err) || !add_bytes(l, join)) {
+        return false;
+    }
+    struct question_choice *choice = &l->q->choices[l->q->n_choices - 1];
+    choice->n_join = choice->span.n;
+    return add_bytes(l, text);
 }
 
 static bool take_question(const struct line *l, const struct json_value *root)

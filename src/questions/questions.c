@@ -124,7 +124,8 @@ static bool is_right(const struct questions *q, const struct question *row, cons
     double numbers[QUESTIONS_MOST_CHOICES];
     for (int c = 0; c < row->n_choices; c++) {
         const int64_t at = row->first_choice + c;
-        numbers[c] = normalised ? nats[at] / (double)q->choices[at].span.n : nats[at];
+        const struct question_choice *choice = &q->choices[at];
+        numbers[c] = normalised ? nats[at] / (double)(choice->span.n - choice->n_join) : nats[at];
     }
     for (int c = 0; c < row->n_choices; c++) {
         if (c != row->answer && !(numbers[row->answer] < numbers[c])) {

@@ -234,7 +234,9 @@ static void expect_close(double found, double expected)
     assert_true(fabs(found - expected) < 1e-12);
 }
 
-/* By hand: three questions; sums say right, wrong, tied (wrong); means say right, right, wrong. */
+/* By hand: three questions; sums say right, wrong, tied (wrong); over the choices' own bytes, of
+ * which the joining space is none, they say wrong (3 > 8/3; with the space it would be 3/2 < 8/4),
+ * right (6/3 < 4), wrong. */
 static void scores_are_those_of_sums_and_of_means(void **state)
 {
     (void)state;
@@ -242,7 +244,7 @@ static void scores_are_those_of_sums_and_of_means(void **state)
         "{\"question\": \"?\", \"choices\": [\"a\", \"bbb\"], \"answer\": 0}\n"
         "{\"question\": \"?\", \"choices\": [\"a\", \"bbb\"], \"answer\": 1}\n"
         "{\"question\": \"?\", \"choices\": [\"a\", \"b\", \"c\", \"d\"], \"answer\": 0}\n";
-    const double nats[] = {2.0, 8.0, 4.0, 6.0, 3.0, 3.0, 5.0, 5.0};
+    const double nats[] = {3.0, 8.0, 4.0, 6.0, 3.0, 3.0, 5.0, 5.0};
     struct questions q;
     struct questions_score score;
     struct error err;
@@ -250,11 +252,11 @@ static void scores_are_those_of_sums_and_of_means(void **state)
     questions_score(&score, &q, nats);
     expect_close(score.accuracy, 1.0 / 3.0);
     expect_close(score.standard_error, sqrt(2.0 / 9.0 / 2.0));
-    expect_close(score.accuracy_normalised, 2.0 / 3.0);
+    expect_close(score.accuracy_normalised, 1.0 / 3.0);
     expect_close(score.standard_error_normalised, sqrt(2.0 / 9.0 / 2.0));
     expect_close(score.chance, (0.5 + 0.5 + 0.25) / 3.0);
     expect_close(score.constant, 2.0 / 3.0);
-    expect_close(score.answer_loss, (2.0 + 6.0 + 3.0) / (2.0 + 4.0 + 2.0));
+    expect_close(score.answer_loss, (3.0 + 6.0 + 3.0) / (2.0 + 4.0 + 2.0));
     q.n = 1;
     questions_score(&score, &q, nats);
     assert_true(isnan(score.standard_error));
