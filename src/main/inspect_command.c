@@ -31,9 +31,15 @@ static bool make_windows(struct windows *w, int64_t n, int64_t T, struct error *
 }
 
 /** The prompt's bytes at the front of one window. */
-static bool take_prompt(struct windows *w, const struct model_config *model, const char *prompt,
+static bool take_prompt(struct windows *w, const struct config *config, const char *prompt,
                         struct error *err)
 {
+    const struct model_config *model = &config->model;
+    if (config->data.kind == DATA_TOKENS && model->vocab > 256) {
+        return error_set(err, ERROR_USAGE,
+                         "--prompt is taken as bytes, but the model was trained on tokens: look at "
+                         "a token shard with --file");
+    }
     const int64_t n = (int64_t)strlen(prompt), T = model->seq_len;
     if (n < 2 || n > T) {
         return error_set(err, ERROR_USAGE,
@@ -86,8 +92,7 @@ static bool take_windows(struct windows *w, const struct command_line *line,
                          const struct session *s, struct error *err)
 {
     const char *prompt = command_text(line, "prompt", NULL);
-    return prompt != NULL ? take_prompt(w, &s->config.model, prompt, err)
-                          : take_data(w, line, s, err);
+    return prompt != NULL ? take_prompt(w, &s->config, prompt, err) : take_data(w, line, s, err);
 }
 
 /** Print into memory of the right size: measured, then filled. */

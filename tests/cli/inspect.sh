@@ -25,6 +25,10 @@ run attnres inspect cut | without_numbers | head -n 2
 
 run ranks 2 attnres inspect run
 run attnres inspect run --prompt=A
+seq 2000 >numbers.txt
+attnres data prepare numbers.txt shard.bin >/dev/null
+attnres train $small run.dir=tokens data.kind=tokens data.train=shard.bin model.vocab=300 >/dev/null 2>&1
+run attnres inspect tokens --prompt=AB
 run attnres inspect run --prompt=123456789012345678901234567890123
 run attnres inspect run --svg=p.svg
 run attnres inspect run --windows=0
