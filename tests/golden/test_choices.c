@@ -114,9 +114,82 @@ static void likelihoods_are_products_of_the_tokens_probabilities(void **state)
     compare("model.kind=block_full");
 }
 
+/** Let a model write A to E only: the logits of all else are 0. */
+static void write_letters_only(struct single_rank *r)
+{
+    const struct model_config *model = &r->plan.config->model;
+    const int64_t head = r->plan.depth.n_sublayers;
+    float *rows = model_weight(&r->model, params_find(&r->plan.params, head, PARAM_HEAD));
+    for (int64_t i = 0; i < model->vocab * model->dim; i++) {
+        const int64_t token = i / model->dim;
+        rows[i] = token >= 'A' && token <= 'E' ? 10.0F * rows[i] : 0.0F;
+    }
+}
+
+/** Whether the model, given an item, writes its answer, one token after another. */
+static bool writes_answer(struct single_rank *writer, const struct data_item *item)
+{
+    const int64_t T = writer->plan.config->model.seq_len, V = writer->plan.config->model.vocab;
+    const int64_t length = item->prompt_length + item->answer_length;
+    const int64_t start = length - 1 > T ? length - 1 - T : 0;
+    const int32_t no_target = -1;
+    for (int64_t at = start; at + 1 < length; at++) {
+        const int32_t token = (unsigned char)item->text[at];
+        const struct engine_batch batch = {
+            .tokens = &token, .targets = &no_target, .position = at - start};
+        engine_run(&writer->engine, &writer->plan.forward, &batch);
+        const float *logits = memory_buffer(&writer->memory, BUFFER_LOGITS, 0);
+        int64_t best = 0;
+        for (int64_t v = 1; v < V; v++) {
+            best = logits[v] > logits[best] ? v : best;
+        }
+        if (at + 1 >= item->prompt_length && best != (unsigned char)item->text[at + 1]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Twelve microbatches of two and one that is half full; items of twelve hops lose their beginning.
+ */
+static void right_answers_are_those_that_the_model_writes(void **state)
+{
+    (void)state;
+    enum { N_ITEMS = 25, SEED = 1 };
+    struct config *config = calloc(1, sizeof *config), *one = calloc(1, sizeof *one);
+    struct single_rank together, writer;
+    assert_non_null(config);
+    assert_non_null(one);
+    load(config, "model.kind=block_full");
+    *one = *config;
+    one->batch.microbatch = one->batch.n_sequences = 1;
+    single_rank_init(&together, config, PLAN_FORWARD);
+    single_rank_init(&writer, one, PLAN_GENERATE);
+    write_letters_only(&together);
+    write_letters_only(&writer);
+    for (int hops = 4; hops <= 12; hops += 8) {
+        int64_t n_right = 0;
+        for (uint64_t i = 0; i < N_ITEMS; i++) {
+            struct data_item item;
+            data_make_item(&item, TASK_PERM, SEED, i, hops);
+            n_right += writes_answer(&writer, &item);
+        }
+        const struct evaluate_hops found =
+            evaluate_task(&together.engine, TASK_PERM, SEED, hops, N_ITEMS);
+        assert_in_range(n_right, 1, N_ITEMS - 1);
+        assert_int_equal(found.n_right, n_right);
+        assert_true(found.chance == 1.0 / 5.0);
+    }
+    single_rank_finish(&together);
+    single_rank_finish(&writer);
+    free(one);
+    free(config);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(right_answers_are_those_that_the_model_writes),
         cmocka_unit_test(likelihoods_are_products_of_the_tokens_probabilities),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
