@@ -28,6 +28,9 @@ static const double SAME_FUNCTION = 1e-5;
 /** Of gradients likewise, which come through twelve sublayers. */
 static const double SAME_GRADIENT = 1e-4;
 
+/** Of slopes by differences, which are off by the third derivative. */
+static const double DIFFERENCES = 1e-2;
+
 /** A model, and what is looked at. */
 struct trial {
     struct config config;
@@ -116,6 +119,113 @@ static void kinds_agree_where_they_are_one_function(void **state)
         destroy(trial);
     }
     destroy(standard);
+}
+
+static double sum_squares(const double *x, int64_t count)
+{
+    double sum = 0.0;
+    for (int64_t i = 0; i < count; i++) {
+        sum += x[i] * x[i];
+    }
+    return sum;
+}
+
+/** y (n,out) of x (n,in) and w (out,in). */
+static void multiply(double *y, const double *x, const float *w, int64_t n, int64_t in, int64_t out)
+{
+    for (int64_t i = 0; i < n * out; i++) {
+        y[i] = 0.0;
+        for (int64_t k = 0; k < in; k++) {
+            y[i] += x[i / out * in + k] * (double)w[i % out * in + k];
+        }
+    }
+}
+
+static const float *weight_of(const struct trial *trial, int64_t l, enum param_role role)
+{
+    return model_weight(&trial->rank.model, params_find(&trial->rank.plan.params, l, role));
+}
+
+/** Root mean square of what the last sublayer puts out, by the equations of model.md 2, from what
+ * the model has of its sources: a read whose query is zero is their mean. */
+static double last_output(const struct trial *trial)
+{
+    enum { C = 32, F = 44, LAST = L - 1 };
+    double x[T * C] = {0}, gate[T * F], up[T * F], y[T * C];
+    for (int64_t i = 0; i < T * C; i++) {
+        for (int64_t id = 0; id <= LAST; id++) {
+            x[i] += (double)model_value(&trial->rank.model, 0, id)[i] / L;
+        }
+    }
+    const float *gain = weight_of(trial, LAST, PARAM_GAIN);
+    for (int64_t t = 0; t < T; t++) {
+        const double square = sum_squares(x + t * C, C) / C;
+        for (int64_t c = 0; c < C; c++) {
+            x[t * C + c] *= (double)gain[c] / sqrt(square + trial->config.model.norm_eps);
+        }
+    }
+    multiply(gate, x, weight_of(trial, LAST, PARAM_GATE), T, C, F);
+    multiply(up, x, weight_of(trial, LAST, PARAM_UP), T, C, F);
+    for (int64_t i = 0; i < T * F; i++) {
+        up[i] *= gate[i] / (1.0 + exp(-gate[i]));
+    }
+    multiply(y, up, weight_of(trial, LAST, PARAM_DOWN), T, F, C);
+    return sqrt(sum_squares(y, T * C) / (T * C));
+}
+
+/** Move a sublayer's weights, those of its read left out, along a direction that is theirs one
+ * after another. */
+static void move_weights(struct trial *trial, int64_t l, const float *direction, double by)
+{
+    const struct params *params = &trial->rank.plan.params;
+    for (int64_t i = params_first(params, l); i < params_first(params, l + 1); i++) {
+        const struct param *row = &params->rows[i];
+        float *weight = model_weight(&trial->rank.model, row);
+        for (int64_t k = 0; k < row->count && row->role != PARAM_READ; k++) {
+            weight[k] += (float)(by * (double)*direction++);
+        }
+    }
+}
+
+/** The slope of the loss along a sublayer's gradient, by differences: its norm. */
+static double slope_along_gradient(struct trial *trial, int64_t l)
+{
+    enum { MOST = 1 << 14 };
+    static const double STEP = 0.01; /* nats, about: far above the rounding of an f32 loss */
+    static float direction[MOST];
+    const struct params *params = &trial->rank.plan.params;
+    int64_t n = 0;
+    for (int64_t i = params_first(params, l); i < params_first(params, l + 1); i++) {
+        const struct param *row = &params->rows[i];
+        for (int64_t k = 0; k < row->count && row->role != PARAM_READ; k++) {
+            assert_true(n < MOST);
+            direction[n++] = model_gradient(&trial->rank.model, row)[k];
+        }
+    }
+    double square = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        square += (double)direction[i] * (double)direction[i];
+    }
+    const double by = STEP / square;
+    move_weights(trial, l, direction, by);
+    const double above = forward_loss(trial);
+    move_weights(trial, l, direction, -2.0 * by);
+    const double below = forward_loss(trial);
+    move_weights(trial, l, direction, by);
+    return (above - below) / (2.0 * by * sqrt(square));
+}
+
+static void magnitudes_are_those_of_the_equations_and_gradients_those_of_differences(void **state)
+{
+    (void)state;
+    static const char *const OWN[N_OWN] = {"model.kind=full", "model.init_std=0.1"};
+    struct trial *trial = make(OWN);
+    look(trial, 1, false);
+    expect_near(trial->found.outputs[L - 1], last_output(trial), SAME_FUNCTION);
+    for (int64_t l = 0; l < L; l += 5) {
+        expect_near(slope_along_gradient(trial, l), trial->found.weight_gradients[l], DIFFERENCES);
+    }
+    destroy(trial);
 }
 
 /** One read: returns how many sources it has. */
@@ -232,6 +342,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kinds_agree_where_they_are_one_function),
+        cmocka_unit_test(magnitudes_are_those_of_the_equations_and_gradients_those_of_differences),
         cmocka_unit_test(weights_of_a_read_sum_to_one_and_average_to_the_map),
         cmocka_unit_test(leaving_a_source_out_is_a_logit_of_minus_infinity),
         cmocka_unit_test(the_other_weights_of_a_query_read_keep_their_proportions),
