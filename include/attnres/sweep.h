@@ -59,6 +59,7 @@ struct sweep {
     char dir[FILE_PATH_BYTES], base[FILE_PATH_BYTES]; /* empty: not given */
     const char *launch[SWEEP_LAUNCH_WORDS];
     int n_launch;
+    bool saves_by_the_clock; /* checkpoint.minutes=10 goes before set: base says nothing of it */
     struct sweep_words set;
     struct sweep_product products[SWEEP_MAX_PRODUCTS];
     struct sweep_axis axes[SWEEP_MAX_AXES];
@@ -74,7 +75,8 @@ struct sweep {
  * allocates nothing but what libyaml needs. ERROR_CONFIG with line and column. */
 bool sweep_parse(struct sweep *sweep, const char *name, const char *bytes, size_t length,
                  struct error *err);
-/** Read a file from disk; base then stands beside it, and dir is known. */
+/** Read a file from disk; base then stands beside it, dir is known, and runs save every ten minutes
+ * unless base or words say otherwise. */
 bool sweep_load(struct sweep *sweep, const char *path, struct error *err);
 
 /** Words of the command line that stand behind those of the file. */
@@ -103,7 +105,9 @@ bool sweep_make_run(struct sweep_run *run, const struct sweep *sweep, int index,
 enum sweep_state { SWEEP_NEW, SWEEP_BEGUN, SWEEP_DONE };
 struct sweep_entry {
     enum sweep_state state;
+    bool has_failed; /* says its STATUS */
     int64_t step, n_steps;
+    int64_t step_before;           /* where this sitting began, or went back to */
     double flops;                  /* of the whole run */
     double time_s, loss, val_loss; /* of its last line of metrics; NAN: none */
     int exit_code;                 /* of this sitting's process; 0: none ended badly */

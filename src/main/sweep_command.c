@@ -164,8 +164,9 @@ const struct command sweep_command = {
         "goes on; the exit code is then that of the first one. Runs that share a seed and a size "
         "share data "
         "order and\n"
-        "initial weights whatever their kind. With checkpoint.minutes=10 a killed sweep loses ten "
-        "minutes.",
+        "initial weights whatever their kind. Runs save every ten minutes (checkpoint.minutes=10, "
+        "unless base,\n"
+        "set or a word of the line says otherwise): a killed sweep loses no more.",
     .flags = {{"jobs", FLAG_INT, "N",
                "runs side by side, which share the processors evenly (default 1)"},
               {"only", FLAG_INT, "INDEX",

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <attnres/rundir.h>
@@ -46,6 +47,21 @@ bool sweep_check_names(const struct sweep *sweep, const char *file, struct error
     return true;
 }
 
+/** What base says of checkpoint.minutes is the user's; one that cannot be read by itself may say
+ * something. */
+static bool choose_saving(struct sweep *sweep, struct error *err)
+{
+    struct config *config = calloc(1, sizeof *config);
+    if (config == NULL) {
+        return error_set(err, ERROR_CREATE, "no memory for a configuration");
+    }
+    sweep->saves_by_the_clock =
+        sweep->base[0] == '\0' ||
+        (config_load(config, sweep->base, 0, NULL, NULL) && config->checkpoint.minutes == 0.0);
+    free(config);
+    return true;
+}
+
 bool sweep_load(struct sweep *sweep, const char *path, struct error *err)
 {
     struct file_bytes file = {0};
@@ -64,7 +80,7 @@ bool sweep_load(struct sweep *sweep, const char *path, struct error *err)
         ok = file_join(base, slash == path ? "/" : folder, sweep->base, err);
         memcpy(sweep->base, base, sizeof base);
     }
-    return ok;
+    return ok && choose_saving(sweep, err);
 }
 
 static bool add_words(struct sweep_run *run, int n, const char *const *words, struct error *err)
@@ -94,7 +110,9 @@ bool sweep_make_run(struct sweep_run *run, const struct sweep *sweep, int index,
     assert(index >= 0 && index < sweep->n_runs);
     const struct sweep_product *product = product_of(sweep, index);
     *run = (struct sweep_run){.name = sweep->names[index]};
+    static const char *const FIRST[] = {"checkpoint.minutes=10"};
     if (!file_join(run->dir, sweep->dir, run->name, err) ||
+        !add_words(run, sweep->saves_by_the_clock ? 1 : 0, FIRST, err) ||
         !add_words(run, sweep->set.n, sweep->words + sweep->set.first, err)) {
         return false;
     }

@@ -18,12 +18,24 @@ const char *sweep_state_name(const struct sweep_entry *entry)
     return entry->is_running                 ? "running"
            : entry->exit_code == ERROR_EARLY ? "stopped"
            : entry->exit_code != 0           ? "failed"
+           : entry->has_failed               ? "failed"
                                              : NAMES[entry->state];
 }
 
 double sweep_flops_done(const struct sweep_entry *entry)
 {
     return entry->flops * (double)entry->step / (double)entry->n_steps;
+}
+
+double sweep_flops_left(const struct sweep_entry *entry)
+{
+    const bool has_ended = entry->exit_code != 0 && entry->exit_code != ERROR_EARLY;
+    return has_ended ? 0.0 : entry->flops - sweep_flops_done(entry);
+}
+
+double sweep_flops_here(const struct sweep_entry *entry)
+{
+    return entry->flops * (double)(entry->step - entry->step_before) / (double)entry->n_steps;
 }
 
 static double count_flops(const struct config *config)
@@ -87,6 +99,7 @@ void sweep_refresh(struct sweep_entry *entry, const char *dir)
     struct rundir_status status;
     char path[FILE_PATH_BYTES];
     entry->state = SWEEP_NEW;
+    entry->has_failed = false;
     entry->step = 0;
     entry->time_s = entry->loss = entry->val_loss = NAN;
     if (!rundir_read_status(&status, dir, NULL)) {
@@ -96,6 +109,8 @@ void sweep_refresh(struct sweep_entry *entry, const char *dir)
     entry->state = status.state == RUN_DONE && status.step >= entry->n_steps ? SWEEP_DONE
                    : status.step > 0                                         ? SWEEP_BEGUN
                                                                              : SWEEP_NEW;
+    entry->has_failed = status.state == RUN_FAILED;
+    entry->step_before = entry->step < entry->step_before ? entry->step : entry->step_before;
     struct metrics_line last;
     if (file_join(path, dir, "metrics.jsonl", NULL) && metrics_read_last(&last, path, NULL)) {
         entry->time_s = last.time_s;
@@ -115,6 +130,7 @@ static bool look(struct sweep_entry *entry, struct config *config, const struct 
     entry->n_steps = config->train.n_steps;
     entry->flops = count_flops(config);
     sweep_refresh(entry, run->dir);
+    entry->step_before = entry->step;
     return check_folder(run, config, err);
 }
 

@@ -14,6 +14,7 @@
 #include <attnres/launch.h>
 
 static const double POLL_S = 0.1, LOOK_S = 2.0;
+static const double TELL_S = 600.0; /* where there is no terminal with a live line */
 
 /** Signals are counted and nothing else. A handler has no argument to carry state. */
 static volatile sig_atomic_t asks_to_stop;
@@ -41,7 +42,7 @@ struct work {
     int n_processors;
     int next;           /* run to start next */
     int n_signals_sent; /* of those noted, passed on */
-    double start_s, flops_before, look_s;
+    double start_s, look_s, tell_s;
     enum error_kind failure; /* of the first run that failed */
     bool has_stopped;        /* a run stopped early */
 };
@@ -84,19 +85,22 @@ static void format_duration(char text[32], double seconds)
 /** How far all runs are, in words. What is left is told by what this sitting has done so far. */
 static void describe_progress(char text[128], const struct work *work)
 {
-    double all = 0.0, done = 0.0;
+    double all = 0.0, done = 0.0, to_do = 0.0, here = 0.0;
     int n_done = 0;
     for (int i = 0; i < work->sweep->n_runs; i++) {
-        all += work->entries[i].flops;
-        done += sweep_flops_done(&work->entries[i]);
-        n_done += work->entries[i].state == SWEEP_DONE;
+        const struct sweep_entry *entry = &work->entries[i];
+        all += entry->flops;
+        done += sweep_flops_done(entry);
+        to_do += sweep_flops_left(entry);
+        here += sweep_flops_here(entry);
+        n_done += entry->state == SWEEP_DONE;
     }
-    const double here = done - work->flops_before, elapsed_s = clock_monotonic_s() - work->start_s;
+    const double elapsed_s = clock_monotonic_s() - work->start_s;
     char left[32];
-    format_duration(left, here > 0.0 ? elapsed_s * (all - done) / here : 0.0);
+    format_duration(left, here > 0.0 ? elapsed_s * to_do / here : 0.0);
     const int length = snprintf(text, 128, "%d of %d runs done, %.0f %% of the work", n_done,
                                 work->sweep->n_runs, 100.0 * done / all);
-    if (here > 0.0 && n_done < work->sweep->n_runs) {
+    if (here > 0.0 && to_do > 0.0) {
         snprintf(text + length, 128 - (size_t)length, ", about %s left", left);
     }
 }
@@ -120,6 +124,11 @@ static void show_progress(struct work *work)
         look_again(work);
         describe_progress(text, work);
         log_progress(work->log, "%s", text);
+    }
+    if (!work->log->terminal && clock_monotonic_s() - work->tell_s >= TELL_S) {
+        describe_progress(text, work);
+        log_write(work->log, LOG_INFO, "%s", text);
+        work->tell_s = clock_monotonic_s();
     }
 }
 
@@ -159,12 +168,13 @@ static enum error_kind failure_of(int code)
     }
 }
 
-static void tell_end(const struct work *work, const struct sweep_entry *entry, const char *name,
+static void tell_end(struct work *work, const struct sweep_entry *entry, const char *name,
                      const char *dir, double took_s)
 {
     char progress[128], took[32], words[512];
     format_duration(took, took_s);
     describe_progress(progress, work);
+    work->tell_s = clock_monotonic_s();
     if (entry->exit_code == 0) {
         char loss[64] = "";
         if (isfinite(entry->val_loss)) {
@@ -295,9 +305,7 @@ bool sweep_run_all(struct sweep_entry *entries, const struct sweep *sweep,
     const int n_allowed = launch_count_processors();
     work.n_processors = kernels_find_processors(work.processors, SWEEP_MAX_PROCESSORS);
     work.n_processors = n_allowed < work.n_processors ? n_allowed : work.n_processors;
-    for (int i = 0; i < sweep->n_runs; i++) {
-        work.flops_before += sweep_flops_done(&entries[i]);
-    }
+    work.tell_s = work.start_s;
     signal(SIGCHLD, SIG_DFL); /* ignored, as a parent may leave it, no end could be waited for */
     sweep_handle_signals(note);
     let_launchers_share(&work);

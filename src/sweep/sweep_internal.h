@@ -31,8 +31,12 @@ bool sweep_start_process(pid_t *pid, const char *const *command, const char *dir
 /** Of the signals that ask a sweep to stop. */
 void sweep_handle_signals(void (*handler)(int));
 
-/** How much of a run is done, in FLOPs. */
+/** How much of a run is done; what this sitting will still do of it, nothing where it has failed;
+ * and what it has done so far. In FLOPs. After a crash STATUS is ahead of the checkpoint that the
+ * run goes on from: what is done again counts. */
 double sweep_flops_done(const struct sweep_entry *entry);
+double sweep_flops_left(const struct sweep_entry *entry);
+double sweep_flops_here(const struct sweep_entry *entry);
 /** Read STATUS and the last line of metrics again. */
 void sweep_refresh(struct sweep_entry *entry, const char *dir);
 

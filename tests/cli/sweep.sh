@@ -3,7 +3,6 @@ cp "$small" base.yaml
 cat >grid.yaml <<'END_OF_FILE'
 dir: out
 base: base.yaml
-set: [checkpoint.minutes=10]
 runs:
   - size: {small: [model.dim=16, model.ff=16], large: [model.dim=32, model.ff=32]}
     kind: {standard: model.kind=standard, block: model.kind=block}

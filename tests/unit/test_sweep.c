@@ -1,4 +1,4 @@
-#include <attnres/sweep.h>
+#include "../../src/sweep/sweep_internal.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -253,6 +253,9 @@ static void a_folder_tells_what_is_done(void **state)
     leave_run("out/b", WORDS, 2, RUN_TRAINING, 2);
     assert_int_equal(look(0).state, SWEEP_BEGUN);
     assert_int_equal(look(0).step, 2);
+    leave_run("out/b", WORDS, 2, RUN_FAILED, 2);
+    const struct sweep_entry failed = look(0);
+    assert_string_equal(sweep_state_name(&failed), "failed");
     leave_run("out/b", WORDS, 2, RUN_DONE, 8);
     assert_true(isnan(look(0).val_loss));
     assert_true(file_replace("out/b/metrics.jsonl", METRICS, strlen(METRICS), NULL));
@@ -262,6 +265,47 @@ static void a_folder_tells_what_is_done(void **state)
     parse("dir: out\nset: [train.steps=8, optim.lr=1e-3, checkpoint.every=1, train.log_every=2]\n"
           "runs: [{a: {b: []}}]\n");
     assert_int_equal(look(0).state, SWEEP_DONE); /* what changes no number may differ */
+}
+
+/* A crash leaves a STATUS ahead of the checkpoint; a run that has failed is not gone on with. */
+static void work_counts_from_where_a_run_goes_on(void **state)
+{
+    (void)state;
+    static const char *const WORDS[] = {"train.steps=8"};
+    parse("dir: crashed\nset: [train.steps=8]\nruns: [{a: {b: []}}]\n");
+    leave_run("crashed/b", WORDS, 1, RUN_TRAINING, 6);
+    struct sweep_entry entry = look(0);
+    assert_true(sweep_flops_here(&entry) == 0.0);
+    assert_true(sweep_flops_left(&entry) == entry.flops * 0.25);
+    leave_run("crashed/b", WORDS, 1, RUN_TRAINING, 2);
+    sweep_refresh(&entry, "crashed/b");
+    assert_true(sweep_flops_here(&entry) == 0.0);
+    leave_run("crashed/b", WORDS, 1, RUN_TRAINING, 4);
+    sweep_refresh(&entry, "crashed/b");
+    assert_true(sweep_flops_here(&entry) == entry.flops * 0.25);
+    assert_true(sweep_flops_left(&entry) == entry.flops * 0.5);
+    entry.exit_code = ERROR_GUARD;
+    assert_true(sweep_flops_left(&entry) == 0.0);
+}
+
+static void runs_save_every_ten_minutes_unless_base_says_otherwise(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *base, *first;
+    } CASES[] = {{"run: {seed: 3}\n", "checkpoint.minutes=10"},
+                 {"checkpoint: {minutes: 30}\n", "train.steps=8"}};
+    static const char FILE_TEXT[] =
+        "dir: out\nbase: base.yaml\nset: [train.steps=8]\nruns: [{a: {b: []}}]\n";
+    assert_true(file_replace("clock.yaml", FILE_TEXT, strlen(FILE_TEXT), NULL));
+    for (int i = 0; i < 2; i++) {
+        struct sweep_run run;
+        struct error err = {0};
+        assert_true(file_replace("base.yaml", CASES[i].base, strlen(CASES[i].base), NULL));
+        assert_true(sweep_load(&sweep, "clock.yaml", &err));
+        assert_true(sweep_make_run(&run, &sweep, 0, &plain, &err));
+        assert_string_equal(run.overrides[0], CASES[i].first);
+    }
 }
 
 static void the_folder_of_another_run_is_refused(void **state)
@@ -343,6 +387,8 @@ int main(void)
         IN_FOLDER(base_stands_beside_the_file_and_dir_is_named_after_it),
         cmocka_unit_test(a_run_of_too_many_words_is_refused),
         IN_FOLDER(a_folder_tells_what_is_done),
+        IN_FOLDER(work_counts_from_where_a_run_goes_on),
+        IN_FOLDER(runs_save_every_ten_minutes_unless_base_says_otherwise),
         IN_FOLDER(the_folder_of_another_run_is_refused),
         IN_FOLDER(work_grows_with_steps_and_reads),
         cmocka_unit_test(kinds_of_a_seed_share_their_initial_weights),
