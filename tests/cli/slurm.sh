@@ -53,7 +53,7 @@ cat err.txt
 echo 'no program, no configuration, no job.sh'
 ATTNRES=nowhere batch train.sbatch $small
 batch train.sbatch
-root=/nowhere SLURM_SUBMIT_DIR=/ bash $root/slurm/train.sbatch $small 2>&1 | tail -n 1
+SLURM_SUBMIT_DIR=/ bash $root/slurm/train.sbatch $small 2>&1 | tail -n 1
 
 export ATTNRES=$PWD/stubs/trainer
 echo "the job's end, as squeue says, else scontrol, else nobody"
