@@ -42,6 +42,8 @@ struct file_writer {
 bool file_writer_create(struct file_writer *w, const char *path, struct error *err); /* truncates */
 bool file_writer_append(struct file_writer *w, const char *path,
                         struct error *err); /* creates if absent */
+/** All of it, or nothing where that can be helped: after a failure the next call goes on from here.
+ */
 bool file_writer_write(struct file_writer *w, const void *bytes, size_t length, struct error *err);
 bool file_writer_flush(struct file_writer *w, struct error *err); /* fsync */
 bool file_writer_close(struct file_writer *w, struct error *err); /* also after a failure */

@@ -21,13 +21,14 @@ struct log {
     bool progress_shown; /* a progress line stands without newline */
     int64_t n_warnings;
     struct file_writer file; /* log.txt, once log_open_file was called */
+    bool file_broken;        /* the last line is missing there */
 };
 
 /** terminal is found out from standard error, or from mpirun's when that is where ours leads; a
  * dumb TERM or Slurm's environment make it false. */
 void log_init(struct log *log, int rank);
-/** Lines go to this file as well, each with its time (UTC). When it can no longer be written a
- * warning says so and the run goes on. */
+/** Lines go to this file as well, each with its time (UTC). While it cannot be written
+ * lines are missing there; a warning says so, and the run goes on. */
 bool log_open_file(struct log *log, const char *path, struct error *err);
 void log_finish(struct log *log);
 

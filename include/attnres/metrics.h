@@ -38,6 +38,8 @@ bool metrics_write(struct metrics *m, const struct metrics_line *line, struct er
 /** The last whole line of a file; keys that are absent are NAN, -1 or false. ERROR_DATA if there is
  * none, or it is no JSON object with a step. */
 bool metrics_read_last(struct metrics_line *line, const char *path, struct error *err);
+/** What was written stands on the disk. */
+bool metrics_flush(struct metrics *m, struct error *err);
 bool metrics_close(struct metrics *m, struct error *err);
 
 #endif

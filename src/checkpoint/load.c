@@ -55,15 +55,22 @@ static bool note_step(void *user, const char *name)
     return true;
 }
 
-int checkpoint_list(int64_t *steps, int capacity, const char *run_path)
+int checkpoint_list(int64_t *steps, int capacity, const char *run_path, struct error *err)
 {
     char parent[FILE_PATH_BYTES];
     struct listing list = {.steps = steps, .capacity = capacity};
-    if (!file_join(parent, run_path, "checkpoints", NULL) ||
-        !file_list(parent, note_step, &list, NULL)) {
+    struct error failure = {0};
+    if (file_join(parent, run_path, "checkpoints", &failure) &&
+        file_list(parent, note_step, &list, &failure)) {
+        return list.n;
+    }
+    if (failure.kind == ERROR_NO_INPUT) {
         return 0;
     }
-    return list.n;
+    if (err != NULL) {
+        *err = failure;
+    }
+    return -1;
 }
 
 bool checkpoint_find(char *out, const char *path, struct error *err)
@@ -80,13 +87,14 @@ bool checkpoint_find(char *out, const char *path, struct error *err)
         return true;
     }
     int64_t newest = 0;
-    if (checkpoint_list(&newest, 1, path) == 0) {
+    const int n = checkpoint_list(&newest, 1, path, err);
+    if (n == 0) {
         return error_set(err, ERROR_NO_INPUT,
                          "%s: neither a checkpoint (manifest.json) nor a run folder with one "
                          "(checkpoints/step-*)",
                          path);
     }
-    return checkpoint_step_path(out, path, newest, err);
+    return n > 0 && checkpoint_step_path(out, path, newest, err);
 }
 
 /** The last line must be the CRC-32 of everything before it. */
@@ -129,7 +137,8 @@ static bool read_state(struct checkpoint *c, const char *path, struct error *err
         return false;
     }
     if (format != CHECKPOINT_FORMAT) {
-        return error_set(err, ERROR_DATA, "%s: format %" PRId64 "; this version reads %d", path,
+        /* Not damage, for which an older one would be taken: another version has written it. */
+        return error_set(err, ERROR_CONFIG, "%s: format %" PRId64 "; this version reads %d", path,
                          format, CHECKPOINT_FORMAT);
     }
     if (!read_int(&s->step, root, "step", 0, path, err) ||

@@ -1,7 +1,5 @@
 #include "checkpoint_internal.h"
 
-#include <stdio.h>
-
 struct leftovers {
     const char *parent;
     struct error *err;
@@ -19,22 +17,33 @@ static bool remove_if_partial(void *user, const char *name)
     return l->ok;
 }
 
+/** A step's folder loses its name before its files, so that a kill leaves it complete or absent. */
+static bool disown(const char *run_path, const char *parent, int64_t step, struct error *err)
+{
+    char path[FILE_PATH_BYTES], partial[FILE_PATH_BYTES], name[FILE_NAME_BYTES];
+    checkpoint_partial_name(name, step);
+    return checkpoint_step_path(path, run_path, step, err) &&
+           file_join(partial, parent, name, err) && file_remove_tree(partial, err) &&
+           file_rename(path, partial, err);
+}
+
 bool checkpoint_prune(const char *run_path, int64_t step, int64_t keep, struct error *err)
 {
     enum { MOST = 4096 };
     int64_t steps[MOST];
-    char path[FILE_PATH_BYTES];
-    const int n = checkpoint_list(steps, MOST, run_path);
+    char parent[FILE_PATH_BYTES];
+    const int n = checkpoint_list(steps, MOST, run_path, err);
+    if (n < 0 || !file_join(parent, run_path, "checkpoints", err)) {
+        return false;
+    }
     int64_t n_kept = 0;
     for (int i = 0; i < n; i++) {
         if (steps[i] <= step && n_kept < keep) {
             n_kept++;
-        } else if (!checkpoint_step_path(path, run_path, steps[i], err) ||
-                   !file_remove_tree(path, err)) {
+        } else if (!disown(run_path, parent, steps[i], err)) {
             return false;
         }
     }
-    struct leftovers l = {.parent = path, .err = err, .ok = true};
-    return file_join(path, run_path, "checkpoints", err) &&
-           file_list(path, remove_if_partial, &l, err) && l.ok;
+    struct leftovers l = {.parent = parent, .err = err, .ok = true};
+    return file_list(parent, remove_if_partial, &l, err) && l.ok;
 }

@@ -57,7 +57,7 @@ static bool read_contents(struct file_bytes *out, int fd, size_t length, const c
 {
     unsigned char *bytes = malloc(length + 1);
     if (bytes == NULL) {
-        return error_set(err, ERROR_IO, "%s: no memory for %zu bytes", path, length);
+        return error_set(err, ERROR_CREATE, "%s: no memory for %zu bytes", path, length);
     }
     const int64_t n = read_at(fd, 0, bytes, length);
     if (n < 0) {

@@ -44,10 +44,19 @@ bool file_writer_append(struct file_writer *w, const char *path, struct error *e
     return open_writer(w, path, O_APPEND, err);
 }
 
+/** Half a line would be glued to the next one. What cannot be taken back stays. */
+static void take_back(struct file_writer *w, int64_t start)
+{
+    if (ftruncate(w->fd, start) == 0 && lseek(w->fd, start, SEEK_SET) == start) {
+        w->offset = start;
+    }
+}
+
 bool file_writer_write(struct file_writer *w, const void *bytes, size_t length, struct error *err)
 {
     assert(is_open(w));
     const unsigned char *rest = bytes;
+    const int64_t start = w->offset;
     while (length > 0) {
         const ssize_t n = write(w->fd, rest, length);
         if (n < 0 && errno == EINTR) {
@@ -55,7 +64,9 @@ bool file_writer_write(struct file_writer *w, const void *bytes, size_t length, 
         }
         if (n <= 0) {
             errno = n == 0 ? ENOSPC : errno;
-            return file_fail(err, ERROR_IO, w->path, "cannot write");
+            file_fail(err, ERROR_IO, w->path, "cannot write");
+            take_back(w, start);
+            return false;
         }
         rest += n;
         length -= (size_t)n;

@@ -160,7 +160,7 @@ static void show(struct log *log, struct line *l)
     log->progress_shown = false;
 }
 
-/* Training goes on without a log, so a full disk ends the file, not the run. */
+/* A full disk ends neither the run nor the log, which goes on when there is room again. */
 static void record(struct log *log, struct line *l)
 {
     char stamp[UTC_BYTES + 1] = "";
@@ -169,9 +169,10 @@ static void record(struct log *log, struct line *l)
     size_t length = 0;
     struct error err = {0};
     const char *text = line_with_head(l, stamp, &length);
-    if (!file_writer_write(&log->file, text, length, &err)) {
-        file_writer_close(&log->file, NULL);
-        log_write(log, LOG_WARNING, "%s; the log ends here", err.message);
+    const bool was_broken = log->file_broken;
+    log->file_broken = !file_writer_write(&log->file, text, length, &err);
+    if (log->file_broken && !was_broken) {
+        log_write(log, LOG_WARNING, "%s; until it can be, lines are missing there", err.message);
     }
 }
 

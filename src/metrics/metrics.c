@@ -171,6 +171,11 @@ bool metrics_read_last(struct metrics_line *line, const char *path, struct error
            error_set(err, ERROR_DATA, "%s: its last line is no JSON object with a step", path);
 }
 
+bool metrics_flush(struct metrics *m, struct error *err)
+{
+    return file_writer_flush(&m->file, err);
+}
+
 bool metrics_close(struct metrics *m, struct error *err)
 {
     return m == NULL || file_writer_close(&m->file, err);

@@ -88,8 +88,18 @@ static void within_save(struct train *t, void (*work)(struct train *t))
     t->session.engine.times.save_s += clock_monotonic_s() - start_s;
 }
 
+/** A run that goes on from a checkpoint has the lines up to its step. */
+static void flush_metrics(struct train *t)
+{
+    struct error err = {0};
+    if (t->is_root && !metrics_flush(&t->metrics, &err)) {
+        log_write(t->log, LOG_WARNING, "%s", err.message);
+    }
+}
+
 static void begin(struct train *t)
 {
+    flush_metrics(t);
     t->state.time_s = train_spent_s(t);
     checkpoint_begin(t->saver, &t->state);
     t->is_saving = true;

@@ -100,23 +100,28 @@ static bool load(struct checkpoint_state *state, const struct train *t, const ch
     return ok;
 }
 
-/** A checkpoint that is damaged may be passed over for an older one; a configuration that differs
- * may not. */
+/** A checkpoint that is damaged, or cannot be read, may be passed over for an older one; one of
+ * another configuration may not, nor one for which memory is missing. */
 static bool may_fall_back(const struct error *err)
 {
     return err->kind == ERROR_DATA || err->kind == ERROR_IO || err->kind == ERROR_NO_INPUT;
 }
 
 /** The newest checkpoint of the run's folder that loads on all ranks. Collective; *found says
- * whether there was one. */
+ * whether there was one. Where reading failed and none loads, whole ones may be there: an error,
+ * for a run that starts afresh removes them. */
 static bool load_newest(struct train *t, bool *found, struct error *err)
 {
     enum { MOST = 64 };
     int64_t steps[MOST] = {0};
-    int32_t n = t->is_root ? checkpoint_list(steps, MOST, t->run_path) : 0;
+    int32_t n = t->is_root ? checkpoint_list(steps, MOST, t->run_path, err) : 0;
+    if (!collective_agree(t->transport, n >= 0, err)) {
+        return false;
+    }
     transport_broadcast(t->transport, 0, &n, sizeof n);
     transport_broadcast(t->transport, 0, steps, sizeof steps);
     *found = false;
+    bool is_unread = false;
     for (int i = 0; i < n; i++) {
         char path[FILE_PATH_BYTES];
         struct checkpoint_state state;
@@ -132,6 +137,7 @@ static bool load_newest(struct train *t, bool *found, struct error *err)
             *err = failure;
             return false;
         }
+        is_unread = is_unread || failure.kind == ERROR_IO;
         if (failure.message[0] != '\0') {
             log_write(t->log, LOG_WARNING, "%s", failure.message);
         }
@@ -140,7 +146,12 @@ static bool load_newest(struct train *t, bool *found, struct error *err)
                       steps[i], i + 1 < n ? "; trying the one before it" : "");
         }
     }
-    return true;
+    const bool ok = !is_unread || !t->is_root ||
+                    error_set(err, ERROR_IO,
+                              "%s: no checkpoint could be read, though some may be whole: try "
+                              "again, or start afresh in another folder",
+                              t->run_path);
+    return collective_agree(t->transport, ok, err);
 }
 
 /** Initial weights: drawn, or taken from another run's checkpoint (train.init). */
@@ -179,7 +190,7 @@ static void clear_moments(struct train *t)
 static void warn_of_later_checkpoints(struct train *t)
 {
     int64_t newest = 0;
-    if (checkpoint_list(&newest, 1, t->run_path) == 1 && newest > t->state.step) {
+    if (checkpoint_list(&newest, 1, t->run_path, NULL) == 1 && newest > t->state.step) {
         const int64_t n_lost = newest - t->state.step;
         log_write(t->log, LOG_WARNING,
                   "%s has checkpoints up to step %" PRId64 ": %" PRId64

@@ -99,7 +99,12 @@ static bool open_folder(struct train *t, struct error *err)
                          t->run_path);
     }
     int64_t newest = 0;
-    t->saved_step = checkpoint_list(&newest, 1, t->run_path) > 0 ? newest : -1;
+    const int n = checkpoint_list(&newest, 1, t->run_path, err);
+    if (n < 0) {
+        rundir_close(&t->folder);
+        return false;
+    }
+    t->saved_step = n > 0 ? newest : -1;
     return watch_clear(t->run_path, err) && train_write_status(t, RUN_STARTING, "", err) &&
            file_join(log_path, t->run_path, "log.txt", err) && log_open_file(t->log, log_path, err);
 }

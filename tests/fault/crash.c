@@ -269,6 +269,24 @@ static int64_t newest_durable(void)
     return newest;
 }
 
+/** A line of each step, also of those before the power went. */
+static void expect_metrics(const char *what)
+{
+    struct file_bytes f;
+    TRIAL_REQUIRE(file_read(&f, "run/metrics.jsonl", 1 << 20, NULL));
+    const char *line = (const char *)f.bytes;
+    for (int step = 1; step <= TRIAL_STEPS; step++) {
+        char head[32];
+        const int length = snprintf(head, sizeof head, "{\"step\": %d,", step);
+        if (strncmp(line, head, (size_t)length) != 0) {
+            trial_fail("%s: resumed, the metrics have no line of step %d", what, step);
+        }
+        line += strcspn(line, "\n");
+        line += *line == '\n';
+    }
+    file_bytes_finish(&f);
+}
+
 bool crash_row(struct tally *tally, const struct row *row)
 {
     struct file_bytes tape;
@@ -297,6 +315,7 @@ bool crash_row(struct tally *tally, const struct row *row)
         TRIAL_REQUIRE(file_remove_tree("run", NULL));
         write_folder(".", &disk.nodes[0], loss, (uint64_t)n);
         trial_expect_resumed(tally, &trial, newest_durable(), 0, what);
+        expect_metrics(what);
         tally->n_cases++;
     }
     clear_disk();

@@ -264,15 +264,15 @@ static void only_whole_steps_are_listed_newest_first(void **state)
         assert_true(file_make_folders(path, NULL));
     }
     int64_t steps[8];
-    assert_int_equal(checkpoint_list(steps, 8, "run"), 4);
+    assert_int_equal(checkpoint_list(steps, 8, "run", NULL), 4);
     assert_int_equal(steps[0], 123456789);
     assert_int_equal(steps[1], 10);
     assert_int_equal(steps[2], 3);
     assert_int_equal(steps[3], 2);
-    assert_int_equal(checkpoint_list(steps, 2, "run"), 2);
+    assert_int_equal(checkpoint_list(steps, 2, "run", NULL), 2);
     assert_int_equal(steps[0], 123456789);
     assert_int_equal(steps[1], 10);
-    assert_int_equal(checkpoint_list(steps, 8, "elsewhere"), 0);
+    assert_int_equal(checkpoint_list(steps, 8, "elsewhere", NULL), 0);
 }
 
 static void pruning_keeps_the_newest_up_to_the_step(void **state)
@@ -287,7 +287,7 @@ static void pruning_keeps_the_newest_up_to_the_step(void **state)
     assert_true(file_make_folders("run/checkpoints/notes", NULL));
     assert_true(checkpoint_prune("run", 5, 2, NULL));
     int64_t steps[8];
-    assert_int_equal(checkpoint_list(steps, 8, "run"), 2);
+    assert_int_equal(checkpoint_list(steps, 8, "run", NULL), 2);
     assert_int_equal(steps[0], 5);
     assert_int_equal(steps[1], 4);
     assert_false(file_exists("run/checkpoints/.step-00000009.partial"));

@@ -246,7 +246,7 @@ static void signed_nonsense_is_refused(void **state)
         const char *after, *from, *to;
         enum error_kind kind;
     } FORGERIES[] = {
-        {"", "\"format\": 1", "\"format\": 2", ERROR_DATA},
+        {"", "\"format\": 1", "\"format\": 2", ERROR_CONFIG},
         {"", "\"format\": 1,", "", ERROR_DATA},
         {"", "\"step\": 7", "\"step\": -7", ERROR_DATA},
         {"", "\"step\": 7", "\"step\": 7.5", ERROR_DATA},

@@ -168,6 +168,31 @@ static void reader_reads_at_offsets_and_refuses_beyond_the_end(void **state)
 }
 
 /* A limit on the length of files stands in for a full disk. */
+static void a_failed_write_leaves_nothing_of_it(void **state)
+{
+    (void)state;
+    struct rlimit old, small;
+    struct error err = {0};
+    struct file_writer w = {.fd = -1};
+    char *large = calloc(1, 8192);
+    assert_non_null(large);
+    assert_true(file_replace(in_folder("a"), "old", 3, NULL));
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    small = (struct rlimit){.rlim_cur = 4096, .rlim_max = old.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    assert_true(file_writer_append(&w, in_folder("a"), NULL));
+    const bool written = file_writer_write(&w, large, 8192, &err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    free(large);
+    assert_false(written);
+    assert_int_equal(err.kind, ERROR_IO);
+    assert_contents("a", "old");
+    assert_true(file_writer_write(&w, "new", 3, NULL));
+    assert_true(file_writer_close(&w, NULL));
+    assert_contents("a", "oldnew");
+}
+
 static void failed_replace_keeps_the_old_contents_and_leaves_nothing(void **state)
 {
     (void)state;
@@ -354,6 +379,7 @@ int main(void)
         IN_FOLDER(writer_counts_its_offset_and_append_goes_on),
         IN_FOLDER(zeroed_files_close_without_touching_standard_input),
         IN_FOLDER(reader_reads_at_offsets_and_refuses_beyond_the_end),
+        IN_FOLDER(a_failed_write_leaves_nothing_of_it),
         IN_FOLDER(failed_replace_keeps_the_old_contents_and_leaves_nothing),
         IN_FOLDER(replace_in_an_absent_folder_cannot_create),
         IN_FOLDER(a_folder_is_asked_for_before_there_is_a_file),

@@ -119,7 +119,7 @@ static void a_damaged_later_checkpoint_takes_no_place(void **state)
     run("train.steps=3", "checkpoint.keep=1");
     assert_int_equal(job.kind[0], ERROR_NONE);
     int64_t steps[4];
-    assert_int_equal(checkpoint_list(steps, 4, "run"), 1);
+    assert_int_equal(checkpoint_list(steps, 4, "run", NULL), 1);
     assert_int_equal(steps[0], 3);
 }
 
