@@ -69,6 +69,9 @@ struct file_reader {
     char path[FILE_PATH_BYTES];
 };
 bool file_reader_open(struct file_reader *r, const char *path, struct error *err);
+/** What the system keeps of a flushed file in memory is dropped where it can be, so that what is
+ * read comes from the disk. */
+void file_reader_forget(const struct file_reader *r);
 bool file_reader_read(struct file_reader *r, int64_t offset, void *bytes, size_t length,
                       struct error *err);
 void file_reader_close(struct file_reader *r);

@@ -2,6 +2,7 @@
 #include "checkpoint_internal.h"
 
 #include <assert.h>
+#include <inttypes.h>
 
 #include <attnres/zip.h>
 
@@ -175,7 +176,19 @@ bool checkpoint_check_part(const struct checkpoint_saver *s, struct file_reader 
            error_set(err, ERROR_IO, "%s: reads back other than it was written", reader->path);
 }
 
-static bool read_file_back(const struct checkpoint_saver *s, enum file_kind file, struct error *err)
+/** The header, made anew, and the length of the file. */
+static bool read_header_back(struct checkpoint_saver *s, enum file_kind file,
+                             struct file_reader *reader, struct error *err)
+{
+    const int64_t length = s->record->file_bytes[file], bytes = make_header(s, file);
+    if (reader->length != length) {
+        return error_set(err, ERROR_IO, "%s: %" PRId64 " bytes of %" PRId64 " that were written",
+                         reader->path, reader->length, length);
+    }
+    return checkpoint_check_part(s, reader, 0, bytes, zip_crc32(0, s->text, (size_t)bytes), err);
+}
+
+static bool read_file_back(struct checkpoint_saver *s, enum file_kind file, struct error *err)
 {
     char name[FILE_NAME_BYTES], path[FILE_PATH_BYTES];
     checkpoint_file_name(name, file, s->rank);
@@ -183,7 +196,8 @@ static bool read_file_back(const struct checkpoint_saver *s, enum file_kind file
     if (!file_join(path, s->partial, name, err) || !file_reader_open(&reader, path, err)) {
         return false;
     }
-    bool ok = true;
+    file_reader_forget(&reader);
+    bool ok = read_header_back(s, file, &reader, err);
     for (struct tensor t = {0}; ok && next_of_file(s, file, &t);) {
         const int64_t at =
             s->record->header_bytes[file] + checkpoint_data_offset(s->plan, t.row, t.kind);

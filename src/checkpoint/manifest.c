@@ -129,6 +129,7 @@ static bool read_manifest_back(const struct checkpoint_saver *s, const char *pat
     if (!file_reader_open(&reader, path, err)) {
         return false;
     }
+    file_reader_forget(&reader);
     const bool ok = checkpoint_check_part(s, &reader, 0, (int64_t)s->manifest_bytes,
                                           zip_crc32(0, s->text, s->manifest_bytes), err);
     file_reader_close(&reader);

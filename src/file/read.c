@@ -140,6 +140,11 @@ bool file_reader_open(struct file_reader *r, const char *path, struct error *err
     return true;
 }
 
+void file_reader_forget(const struct file_reader *r)
+{
+    posix_fadvise(r->fd, 0, 0, POSIX_FADV_DONTNEED); /* advice: whatever it comes to is good */
+}
+
 bool file_reader_read(struct file_reader *r, int64_t offset, void *bytes, size_t length,
                       struct error *err)
 {
