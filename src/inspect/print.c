@@ -130,6 +130,53 @@ static void print_tokens(struct text *t, const struct inspection *r, const int32
     }
 }
 
+static bool has_choice(const struct inspection *r, int64_t l)
+{
+    const struct depth_set set = depth_live(&r->depth, l);
+    return depth_set_count(&set) > 1;
+}
+
+/** The source that a read takes most of, at one token; what its own block has put out is one. */
+static void print_heaviest_of(struct text *t, const struct inspection *r, int64_t l, int64_t token)
+{
+    const int64_t own = r->depth.n_blocks + 1;
+    int64_t best = 0; /* every read has the embedding */
+    for (int64_t id = 1; id <= own; id++) {
+        best = inspect_weight(r, l, id, token) > inspect_weight(r, l, best, token) ? id : best;
+    }
+    char name[INSPECT_NAME_BYTES] = "own";
+    if (best < own) {
+        inspect_name_source(name, &r->depth, best);
+    }
+    text_add(t, " %7s %.2f", name, inspect_weight(r, l, best, token));
+}
+
+static void print_heaviest(struct text *t, const struct inspection *r, const int32_t *prompt)
+{
+    if (r->depth.kind == MODEL_STANDARD) {
+        return;
+    }
+    text_add(t, "\nThe heaviest source of each read, for each token%s\n\ntoken",
+             r->depth.kind == MODEL_FULL ? "" : "; own: its block so far");
+    for (int64_t l = 0; l <= r->depth.n_sublayers; l++) {
+        char name[INSPECT_NAME_BYTES];
+        if (has_choice(r, l)) {
+            inspect_name_read(name, &r->depth, l);
+            text_add(t, " %12s", name);
+        }
+    }
+    text_add(t, "\n");
+    for (int64_t token = 0; token < r->n_tokens; token++) {
+        print_token(t, prompt[token]);
+        for (int64_t l = 0; l <= r->depth.n_sublayers; l++) {
+            if (has_choice(r, l)) {
+                print_heaviest_of(t, r, l, token);
+            }
+        }
+        text_add(t, "\n");
+    }
+}
+
 size_t inspect_print(const struct inspection *r, const struct inspect_label *label, char *text,
                      size_t capacity)
 {
@@ -147,6 +194,7 @@ size_t inspect_print(const struct inspection *r, const struct inspect_label *lab
     print_without(&t, r);
     if (label->prompt != NULL) {
         print_tokens(&t, r, label->prompt);
+        print_heaviest(&t, r, label->prompt);
     }
     return t.length;
 }

@@ -1,5 +1,5 @@
 # What a model does along its depth. Which source is the heaviest depends on the instruction set.
-without_reads() { without_numbers | sed '/^read  /,/^$/d'; }
+without_reads() { without_numbers | sed -E '/^read  /,/^$/d; /^The heaviest/,/^exit/s/ +(b[0-9]|own) N/ SOURCE N/g'; }
 attnres train $small >/dev/null 2>&1
 run attnres inspect run | without_reads
 run attnres inspect run/checkpoints/step-00000002 --prompt='AB<&' --svg=p.svg | without_reads

@@ -272,6 +272,40 @@ static void weights_of_a_read_sum_to_one_and_average_to_the_map(void **state)
     }
 }
 
+static void the_heaviest_source_is_named_for_each_token_and_read(void **state)
+{
+    (void)state;
+    static char text[1 << 16];
+    static const char *const OWN[N_OWN] = {"model.kind=full"};
+    struct trial *trial = make(OWN);
+    const struct inspection *found = &trial->found;
+    reads_draw(&trial->rank.plan, &trial->rank.model);
+    for (int t = 0; t < T; t++) {
+        trial->tokens[t] = 'a' + t;
+    }
+    look(trial, 1, true);
+    const struct inspect_label label = {.kind = "full", .prompt = trial->tokens};
+    assert_true(inspect_print(found, &label, text, sizeof text) < sizeof text);
+    for (int64_t t = 0; t < T; t++) {
+        char line[1024];
+        int n = snprintf(line, sizeof line, "\n%c    ", (char)('a' + t));
+        for (int64_t l = 1; l <= L; l++) { /* the first read has the embedding alone */
+            char name[INSPECT_NAME_BYTES];
+            int64_t best = 0;
+            for (int64_t id = 1; id <= l; id++) {
+                const float *of = found->weights + (l * found->n_sources + id) * T;
+                const float *of_best = found->weights + (l * found->n_sources + best) * T;
+                best = of[t] > of_best[t] ? id : best;
+            }
+            inspect_name_source(name, &found->depth, best);
+            n += snprintf(line + n, sizeof line - (size_t)n, " %7s %.2f", name,
+                          (double)found->weights[(l * found->n_sources + best) * T + t]);
+        }
+        assert_non_null(strstr(text, line));
+    }
+    destroy(trial);
+}
+
 /** Give a completed source this logit in every static read that has it beside others. */
 static void set_logits(struct trial *trial, int64_t id, float logit)
 {
@@ -344,6 +378,7 @@ int main(void)
         cmocka_unit_test(kinds_agree_where_they_are_one_function),
         cmocka_unit_test(magnitudes_are_those_of_the_equations_and_gradients_those_of_differences),
         cmocka_unit_test(weights_of_a_read_sum_to_one_and_average_to_the_map),
+        cmocka_unit_test(the_heaviest_source_is_named_for_each_token_and_read),
         cmocka_unit_test(leaving_a_source_out_is_a_logit_of_minus_infinity),
         cmocka_unit_test(the_other_weights_of_a_query_read_keep_their_proportions),
     };
