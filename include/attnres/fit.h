@@ -160,9 +160,9 @@ struct fit_report {
 bool fit_report_make(struct fit_report *report, const struct fit_points *points, int baseline,
                      const struct fit_options *options, struct error *err);
 void fit_report_finish(struct fit_report *report);
-/** An interval in words, numbers by the format: 1.02 to 1.31; below 4.80 if it reaches down to 0
+/** An interval in words, with so many decimals: 1.02 to 1.31; below 4.80 if it reaches down to 0
  * or less, which no multiplier does. */
-void fit_add_interval(struct text *t, const char *format, double low, double high);
+void fit_add_interval(struct text *t, int decimals, double low, double high);
 /** For people; length like snprintf. */
 size_t fit_report_print(const struct fit_report *report, const struct fit_points *points,
                         char *text, size_t capacity);

@@ -17,15 +17,12 @@ static void add_number(struct text *t, const char *format, const char *unknown, 
     text_add(t, "%s", isnan(number) ? unknown : digits);
 }
 
-void fit_add_interval(struct text *t, const char *format, double low, double high)
+void fit_add_interval(struct text *t, int decimals, double low, double high)
 {
-    char digits[2][64];
-    snprintf(digits[0], sizeof digits[0], format, low);
-    snprintf(digits[1], sizeof digits[1], format, high);
     if (low > 0.0) {
-        text_add(t, "%s to %s", digits[0], digits[1]);
+        text_add(t, "%.*f to %.*f", decimals, low, decimals, high);
     } else {
-        text_add(t, "below %s", digits[1]);
+        text_add(t, "below %.*f", decimals, high);
     }
 }
 
@@ -105,7 +102,7 @@ static void print_comparison(struct text *t, const struct fit_comparison *c,
         add_number(t, " %11.4f", "           -", c->multiplier[slopes]);
         if (c->no_interval == NULL) {
             text_add(t, "   ");
-            fit_add_interval(t, "%.4f", c->low[slopes], c->high[slopes]);
+            fit_add_interval(t, 4, c->low[slopes], c->high[slopes]);
         }
         text_add(t, "\n");
     }

@@ -65,7 +65,7 @@ static void add_findings(struct file_sheet *p, const struct report *report)
         if (c->no_interval == NULL) {
             char words[160] = "";
             struct text t = {words, sizeof words, 0};
-            fit_add_interval(&t, "%.2f", c->low[FIT_SEPARATE], c->high[FIT_SEPARATE]);
+            fit_add_interval(&t, 2, c->low[FIT_SEPARATE], c->high[FIT_SEPARATE]);
             file_sheet_add(p, " (95 %% interval: %s)", words);
         }
         file_sheet_add(p, ".</p>\n");

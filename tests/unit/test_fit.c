@@ -301,9 +301,9 @@ static void an_interval_that_reaches_zero_has_no_low_end(void **state)
     (void)state;
     char words[64] = "";
     struct text t = {words, sizeof words, 0};
-    fit_add_interval(&t, "%.2f", 1.2, 1.3);
+    fit_add_interval(&t, 2, 1.2, 1.3);
     text_add(&t, "; ");
-    fit_add_interval(&t, "%.2f", -0.85, 4.8);
+    fit_add_interval(&t, 2, -0.85, 4.8);
     assert_string_equal(words, "1.20 to 1.30; below 4.80");
 }
 
