@@ -247,7 +247,7 @@ const char *config_recompute_name(enum recompute_kind recompute);
 /** The task of that name; false if there is none. */
 bool config_find_task(enum task_kind *task, const char *name);
 
-/** Rule of model.md 1: S = ceil(L/N) sublayers a block is legal if ceil(L/S) = N. Finds the nearest
+/** S = ceil(L/N) sublayers a block is legal if ceil(L/S) = N. Finds the nearest
  * legal values on both sides (0: none on that side). True if n_blocks itself is legal. */
 bool config_blocks_are_legal(int64_t n_sublayers, int64_t n_blocks, int64_t *below, int64_t *above);
 

@@ -1,4 +1,4 @@
-/** The depth plan: who reads what, as data (model.md 4).
+/** The depth plan: who reads what, as data.
  *
  *  Computed from (kind, L, N) and nothing else. Every tensor that a read may attend over, or that
  * crosses a cut, is a *value* with an id that is the same on every rank:

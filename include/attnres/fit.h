@@ -155,8 +155,8 @@ struct fit_report {
     int n_comparisons;
     struct fit_law laws[FIT_MAX_KINDS];
 };
-/** Requires arranged points. ERROR_USAGE if a point does not have
- * the axis. End with fit_report_finish, also after a failure. */
+/** Requires arranged points. ERROR_USAGE if a point does not have the axis. End with
+ * fit_report_finish, also after a failure. */
 bool fit_report_make(struct fit_report *report, const struct fit_points *points, int baseline,
                      const struct fit_options *options, struct error *err);
 void fit_report_finish(struct fit_report *report);

@@ -4,7 +4,7 @@
  *  Nothing is computed anew: a training step's forward pass, backward pass and weight gradients run
  * as they always do, on one rank and without recomputation, and what they leave in the planned
  * buffers is read: from scores s_i and log-denominators the weights a_i = e^(s_i - (m + ln d)) of
- * model.md 3, from values and read results their magnitudes. What a source is worth is how much the
+ * kernels.h, from values and read results their magnitudes. What a source is worth is how much the
  * loss rises when no read has it (model.masked).
  *
  *  Sources go by their ids of depth.h: 0 the embedding, then completed blocks, then what sublayers

@@ -27,7 +27,7 @@ struct depth_gradient {
     const float *base;
 };
 
-/** One read in progress (model.md 3): o (n,C) holds the running weighted sum until finish, then h,
+/** One read in progress: o (n,C) holds the running weighted sum until finish, then h,
  * and in backward dh; m and d (n) the running maximum and denominator, after finish m is m + ln d,
  * and in backward d is dh.h; s (sources of the read, n) the scores, row i of source i of the read.
  * w (C) is the query; `read: static` uses `logits` (one per source) instead and w is NULL. n_seen
@@ -141,7 +141,7 @@ struct kernels {
     /** out = a + b, element by element; out may be a. */
     void (*add)(float *out, const float *a, const float *b, int64_t count);
 
-    /** x (count) to bf16 and back in place, nearest even (model.md 5). */
+    /** x (count) to bf16 and back in place, nearest even. */
     void (*round_bf16)(float *x, int64_t count);
     /** out (count) = x in bf16, nearest even. */
     void (*to_bf16)(uint16_t *out, const float *x, int64_t count);

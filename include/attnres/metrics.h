@@ -1,4 +1,4 @@
-/** metrics.jsonl: one line per logged step, as design.md defines the keys. A key is absent, never
+/** metrics.jsonl: one line per logged step. A key is absent, never
  * null.
  *
  *  Only rank 0 holds one. Lines go out whole, in one write. On resume the file is cut after the

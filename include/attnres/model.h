@@ -1,5 +1,5 @@
 /** One stage of the transformer: forward, input gradient (I) and weight gradient (W) of one
- * microbatch, model.md 2-4.
+ * microbatch.
  *
  *  The stage's work is cut into parts, one per sublayer and one for the head, so that the engine
  * can drive messages between them. A part takes its inputs from the slot's values and leaves its
@@ -68,7 +68,7 @@ void model_finish(struct model *model);
 /** The weights have changed, or may have: make of them what products read. */
 void model_take_weights(const struct model *model);
 
-/** Draw all weights of the stage from the seed (model.md 2). */
+/** Draw all weights of the stage from the seed. */
 void model_draw_weights(const struct model *model, int64_t seed);
 
 /** Sublayers of the stage, and one more for the head on the last stage. */

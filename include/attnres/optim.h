@@ -24,7 +24,7 @@ struct optim {
     void *user;
 };
 
-/** Learning rate of the update with index s (counted from 0), design.md "Training semantics". */
+/** Learning rate of the update with index s (counted from 0). */
 double optim_lr(const struct optim_config *config, int64_t n_steps, int64_t s);
 
 /** Squares of the gradients that the rank owns, one f64 per parameter row, its stages in order;

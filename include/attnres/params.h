@@ -1,4 +1,4 @@
-/** The parameter table: every trained tensor of the model, once, as data (names of model.md 8).
+/** The parameter table: every trained tensor of the model, once, as data.
  *
  *  From it come memory layout, initial values, the update, the norm's order and the checkpoint.
  * Rows stand in the order of depth, so that a stage owns a contiguous run of them. Offsets count
@@ -66,7 +66,7 @@ const struct param *params_find_name(const struct params *params, const char *na
 /** Initial values of a row: a function of (seed, name, element). out: count floats. */
 void params_draw(const struct param *param, int64_t seed, float *out);
 
-/** FLOPs of one training step's matrix products and reads as design.md counts them, per token. */
+/** FLOPs of one training step's matrix products and reads per token. */
 double params_flops_per_token(const struct params *params, const struct model_config *model,
                               const struct depth_plan *depth);
 

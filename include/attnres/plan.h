@@ -132,8 +132,8 @@ struct plan_part plan_part_costs(const struct plan *plan, const struct costs *co
  * holds, and updates those that it owns. */
 double plan_update_cost(const struct costs *costs, double n_held, double n_owned);
 
-/** What crosses the cut behind a stage per microbatch: values forwards, their gradients backwards
- * (model.md 5). */
+/** What crosses the cut behind a stage per microbatch: values forwards, their gradients backwards.
+ */
 struct wire_layout plan_values_layout(const struct plan *plan, int stage);
 struct wire_layout plan_gradients_layout(const struct plan *plan, int stage);
 /** A message of these values, the completed ones in this precision. */

@@ -1,4 +1,4 @@
-/* Attention over depth (model.md 3; Attention Residuals, arXiv:2603.15031), one tile and source:
+/* Attention over depth (Attention Residuals, arXiv:2603.15031), one tile and source:
  *
  *     r = 1/sqrt(mean(v^2) + eps)        s = r (w . v)
  *     first source: m = s, d = 1, o = v;  later: m' = max(m, s), d = d e^(m-m') + e^(s-m'),

@@ -1,6 +1,6 @@
 /** One tile of tokens of attention over depth: the steps of which depth.c makes reads. They stand
  * in a translation unit of their own, so that each formula has one compiled form whoever calls it,
- * and equal bits do not hang on how a loop around it was inlined (model.md 3). */
+ * and equal bits do not hang on how a loop around it was inlined. */
 #ifndef ATTNRES_KERNELS_DEPTH_STEP_H
 #define ATTNRES_KERNELS_DEPTH_STEP_H
 

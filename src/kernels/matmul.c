@@ -1,4 +1,4 @@
-/* Matrix products in fixed panels. The cut follows from the shape alone (model.md 6f): the bits of
+/* Matrix products in fixed panels. The cut follows from the shape alone: the bits of
  * a library's call depend on its size, so a panel must not depend on the number of threads.
  *
  * GFLOP/s of one core of an EPYC 9004 at the shapes of tools/bench, panels of 256 rows:

@@ -1,4 +1,4 @@
-/* Sum of squares in f64 (model.md 6e): fixed chunks, sixteen lanes inside a chunk, the chunks added
+/* Sum of squares in f64: fixed chunks, sixteen lanes inside a chunk, the chunks added
  * in ascending order. */
 #include "level.h"
 

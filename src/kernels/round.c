@@ -1,4 +1,4 @@
-/* Rounding of representatives and of their gradients (model.md 5). */
+/* Rounding of representatives and of their gradients. */
 #include "level.h"
 
 #include <float.h>

@@ -1,5 +1,4 @@
-/** How work is cut. Sizes are fixed, so that results do not depend on the number of threads
- * (model.md 6f). */
+/** How work is cut. Sizes are fixed, so that results do not depend on the number of threads. */
 #ifndef ATTNRES_KERNELS_TILES_H
 #define ATTNRES_KERNELS_TILES_H
 
@@ -11,7 +10,7 @@ enum {
     TILE = 32,          /* tokens of a tile: what a thread takes, and what stays in its cache */
     LONG_TILE = 128,    /* the same in depth attention, where rows are short */
     COUNT_TILE = 16384, /* elements of a tile where tokens do not matter */
-    CHUNK = 65536,      /* elements of one partial sum of squares (model.md 6e) */
+    CHUNK = 65536,      /* elements of one partial sum of squares */
     QUERY_TILE = 64,    /* queries and */
     KEY_TILE = 64,      /* keys whose scores are held at once */
     HEAD_TILE = 32,     /* what a head's channels are padded to */

@@ -199,7 +199,7 @@ static void judge_plan(struct launch_finding *f, const struct launch_facts *fact
 }
 
 /** OpenBLAS and oneDNN choose their code by processor, on each rank by itself: then bits would
- * depend on which stage lies where (model.md 6g). */
+ * depend on which stage lies where. */
 static void judge_kernels(struct launch_finding *f, const struct launch_facts *facts, int n)
 {
     int other_level = 0;

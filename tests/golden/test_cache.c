@@ -1,4 +1,4 @@
-/* The message cache (model.md 6): the same bits from run to run, recomputed or not; against the
+/* The message cache: the same bits from run to run, recomputed or not; against the
  * uncached run of the same partition every gradient tensor of one step and the losses of a hundred
  * within their tolerances. */
 #include <assert.h>

@@ -1,4 +1,4 @@
-/* What attention over depth is, as facts of whole models (model.md 7, 1 to 3): the residual stream
+/* What attention over depth is, as facts of whole models: the residual stream
  * it starts from, the kinds that are one function, and what the weights of a read are. */
 #include <math.h>
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-/* What inspect says of whole models, by facts that tie the kinds together (model.md 7) and by what
+/* What inspect says of whole models, by facts that tie the kinds together and by what
  * leaving a source out must be. */
 #include <math.h>
 #include <setjmp.h>
@@ -146,7 +146,7 @@ static const float *weight_of(const struct trial *trial, int64_t l, enum param_r
     return model_weight(&trial->rank.model, params_find(&trial->rank.plan.params, l, role));
 }
 
-/** Root mean square of what the last sublayer puts out, by the equations of model.md 2, from what
+/** Root mean square of what the last sublayer puts out, by the equations of an MLP, from what
  * the model has of its sources: a read whose query is zero is their mean. */
 static double last_output(const struct trial *trial)
 {

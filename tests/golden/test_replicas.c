@@ -1,4 +1,4 @@
-/* Replicas (model.md 6): the same bits from run to run; numbers that depend on the number of
+/* Replicas: the same bits from run to run; numbers that depend on the number of
  * replicas and on nothing else of the grid; the loss of the same weights and the state that passes
  * from grid to grid to the last bit; one step's gradients within a tolerance of one replica's. */
 #include <assert.h>

@@ -86,7 +86,7 @@ static void add_agrees_and_may_be_in_place(void **state)
     trial_each(run_add, SIZES, sizeof SIZES / sizeof SIZES[0]);
 }
 
-/* The definition of model.md 5 on bits that the reader can check by hand. */
+/* The definition of the roundings on bits that the reader can check by hand. */
 static void bf16_rounds_to_nearest_even(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/** The bitwise contract (model.md 6) as a table: axes whose every combination must give the same
+/** The bitwise contract as a table: axes whose every combination must give the same
  * numbers as one stage.
  *
  *  Three axes define the model, so each of their combinations has a reference of its own: one

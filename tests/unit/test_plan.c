@@ -351,7 +351,7 @@ static void sizes_beyond_the_address_space_are_refused(void **state)
     free(config);
 }
 
-/* design.md: 3 x forward; a hand count for a model of one layer. */
+/* 3 x forward; a hand count for a model of one layer. */
 static void flops_follow_the_stated_formula(void **state)
 {
     (void)state;

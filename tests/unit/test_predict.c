@@ -156,7 +156,7 @@ static void replicas_add_the_sum_of_their_gradients(void **state)
     finish_trial(t);
 }
 
-/* schedules.md 2: of 4 ranks with 2 chunks, one block a stage, a microbatch sends 35 tensors each
+/* Of 4 ranks with 2 chunks, one block a stage, a microbatch sends 35 tensors each
  * way, with the cache 21; a header stands in front of each of the 7 messages. */
 static void traffic_counts_tensors_and_headers(void **state)
 {

@@ -186,7 +186,7 @@ static void stages_and_places_are_inverse(void **state)
     }
 }
 
-/* Weights' gradients add up in microbatch order (model.md 6c), and messages are taken first in,
+/* Weights' gradients add up in microbatch order, and messages are taken first in,
  * first out: in each chunk every kind of action takes the microbatches in ascending order. */
 static void check_ascending(const struct schedule *schedule)
 {
