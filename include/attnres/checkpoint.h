@@ -122,6 +122,8 @@ bool checkpoint_find(char *out, const char *path, struct error *err);
 /** Steps for which <run_path>/checkpoints has a folder, newest first; at most `capacity`. Returns
  * how many, 0 where there is no such folder, -1 if it cannot be read. */
 int checkpoint_list(int64_t *steps, int capacity, const char *run_path, struct error *err);
+/** The same where there must be one: -1 with ERROR_NO_INPUT if there is none. */
+int checkpoint_list_some(int64_t *steps, int capacity, const char *run_path, struct error *err);
 bool checkpoint_step_path(char *out, const char *run_path, int64_t step, struct error *err);
 
 /** Read and check the manifest. ERROR_DATA if it is damaged. End with checkpoint_close. */

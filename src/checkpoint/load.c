@@ -73,6 +73,18 @@ int checkpoint_list(int64_t *steps, int capacity, const char *run_path, struct e
     return -1;
 }
 
+int checkpoint_list_some(int64_t *steps, int capacity, const char *run_path, struct error *err)
+{
+    const int n = checkpoint_list(steps, capacity, run_path, err);
+    if (n == 0) {
+        error_set(err, ERROR_NO_INPUT,
+                  "%s: neither a checkpoint (manifest.json) nor a run folder with one "
+                  "(checkpoints/step-*)",
+                  run_path);
+    }
+    return n > 0 ? n : -1;
+}
+
 bool checkpoint_find(char *out, const char *path, struct error *err)
 {
     char manifest[FILE_PATH_BYTES];
@@ -87,14 +99,8 @@ bool checkpoint_find(char *out, const char *path, struct error *err)
         return true;
     }
     int64_t newest = 0;
-    const int n = checkpoint_list(&newest, 1, path, err);
-    if (n == 0) {
-        return error_set(err, ERROR_NO_INPUT,
-                         "%s: neither a checkpoint (manifest.json) nor a run folder with one "
-                         "(checkpoints/step-*)",
-                         path);
-    }
-    return n > 0 && checkpoint_step_path(out, path, newest, err);
+    return checkpoint_list_some(&newest, 1, path, err) > 0 &&
+           checkpoint_step_path(out, path, newest, err);
 }
 
 /** The last line must be the CRC-32 of everything before it. */

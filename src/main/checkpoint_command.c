@@ -79,12 +79,8 @@ static bool look_at_run(struct look *look, const char *run_path, struct error *e
     if (steps == NULL) {
         return error_set(err, ERROR_CREATE, "no memory to list checkpoints");
     }
-    const int n = checkpoint_list(steps, MOST_STEPS, run_path, err);
-    bool ok = n != 0 || error_set(err, ERROR_NO_INPUT,
-                                  "%s: neither a checkpoint (manifest.json) nor a run folder with "
-                                  "one (checkpoints/step-*)",
-                                  run_path);
-    ok = ok && n > 0;
+    const int n = checkpoint_list_some(steps, MOST_STEPS, run_path, err);
+    bool ok = n > 0;
     for (int i = 0; i < n && ok; i++) {
         char path[FILE_PATH_BYTES];
         ok = checkpoint_step_path(path, run_path, steps[i], err);

@@ -14,7 +14,7 @@
 const char *sweep_state_name(const struct sweep_entry *entry)
 {
     static const char *const NAMES[] = {
-        [SWEEP_NEW] = "-", [SWEEP_BEGUN] = "begun", [SWEEP_DONE] = "done"};
+        [SWEEP_NEW] = "new", [SWEEP_BEGUN] = "begun", [SWEEP_DONE] = "done"};
     return entry->is_running                 ? "running"
            : entry->exit_code == ERROR_EARLY ? "stopped"
            : entry->exit_code != 0           ? "failed"

@@ -56,8 +56,7 @@ static void write_run(struct json_writer *w, const struct sweep *sweep,
     json_int(w, "index", index + 1);
     json_text(w, "name", run.name);
     json_text(w, "dir", run.dir);
-    json_text(w, "state",
-              strcmp(sweep_state_name(entry), "-") == 0 ? "new" : sweep_state_name(entry));
+    json_text(w, "state", sweep_state_name(entry));
     json_int(w, "step", entry->step);
     json_int(w, "steps", entry->n_steps);
     json_number(w, "flops", entry->flops);

@@ -1,12 +1,10 @@
 #include <attnres/file.h>
 
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -15,6 +13,7 @@
 #include <cmocka.h>
 
 #include "../support/folder.h"
+#include "../support/full_disk.h"
 
 static char folder[64];
 
@@ -167,23 +166,18 @@ static void reader_reads_at_offsets_and_refuses_beyond_the_end(void **state)
     assert_int_equal(err.kind, ERROR_NO_INPUT);
 }
 
-/* A limit on the length of files stands in for a full disk. */
 static void a_failed_write_leaves_nothing_of_it(void **state)
 {
     (void)state;
-    struct rlimit old, small;
     struct error err = {0};
     struct file_writer w = {.fd = -1};
     char *large = calloc(1, 8192);
     assert_non_null(large);
     assert_true(file_replace(in_folder("a"), "old", 3, NULL));
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
-    small = (struct rlimit){.rlim_cur = 4096, .rlim_max = old.rlim_max};
-    signal(SIGXFSZ, SIG_IGN);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    const struct rlimit old = full_disk_begin(4096);
     assert_true(file_writer_append(&w, in_folder("a"), NULL));
     const bool written = file_writer_write(&w, large, 8192, &err);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    full_disk_end(&old);
     free(large);
     assert_false(written);
     assert_int_equal(err.kind, ERROR_IO);
@@ -196,17 +190,13 @@ static void a_failed_write_leaves_nothing_of_it(void **state)
 static void failed_replace_keeps_the_old_contents_and_leaves_nothing(void **state)
 {
     (void)state;
-    struct rlimit old, small;
     struct error err = {0};
     char *large = calloc(1, 8192);
     assert_non_null(large);
     assert_true(file_replace(in_folder("a"), "old", 3, NULL));
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
-    small = (struct rlimit){.rlim_cur = 4096, .rlim_max = old.rlim_max};
-    signal(SIGXFSZ, SIG_IGN);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    const struct rlimit old = full_disk_begin(4096);
     const bool replaced = file_replace(in_folder("a"), large, 8192, &err);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    full_disk_end(&old);
     free(large);
     assert_false(replaced);
     assert_int_equal(err.kind, ERROR_IO);

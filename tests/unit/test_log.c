@@ -2,16 +2,15 @@
 
 #include <fcntl.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "../support/folder.h"
+#include "../support/full_disk.h"
 
 static char folder[64];
 static char log_path[128], error_path[128];
@@ -172,26 +171,21 @@ static void quiet_writes_only_the_file(void **state)
     assert_int_equal(file_length(log_path), 21 + 5);
 }
 
-/* A limit on the length of files stands in for a full disk. */
 static void a_full_disk_leaves_lines_out_with_one_warning(void **state)
 {
     (void)state;
     struct log log;
-    struct rlimit old, small;
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
-    small = (struct rlimit){.rlim_cur = 70, .rlim_max = old.rlim_max};
-    signal(SIGXFSZ, SIG_IGN);
     int channel[2];
     assert_int_equal(pipe(channel), 0);
     const int saved = dup(STDERR_FILENO);
     assert_int_equal(dup2(channel[1], STDERR_FILENO), STDERR_FILENO);
     log_init(&log, 0);
     assert_true(log_open_file(&log, log_path, NULL));
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    const struct rlimit old = full_disk_begin(70);
     log_write(&log, LOG_INFO, "%s", "fits into the file");
     log_write(&log, LOG_INFO, "%s", "does not fit into the file: it is too long");
     log_write(&log, LOG_INFO, "%s", "goes on");
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    full_disk_end(&old);
     assert_int_equal(log.n_warnings, 1);
     log_finish(&log);
     capture_end(saved);
