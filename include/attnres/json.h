@@ -53,9 +53,9 @@ void json_document_finish(struct json_document *d);
 const struct json_value *json_get(const struct json_value *v, const char *key);
 const struct json_value *json_at(const struct json_value *v, size_t index);
 size_t json_count(const struct json_value *v); /* members or elements; 0 for the rest */
-/** The index-th member of an object in file order: its key and value; NULL beyond the last. Walks
- * there from the first member. */
-const char *json_member(const struct json_value *v, size_t index, const struct json_value **value);
+/** The member of an object behind the one of a key, in file order: its key and value; NULL behind
+ * the last. key is what a call before returned, that very pointer; NULL asks for the first. */
+const char *json_next(const struct json_value *v, const char *key, const struct json_value **value);
 bool json_as_int(const struct json_value *v, int64_t *out);
 bool json_as_real(const struct json_value *v, double *out); /* integers too */
 bool json_as_bool(const struct json_value *v, bool *out);

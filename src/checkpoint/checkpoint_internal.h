@@ -39,6 +39,28 @@ struct tensor_location {
 bool checkpoint_locate(struct tensor_location *l, const struct checkpoint *c, const char *name,
                        struct error *err);
 
+/** A tensor of the model, and where the manifest says it is. */
+struct listed_tensor {
+    char name[TENSOR_NAME_BYTES];
+    const struct param *param;
+    struct tensor_location at;
+};
+int64_t listed_tensor_bytes(const struct listed_tensor *t);
+
+/** A file of the manifest. It begins with the length of its header, which the header follows. */
+enum { HEADER_LENGTH_BYTES = 8 };
+struct listed_file {
+    const char *name, *path;             /* the latter stands in messages */
+    int64_t bytes;                       /* as long as it is, and the manifest says */
+    const struct listed_tensor *tensors; /* n, by offset */
+    int64_t n, header_bytes;             /* of which HEADER_LENGTH_BYTES are the length */
+};
+/** Take header_bytes from the first HEADER_LENGTH_BYTES of the file. ERROR_DATA if it cannot be. */
+bool checkpoint_header_length(struct listed_file *f, const unsigned char *head, struct error *err);
+/** The header describes the tensors as the manifest has them, no others, and they fill the file.
+ * text has header_bytes - HEADER_LENGTH_BYTES. ERROR_DATA otherwise. */
+bool checkpoint_check_header(const struct listed_file *f, const char *text, struct error *err);
+
 /** Whether the configuration's model has the tensors that c holds. ERROR_CONFIG naming each key
  * that differs, with both values. */
 bool checkpoint_fits(const struct checkpoint *c, const struct config *config, struct error *err);

@@ -209,14 +209,14 @@ static bool read_members(struct costs *costs, const struct json_value *root, con
 {
     bool given[N_ROWS] = {false};
     const struct json_value *value = NULL;
-    const char *key = json_member(root, 0, &value);
+    const char *key = json_next(root, NULL, &value);
     if (key == NULL) {
         return error_set(err, ERROR_DATA,
                          "%s:1: expected an object with the keys of a file of "
                          "costs (attnres plan --calibrate writes one)",
                          s->name);
     }
-    for (size_t i = 0; key != NULL; key = json_member(root, ++i, &value)) {
+    for (; key != NULL; key = json_next(root, key, &value)) {
         if (!read_member(costs, given, key, value, s, err)) {
             return false;
         }

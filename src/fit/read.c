@@ -121,8 +121,8 @@ static bool end_row(struct fit_points *points, const struct row *row, struct err
 static bool take_members(struct row *row, const struct json_value *root, struct error *err)
 {
     const struct json_value *value = NULL;
-    const char *key = json_member(root, 0, &value);
-    for (size_t i = 0; key != NULL; key = json_member(root, ++i, &value)) {
+    for (const char *key = json_next(root, NULL, &value); key != NULL;
+         key = json_next(root, key, &value)) {
         int field = 0;
         double number = NAN;
         if (!find_field(&field, row, key, err)) {

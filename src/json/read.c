@@ -124,15 +124,13 @@ size_t json_count(const struct json_value *v)
     return json_is_object(inner(v)) ? json_object_size(inner(v)) : json_array_size(inner(v));
 }
 
-const char *json_member(const struct json_value *v, size_t index, const struct json_value **value)
+const char *json_next(const struct json_value *v, const char *key, const struct json_value **value)
 {
-    if (index >= json_object_size(inner(v))) {
-        return NULL;
-    }
     json_t *object = (json_t *)v; /* jansson's iterators want it so, and change nothing */
-    void *at = json_object_iter(object);
-    for (size_t i = 0; i < index; i++) {
-        at = json_object_iter_next(object, at);
+    void *at = key == NULL ? json_object_iter(object)
+                           : json_object_iter_next(object, json_object_key_to_iter(key));
+    if (at == NULL) {
+        return NULL;
     }
     *value = (const struct json_value *)json_object_iter_value(at);
     return json_object_iter_key(at);

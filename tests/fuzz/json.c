@@ -22,8 +22,8 @@ static void write_value(struct json_writer *w, const char *key, const struct jso
 static void write_members(struct json_writer *w, const struct json_value *v)
 {
     const struct json_value *member = NULL;
-    const char *key = json_member(v, 0, &member);
-    for (size_t i = 0; key != NULL; key = json_member(v, ++i, &member)) {
+    for (const char *key = json_next(v, NULL, &member); key != NULL;
+         key = json_next(v, key, &member)) {
         write_value(w, key, member);
     }
 }
@@ -43,7 +43,7 @@ static void write_value(struct json_writer *w, const char *key, const struct jso
         json_number(w, key, real);
     } else if (json_as_bool(v, &boolean)) {
         json_bool(w, key, boolean);
-    } else if (json_member(v, 0, &member) != NULL) {
+    } else if (json_next(v, NULL, &member) != NULL) {
         json_begin_object(w, key);
         write_members(w, v);
         json_end_object(w);
@@ -69,14 +69,14 @@ static void expect_same(const struct json_value *a, const struct json_value *b)
     assert(memcmp(&real[0], &real[1], sizeof real[0]) == 0);
     assert(json_as_bool(a, &boolean[0]) == json_as_bool(b, &boolean[1]));
     assert(boolean[0] == boolean[1]);
-    for (size_t i = 0; i < json_count(a); i++) {
-        const struct json_value *inside_a = json_at(a, i), *inside_b = json_at(b, i);
-        if (inside_a == NULL) {
-            const char *key = json_member(a, i, &inside_a);
-            inside_b = json_get(b, key);
-            assert(inside_b != NULL);
-        }
-        expect_same(inside_a, inside_b);
+    const struct json_value *inside = NULL;
+    for (const char *key = json_next(a, NULL, &inside); key != NULL;
+         key = json_next(a, key, &inside)) {
+        assert(json_get(b, key) != NULL);
+        expect_same(inside, json_get(b, key));
+    }
+    for (size_t i = 0; (inside = json_at(a, i)) != NULL; i++) {
+        expect_same(inside, json_at(b, i));
     }
 }
 
@@ -93,6 +93,11 @@ static char *print(const struct json_value *root, size_t length)
     return text;
 }
 
+static int max(int a, int b)
+{
+    return a > b ? a : b;
+}
+
 /* Levels that the written text has: null takes one, as []. */
 static int depth_of(const struct json_value *v)
 {
@@ -101,14 +106,14 @@ static int depth_of(const struct json_value *v)
     if (json_as_text(v) != NULL || json_as_real(v, &real) || json_as_bool(v, &boolean)) {
         return 0;
     }
+    const struct json_value *inside = NULL;
     int deepest = 0;
-    for (size_t i = 0; i < json_count(v); i++) {
-        const struct json_value *inside = json_at(v, i);
-        if (inside == NULL) {
-            json_member(v, i, &inside);
-        }
-        const int depth = depth_of(inside);
-        deepest = depth > deepest ? depth : deepest;
+    for (const char *key = json_next(v, NULL, &inside); key != NULL;
+         key = json_next(v, key, &inside)) {
+        deepest = max(deepest, depth_of(inside));
+    }
+    for (size_t i = 0; (inside = json_at(v, i)) != NULL; i++) {
+        deepest = max(deepest, depth_of(inside));
     }
     return deepest + 1;
 }

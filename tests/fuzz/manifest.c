@@ -44,8 +44,8 @@ static void expect_sane(const struct checkpoint *c)
     assert(s->position.window >= -1 && s->guard.n_seen >= 0);
     assert(strlen(c->config_text) + strlen(c->kernels) + strlen(c->blas_core) < SIZE_MAX);
     const struct json_value *tensors = json_get(c->manifest.root, "tensors"), *entry = NULL;
-    const char *name = json_member(tensors, 0, &entry);
-    for (size_t i = 0; name != NULL; name = json_member(tensors, ++i, &entry)) {
+    for (const char *name = json_next(tensors, NULL, &entry); name != NULL;
+         name = json_next(tensors, name, &entry)) {
         if (is_printable(name)) {
             expect_inside(c, name);
         }

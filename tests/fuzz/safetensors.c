@@ -41,8 +41,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t length)
         return 0;
     }
     const struct json_value *value = NULL;
-    const char *name = json_member(s.header.root, 0, &value);
-    for (size_t i = 0; name != NULL; name = json_member(s.header.root, ++i, &value)) {
+    for (const char *name = json_next(s.header.root, NULL, &value); name != NULL;
+         name = json_next(s.header.root, name, &value)) {
         expect_within(&s, name);
         safetensors_metadata(&s, name);
     }

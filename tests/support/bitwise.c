@@ -250,9 +250,9 @@ static bool read_tensors(struct bitwise_outcome *outcome, const char *run_dir, s
         return false;
     }
     const struct json_value *tensors = json_get(c.manifest.root, "tensors");
-    for (size_t i = 0; i < json_count(tensors); i++) {
-        const struct json_value *entry = NULL;
-        const char *name = json_member(tensors, i, &entry);
+    const struct json_value *entry = NULL;
+    for (const char *name = json_next(tensors, NULL, &entry); name != NULL;
+         name = json_next(tensors, name, &entry)) {
         const char *crc = json_as_text(json_get(entry, "crc32"));
         outcome->tensors = rng_at(outcome->tensors, rng_key(strtoull(crc, NULL, 16), name));
         outcome->n_tensors++;

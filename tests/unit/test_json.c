@@ -134,12 +134,17 @@ static void reader_gives_members_in_file_order(void **state)
     const struct json_value *value = NULL;
     assert_true(parse_text(&d, "{\"z\": 1, \"a\": [2, 3], \"m\": {\"k\": \"v\"}}", NULL));
     assert_int_equal(json_count(d.root), 3);
-    assert_string_equal(json_member(d.root, 0, &value), "z");
-    assert_string_equal(json_member(d.root, 1, &value), "a");
+    const char *key = json_next(d.root, NULL, &value);
+    assert_string_equal(key, "z");
+    key = json_next(d.root, key, &value);
+    assert_string_equal(key, "a");
     assert_int_equal(json_count(value), 2);
-    assert_string_equal(json_member(d.root, 2, &value), "m");
+    key = json_next(d.root, key, &value);
+    assert_string_equal(key, "m");
     assert_string_equal(json_as_text(json_get(value, "k")), "v");
-    assert_null(json_member(d.root, 3, &value));
+    assert_null(json_next(d.root, key, &value));
+    assert_null(json_next(json_get(d.root, "a"), NULL, &value));
+    assert_null(json_next(NULL, NULL, &value));
     json_document_finish(&d);
     json_document_finish(&d);
 }
