@@ -5,13 +5,16 @@
  *      starve:RANK:memory:N    its N-th taking of a little memory is refused
  *      flip:RANK:CHANNEL:N:BIT a bit flips in the N-th message, from 0, that it receives there
  *
- * The linker turns the functions of the moments aside; the program that users get has none of this.
+ * When it comes is written to standard error, by CLOCK_MONOTONIC, which a machine's processes
+ * share. The linker turns the functions of the moments aside; the program that users get has none
+ * of this.
  */
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <attnres/engine.h>
 #include <attnres/evaluate.h>
@@ -30,6 +33,13 @@ static struct {
     long n, n_seen;
     unsigned long long bit;
 } fault;
+
+static void tell_time(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    fprintf(stderr, "faulty: the fault comes at %lld.%09ld\n", (long long)now.tv_sec, now.tv_nsec);
+}
 
 /** Before main: what the environment asks of this rank. */
 __attribute__((constructor)) static void read_fault(void)
@@ -54,7 +64,7 @@ __attribute__((constructor)) static void read_fault(void)
             *blank = '_';
         }
         if (strcmp(fault.what, "flip") == 0 && strcmp(name, fault.moment) == 0) {
-            flip_arm(&(struct flip){fault.rank, channel, fault.n, fault.bit});
+            flip_arm(&(struct flip){fault.rank, channel, fault.n, fault.bit, tell_time});
         }
     }
 }
@@ -71,8 +81,10 @@ static void reach(const char *moment)
         return;
     }
     if (strcmp(fault.what, "kill") == 0) {
+        tell_time();
         raise(SIGKILL);
     } else if (strcmp(fault.what, "stop") == 0) {
+        tell_time();
         raise(SIGSTOP);
     }
 }
@@ -82,6 +94,9 @@ void *__wrap_heap_take(size_t count, size_t size, const char *what);
 void *__wrap_heap_take(size_t count, size_t size, const char *what)
 {
     const bool is_refused = is_at("memory") && strcmp(fault.what, "starve") == 0;
+    if (is_refused) {
+        tell_time();
+    }
     return __real_heap_take(is_refused ? SIZE_MAX / 2 : count, size, what);
 }
 

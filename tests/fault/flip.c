@@ -54,6 +54,9 @@ static void arrive(int rank, const struct transport_request *request)
     if (rank == armed.rank && message == armed.message && request->length > 0) {
         const uint64_t bit = armed.bit % (8 * (uint64_t)request->length);
         r->bytes[bit / 8] ^= (unsigned char)(1U << bit % 8);
+        if (armed.hit != NULL) {
+            armed.hit();
+        }
     }
 }
 

@@ -12,6 +12,7 @@ struct flip {
     int channel;     /* enum transport_channel; -1: any */
     int64_t message; /* of those that this rank receives on this channel, from 0; -1: none flips */
     uint64_t bit;    /* modulo the message's length */
+    void (*hit)(void); /* called when it has flipped, unless NULL */
 };
 
 /** Once, before any rank talks. */
