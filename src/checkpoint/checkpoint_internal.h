@@ -11,6 +11,8 @@ enum tensor_kind { TENSOR_WEIGHT, TENSOR_EXP_AVG, TENSOR_EXP_AVG_SQ, TENSOR_KIND
 enum file_kind { FILE_MODEL, FILE_OPTIM, FILE_KINDS };
 
 enum { CHECKPOINT_FORMAT = 1, TENSOR_NAME_BYTES = PARAM_NAME_BYTES + 16, FILE_NAME_BYTES = 64 };
+/** Of a safetensors file: it begins with the length of its header, which follows. */
+enum { HEADER_LENGTH_BYTES = 8 };
 
 /** The name of a folder in the making, and whether a name is one. */
 void checkpoint_partial_name(char *out, int64_t step);
@@ -18,6 +20,7 @@ bool checkpoint_is_partial_name(const char *name);
 
 void checkpoint_file_name(char *out, enum file_kind kind, int rank);
 void checkpoint_tensor_name(char *out, const struct param *param, enum tensor_kind kind);
+int64_t checkpoint_tensor_bytes(const struct param *param);
 enum file_kind checkpoint_tensor_file(enum tensor_kind kind);
 /** The stage's memory of a tensor. */
 float *checkpoint_tensor(const struct model *model, const struct param *param,
@@ -45,10 +48,8 @@ struct listed_tensor {
     const struct param *param;
     struct tensor_location at;
 };
-int64_t listed_tensor_bytes(const struct listed_tensor *t);
 
-/** A file of the manifest. It begins with the length of its header, which the header follows. */
-enum { HEADER_LENGTH_BYTES = 8 };
+/** A file of the manifest. */
 struct listed_file {
     const char *name, *path;             /* the latter stands in messages */
     int64_t bytes;                       /* as long as it is, and the manifest says */

@@ -6,6 +6,8 @@
 
 #include <attnres/zip.h>
 
+enum { DATA_ALIGNMENT = 64 };
+
 bool checkpoint_next_tensor(const struct checkpoint_saver *s, struct tensor *t)
 {
     do {
@@ -37,11 +39,6 @@ static bool next_of_file(const struct checkpoint_saver *s, enum file_kind file, 
     return found;
 }
 
-static size_t tensor_bytes(const struct tensor *t)
-{
-    return (size_t)t->param->count * sizeof(float);
-}
-
 uint32_t *checkpoint_tensor_crc(const struct checkpoint_saver *s, const struct tensor *t)
 {
     const struct stage *stage = t->model->stage;
@@ -59,12 +56,13 @@ static void write_shape(struct json_writer *w, const struct param *param)
     json_end_array(w);
 }
 
-/** The safetensors header of one file into s->text, padded so that the data starts on 64 bytes.
- * Returns its bytes, the length field included. */
+/** The safetensors header of one file into s->text, padded so that the data starts on
+ * DATA_ALIGNMENT bytes. Returns its bytes, the length field included. */
 static int64_t make_header(struct checkpoint_saver *s, enum file_kind file)
 {
     struct json_writer w;
-    json_writer_init(&w, s->text + 8, s->text_bytes - 8 - 64);
+    json_writer_init(&w, s->text + HEADER_LENGTH_BYTES,
+                     s->text_bytes - HEADER_LENGTH_BYTES - DATA_ALIGNMENT);
     json_begin_object(&w, NULL);
     for (struct tensor t = {0}; next_of_file(s, file, &t);) {
         char name[TENSOR_NAME_BYTES];
@@ -75,20 +73,20 @@ static int64_t make_header(struct checkpoint_saver *s, enum file_kind file)
         write_shape(&w, t.param);
         json_begin_array(&w, "data_offsets");
         json_int(&w, NULL, at);
-        json_int(&w, NULL, at + (int64_t)tensor_bytes(&t));
+        json_int(&w, NULL, at + checkpoint_tensor_bytes(t.param));
         json_end_array(&w);
         json_end_object(&w);
     }
     json_end_object(&w);
     assert(json_writer_ok(&w) && "the plan gives headers enough room");
     size_t length = w.length;
-    while ((8 + length) % 64 != 0) {
-        s->text[8 + length++] = ' ';
+    while ((HEADER_LENGTH_BYTES + length) % DATA_ALIGNMENT != 0) {
+        s->text[HEADER_LENGTH_BYTES + length++] = ' ';
     }
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < HEADER_LENGTH_BYTES; i++) {
         s->text[i] = (char)(unsigned char)((uint64_t)length >> (8 * i));
     }
-    return (int64_t)(8 + length);
+    return (int64_t)(HEADER_LENGTH_BYTES + length);
 }
 
 static bool begin_file(struct checkpoint_saver *s, enum file_kind file, struct file_writer *writer,
@@ -105,13 +103,13 @@ static bool write_tensor(struct checkpoint_saver *s, const struct tensor *t,
                          struct file_writer *writer, struct error *err)
 {
     const char *values = (const char *)checkpoint_tensor(t->model, t->param, t->kind);
+    const size_t length = (size_t)checkpoint_tensor_bytes(t->param);
     uint32_t crc = 0;
     bool ok = true;
-    journal_begin_alone(s->journal, JOURNAL_WRITE, (int64_t)tensor_bytes(t));
-    for (size_t done = 0; ok && done < tensor_bytes(t);) {
+    journal_begin_alone(s->journal, JOURNAL_WRITE, (int64_t)length);
+    for (size_t done = 0; ok && done < length;) {
         const void *bytes = NULL;
-        const size_t n =
-            snapshot_claim(&s->snapshot, values + done, tensor_bytes(t) - done, &bytes);
+        const size_t n = snapshot_claim(&s->snapshot, values + done, length - done, &bytes);
         crc = zip_crc32(crc, bytes, n);
         ok = file_writer_write(writer, bytes, n, err);
         snapshot_release(&s->snapshot);
@@ -201,7 +199,7 @@ static bool read_file_back(struct checkpoint_saver *s, enum file_kind file, stru
     for (struct tensor t = {0}; ok && next_of_file(s, file, &t);) {
         const int64_t at =
             s->record->header_bytes[file] + checkpoint_data_offset(s->plan, t.row, t.kind);
-        const int64_t bytes = (int64_t)tensor_bytes(&t);
+        const int64_t bytes = checkpoint_tensor_bytes(t.param);
         journal_begin_alone(s->journal, JOURNAL_READ_BACK, bytes);
         ok = checkpoint_check_part(s, &reader, at, bytes, *checkpoint_tensor_crc(s, &t), err);
         journal_end(s->journal);

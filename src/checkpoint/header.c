@@ -8,11 +8,6 @@
 /** A header is text about tensors and stays below this. */
 enum { MOST_HEADER_BYTES = 64 << 20 };
 
-int64_t listed_tensor_bytes(const struct listed_tensor *t)
-{
-    return t->param->count * (int64_t)sizeof(float);
-}
-
 bool checkpoint_header_length(struct listed_file *f, const unsigned char *head, struct error *err)
 {
     uint64_t length = 0;
@@ -47,7 +42,7 @@ static bool is_described(const struct json_value *header, const struct listed_te
     return type != NULL && strcmp(type, "F32") == 0 &&
            has_shape(json_get(tensor, "shape"), t->param) && json_count(offsets) == 2 &&
            json_as_int(json_at(offsets, 0), &begin) && json_as_int(json_at(offsets, 1), &end) &&
-           begin == t->at.offset - header_bytes && end == begin + listed_tensor_bytes(t);
+           begin == t->at.offset - header_bytes && end == begin + checkpoint_tensor_bytes(t->param);
 }
 
 /** What the header says, which other programs go by, is what the manifest says, whose places have
@@ -72,13 +67,13 @@ static bool check_places(const struct listed_file *f, struct error *err)
     int64_t end = f->header_bytes;
     for (int64_t k = 0; k < f->n; k++) {
         const struct listed_tensor *t = &f->tensors[k];
-        if (t->at.offset != end || listed_tensor_bytes(t) > f->bytes - end) {
+        if (t->at.offset != end || checkpoint_tensor_bytes(t->param) > f->bytes - end) {
             return error_set(err, ERROR_DATA,
                              "%s: the manifest has %s at offset %" PRId64 "; at %" PRId64
                              " of %" PRId64 " bytes its place would be",
                              f->path, t->name, t->at.offset, end, f->bytes);
         }
-        end += listed_tensor_bytes(t);
+        end += checkpoint_tensor_bytes(t->param);
     }
     return end == f->bytes ||
            error_set(err, ERROR_DATA, "%s: %" PRId64 " bytes of it belong to no tensor", f->path,

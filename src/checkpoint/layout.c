@@ -33,6 +33,11 @@ void checkpoint_tensor_name(char *out, const struct param *param, enum tensor_ki
     snprintf(out, TENSOR_NAME_BYTES, "%s%s", param->name, TAILS[kind]);
 }
 
+int64_t checkpoint_tensor_bytes(const struct param *param)
+{
+    return param->count * (int64_t)sizeof(float);
+}
+
 enum file_kind checkpoint_tensor_file(enum tensor_kind kind)
 {
     return kind == TENSOR_WEIGHT ? FILE_MODEL : FILE_OPTIM;

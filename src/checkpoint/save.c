@@ -193,7 +193,7 @@ void checkpoint_keep(struct checkpoint_saver *s, const struct model *model,
     if (checkpoint_phase(s) != CHECKPOINT_WRITING) {
         return;
     }
-    const int64_t row = param - s->plan->params.rows, bytes = param->count * (int64_t)sizeof(float);
+    const int64_t row = param - s->plan->params.rows, bytes = checkpoint_tensor_bytes(param);
     const double start_s = clock_monotonic_s();
     for (enum tensor_kind kind = 0; kind < TENSOR_KINDS; kind++) {
         const int64_t at =

@@ -104,8 +104,8 @@ static bool check_contents(const struct inspection *i, struct file_reader *reade
                            const struct listed_tensor *t, struct error *problem)
 {
     uint32_t crc;
-    if (!checkpoint_crc(&crc, reader, t->at.offset, listed_tensor_bytes(t), i->part, PART_BYTES,
-                        problem)) {
+    if (!checkpoint_crc(&crc, reader, t->at.offset, checkpoint_tensor_bytes(t->param), i->part,
+                        PART_BYTES, problem)) {
         return false;
     }
     return crc == t->at.crc ||

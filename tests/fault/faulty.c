@@ -80,12 +80,12 @@ static void reach(const char *moment)
     if (!is_at(moment)) {
         return;
     }
-    if (strcmp(fault.what, "kill") == 0) {
+    const int signal = strcmp(fault.what, "kill") == 0   ? SIGKILL
+                       : strcmp(fault.what, "stop") == 0 ? SIGSTOP
+                                                         : 0;
+    if (signal != 0) {
         tell_time();
-        raise(SIGKILL);
-    } else if (strcmp(fault.what, "stop") == 0) {
-        tell_time();
-        raise(SIGSTOP);
+        raise(signal);
     }
 }
 

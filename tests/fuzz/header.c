@@ -1,7 +1,7 @@
 /* The header of a checkpoint's file, as `attnres checkpoint verify` reads it. The first byte says
- * how far the tensors of the manifest are from where the header ends; the rest is the file, without
- * what its tensors hold. What is accepted describes each tensor once, where the manifest has it,
- * and the tests' reader of safetensors finds the same. */
+ * how far the tensors of the manifest are from where the header ends, or that they are as far as a
+ * number goes; the rest is the file, without what its tensors hold. What is accepted describes each
+ * tensor once, where the manifest has it, and the tests' reader of safetensors finds the same. */
 #include "fuzz.h"
 
 #include <stdint.h>
@@ -12,10 +12,16 @@
 #include "../../src/checkpoint/checkpoint_internal.h"
 #include "../support/safetensors.h"
 
-enum { MEMORY_BYTES = 1 << 14, MEMORY_PER_BYTE = 256, N_TENSORS = 2, DATA_BYTES = 4 * (6 + 3) };
+enum {
+    MEMORY_BYTES = 1 << 14,
+    MEMORY_PER_BYTE = 256,
+    N_TENSORS = 2,
+    DATA_BYTES = 4 * (6 + 200),
+    FAR = -128
+};
 
 static const struct param matrix = {.rows = 2, .cols = 3, .count = 6},
-                          vector = {.cols = 3, .count = 3};
+                          vector = {.cols = 200, .count = 200};
 
 /* The manifest's word: two tensors one behind the other, from some byte on. */
 static void list(struct listed_tensor tensors[N_TENSORS], int64_t begin)
@@ -26,7 +32,7 @@ static void list(struct listed_tensor tensors[N_TENSORS], int64_t begin)
     snprintf(tensors[0].name, sizeof tensors[0].name, "embed.weight");
     snprintf(tensors[1].name, sizeof tensors[1].name, "norm.weight");
     tensors[0].at.offset = begin;
-    tensors[1].at.offset = begin + listed_tensor_bytes(&tensors[0]);
+    tensors[1].at.offset = begin + checkpoint_tensor_bytes(&matrix);
 }
 
 /* The whole file, with zeros for the tensors, read by the other reader. */
@@ -73,7 +79,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t length)
     if (f.header_bytes > head_bytes) {
         return 0; /* it reaches into the tensors, which are not here */
     }
-    list(tensors, f.header_bytes + shift > 0 ? f.header_bytes + shift : INT64_MAX - DATA_BYTES);
+    list(tensors,
+         shift == FAR ? INT64_MAX - checkpoint_tensor_bytes(&matrix) : f.header_bytes + shift);
     fuzz_begin_counting();
     const bool ok =
         checkpoint_check_header(&f, (const char *)bytes + 1 + HEADER_LENGTH_BYTES, &err);
