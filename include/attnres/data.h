@@ -56,7 +56,8 @@ struct data_checksum {
     int64_t file, at;
     uint32_t crc32;
 };
-/** Takes in the next GiB at most. False when there was nothing left, as in endless data. */
+/** Takes in the next 64 MiB at most: a run looks between pieces whether it is to stop. False when
+ * there was nothing left, as in endless data. */
 bool data_checksum_advance(struct data_checksum *sum, const struct data *d);
 
 /** The next n training windows: tokens, targets (n,T); a target that does not count is -1

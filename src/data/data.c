@@ -9,7 +9,7 @@
 
 #include <attnres/zip.h>
 
-enum { CHECKSUM_PIECE = 1 << 30 };
+enum { CHECKSUM_PIECE = 1 << 26 };
 
 static uint64_t stream_seed(enum data_split split, int64_t seed)
 {

@@ -63,17 +63,15 @@ kill -TERM $job
 wait $job
 echo "exit code $?"
 
-echo 'INT while it reads its data: after the first step, or now if it comes again'
-truncate -s 1T vast.txt
-attnres train $small data.kind=text data.train=vast.txt run.dir=int >out.txt 2>log.txt &
+echo 'INT in a step of minutes: heeded behind it, or now if it comes again'
+attnres train $endless model.dim=128 model.ff=336 model.seq_len=256 batch.microbatch=2 batch.sequences=40000 run.dir=int >out.txt 2>log.txt &
 job=$!
-until_true grep -q 'checks pass' log.txt
+until_true test -e int/metrics.jsonl
 kill -INT $job
 sleep 1
 kill -INT $job || echo 'it is over'
 wait $job 2>/dev/null
 echo "exit code $?"
-rm vast.txt
 
 echo 'after run.max_hours'
 run attnres train $small run.dir=hours run.max_hours=1e-9 2>log.txt | tail -n 1
