@@ -105,7 +105,7 @@ struct fit_options {
 struct fit_comparison {
     int kind;
     double at, reach; /* x of the multiplier; the largest that runs of both have reached */
-    int n_left_out;   /* runs of sizes that only one of the two has */
+    int n_left_out;   /* runs of a size and number of tokens that only one of the two has */
     struct fit_curve curves[FIT_SLOPES][2]; /* the baseline's, the kind's */
     double multiplier[FIT_SLOPES];          /* NAN: none */
     double low[FIT_SLOPES], high[FIT_SLOPES];
@@ -114,7 +114,8 @@ struct fit_comparison {
     double (*without)[FIT_SLOPES]; /* the multiplier with each group left out in turn; NAN: none */
 };
 
-/** Compare a kind with the baseline, on the sizes that both have. The interval is a bootstrap: each
+/** Compare a kind with the baseline, in the cells that both have: one that had an unequal share of
+ * longer runs would be given another curve for that alone. The interval is a bootstrap: each
  * run's deviation from the mean of its kind and cell (in ln x, which differs between seeds for
  * wall-clock time alone, and ln L), times sqrt(n/(n-1)) for n seeds, goes into one pool over all
  * cells, the two kinds' of a seed as one. A redraw puts a drawn pair on every seed of every cell's

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <attnres/rng.h>
 
@@ -121,28 +122,93 @@ struct fit_curve fit_curve_of(const struct fit_points *points, int kind, enum fi
     return curve_from(&m);
 }
 
-/** Everything a comparison needs; the memory is one block. */
+/** Everything a comparison needs. */
 struct sample {
-    struct run *runs;  /* as measured */
-    struct run *means; /* x and y of the run's kind and cell */
-    struct run *gaps;  /* what is added to a mean: scaled deviations; of complete units only */
-    int (*pairs)[2];   /* the pool: two rows of gaps each */
+    struct fit_points pair; /* copies of the two kinds' points, in cells of their own */
+    struct run *runs;       /* as measured; means and gaps lie in the same memory */
+    struct run *means;      /* x and y of the run's kind and cell */
+    struct run *gaps;       /* what is added to a mean: scaled deviations; of complete units only */
+    int (*pairs)[2];        /* the pool: two rows of gaps each */
     int n, n_pairs, n_pair_cells;
     double most[2]; /* x that the two reach, as it is */
 };
 
-/** Whether both kinds have runs of the point's size; without a size that cannot be told. */
-static bool is_shared(const struct fit_points *points, const struct fit_point *p, int baseline,
-                      int kind)
+/** The group that a point's size has among all points: those of a size, or of the same compute. */
+static int find_group(const struct fit_points *points, const struct fit_point *p)
 {
-    return p->size == 0 ||
-           (fit_group_has(points, p->group, baseline) && fit_group_has(points, p->group, kind));
+    int i = 0;
+    while (points->rows[i].size != p->size ||
+           (p->size == 0 && points->rows[i].spent[FIT_FLOPS] != p->spent[FIT_FLOPS])) {
+        i++;
+    }
+    return points->rows[i].group;
+}
+
+static bool copy_pair(struct fit_points *pair, const struct fit_points *points, int baseline,
+                      int kind, struct error *err)
+{
+    for (int i = 0; i < points->n; i++) {
+        const struct fit_point *p = &points->rows[i];
+        if ((p->kind == baseline || p->kind == kind) &&
+            !fit_points_add(pair, points->kinds[p->kind], p, err)) {
+            return false;
+        }
+    }
+    return fit_points_arrange(pair, err);
+}
+
+/** The cell that begins with row `first` ends before the returned one. */
+static int end_of_cell(const struct fit_points *points, int first)
+{
+    int end = first;
+    while (end < points->n && points->rows[end].cell == points->rows[first].cell) {
+        end++;
+    }
+    return end;
+}
+
+static bool has_both(const struct fit_points *points, int first, int end)
+{
+    for (int i = first + 1; i < end; i++) {
+        if (points->rows[i].kind != points->rows[first].kind) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Of the cells that both kinds have; without a size that cannot be told, and all count. */
+static void add_runs(struct sample *s, const struct fit_points *points, const char *kind,
+                     enum fit_axis axis)
+{
+    const struct fit_points *pair = &s->pair;
+    for (int first = 0, end = 0; first < pair->n; first = end) {
+        end = end_of_cell(pair, first);
+        if (pair->rows[first].size > 0 && !has_both(pair, first, end)) {
+            continue;
+        }
+        const int group = find_group(points, &pair->rows[first]);
+        for (int i = first; i < end; i++) {
+            const struct fit_point *p = &pair->rows[i];
+            const int which = strcmp(pair->kinds[p->kind], kind) == 0;
+            s->most[which] = fmax(s->most[which], p->spent[axis]);
+            s->runs[s->n++] = (struct run){.which = which,
+                                           .group = group,
+                                           .cell = p->cell,
+                                           .unit = p->unit,
+                                           .x = log(p->spent[axis]),
+                                           .y = log(p->loss)};
+        }
+    }
 }
 
 static bool sample_init(struct sample *s, const struct fit_points *points, int baseline, int kind,
                         enum fit_axis axis, struct error *err)
 {
-    const size_t n = (size_t)points->n;
+    if (!copy_pair(&s->pair, points, baseline, kind, err)) {
+        return false;
+    }
+    const size_t n = (size_t)s->pair.n;
     s->runs = calloc(3 * n + 1, sizeof *s->runs);
     s->pairs = calloc(n + 1, sizeof *s->pairs);
     if (s->runs == NULL || s->pairs == NULL) {
@@ -150,24 +216,13 @@ static bool sample_init(struct sample *s, const struct fit_points *points, int b
     }
     s->means = s->runs + n;
     s->gaps = s->means + n;
-    for (size_t i = 0; i < n; i++) {
-        const struct fit_point *p = &points->rows[i];
-        if ((p->kind == baseline || p->kind == kind) && is_shared(points, p, baseline, kind)) {
-            double *most = &s->most[p->kind == kind];
-            *most = fmax(*most, p->spent[axis]);
-            s->runs[s->n++] = (struct run){.which = p->kind == kind,
-                                           .group = p->group,
-                                           .cell = p->cell,
-                                           .unit = p->unit,
-                                           .x = log(p->spent[axis]),
-                                           .y = log(p->loss)};
-        }
-    }
+    add_runs(s, points, points->kinds[kind], axis);
     return true;
 }
 
 static void sample_finish(struct sample *s)
 {
+    fit_points_finish(&s->pair);
     free(s->runs);
     free(s->pairs);
 }
@@ -335,7 +390,7 @@ bool fit_compare(struct fit_comparison *comparison, const struct fit_points *poi
         struct moments m[2];
         c.reach = fmin(s.most[0], s.most[1]);
         c.at = options->at > 0.0 ? options->at : c.reach;
-        c.n_left_out = fit_count_runs(points, baseline) + fit_count_runs(points, kind) - s.n;
+        c.n_left_out = s.pair.n - s.n;
         sample_centre(&s);
         gather(m, &s, -1);
         find_curves(c.curves, (const struct moments *)m);

@@ -24,8 +24,6 @@ struct fit_summary fit_summarize(const struct fit_points *points, int cell, int 
                                  enum fit_axis axis);
 
 int fit_count_runs(const struct fit_points *points, int kind);
-/** Whether a kind has runs in a group. */
-bool fit_group_has(const struct fit_points *points, int group, int kind);
 const struct fit_point *fit_first_of_group(const struct fit_points *points, int group);
 
 #endif

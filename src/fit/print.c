@@ -116,8 +116,9 @@ static void print_comparison(struct text *t, const struct fit_comparison *c,
         text_add(t, "    beyond its runs, which end at %.4g\n", c->reach);
     }
     if (c->n_left_out > 0) {
-        text_add(t, "    %d runs of sizes that only one of the two has are left out\n",
-                 c->n_left_out);
+        text_add(
+            t, "    left out: %d %s of a size and number of tokens that only one of the two has\n",
+            c->n_left_out, c->n_left_out == 1 ? "run" : "runs");
     }
     print_without(t, c, points);
 }

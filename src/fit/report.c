@@ -17,16 +17,6 @@ int fit_count_runs(const struct fit_points *points, int kind)
     return n;
 }
 
-bool fit_group_has(const struct fit_points *points, int group, int kind)
-{
-    for (int i = 0; i < points->n; i++) {
-        if (points->rows[i].group == group && points->rows[i].kind == kind) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /** The first row whose cell is not below this one. */
 static int first_row_of(const struct fit_points *points, int cell)
 {

@@ -270,6 +270,59 @@ static void kinds_are_compared_where_both_have_runs(void **state)
     fit_points_finish(&more);
 }
 
+/* The kinds are the same; one has a run of the first size more, of half as many tokens again. */
+static void a_budget_that_only_one_kind_has_moves_no_multiplier(void **state)
+{
+    (void)state;
+    static const char BOTH[] = "kind,size,tokens,compute,loss\n"
+                               "standard,1,20,20,2.0\nblock,1,20,20,2.0\n"
+                               "standard,2,40,80,1.8\nblock,2,40,80,1.8\n"
+                               "standard,4,80,320,1.65\nblock,4,80,320,1.65\n";
+    char text[sizeof BOTH + 32];
+    struct fit_points points = {0};
+    snprintf(text, sizeof text, "%sstandard,1,30,30,1.95\n", BOTH);
+    parse(&points, text);
+    struct fit_comparison c = compare_default(&points, FIT_FLOPS);
+    assert_int_equal(c.n_left_out, 1);
+    for (enum fit_slopes slopes = 0; slopes < FIT_SLOPES; slopes++) {
+        assert_true(fabs(c.multiplier[slopes] - 1.0) < SOLVED);
+        assert_true(fabs(c.without[1][slopes] - 1.0) < SOLVED);
+    }
+    fit_comparison_finish(&c);
+    fit_points_finish(&points);
+}
+
+/* A third kind of a little fewer tokens begins the cell of all, and leaves the baseline out of it.
+ */
+static void cells_of_two_kinds_do_not_depend_on_a_third(void **state)
+{
+    (void)state;
+    char text[512];
+    struct fit_points two = {0}, three = {0};
+    size_t n = (size_t)snprintf(text, sizeof text, "kind,size,tokens,compute,loss,seed\n");
+    for (int i = 0; i < 4; i++) {
+        const int size = 1 + i / 2, seed = i % 2;
+        n += (size_t)snprintf(text + n, sizeof text - n,
+                              "standard,%d,100,%d,%g,%d\nblock,%d,96,%d,%g,%d\n", size, 4 * size,
+                              2.0 - 0.2 * size + 0.01 * seed, seed, size, 4 * size,
+                              1.9 - 0.2 * size + 0.012 * seed, seed);
+    }
+    parse(&two, text);
+    snprintf(text + n, sizeof text - n, "full,1,94,4,1.7,0\nfull,2,94,8,1.5,0\n");
+    parse(&three, text);
+    assert_int_equal(three.n_cells, 4);
+    struct fit_comparison a = compare_default(&two, FIT_FLOPS),
+                          b = compare_default(&three, FIT_FLOPS);
+    assert_null(a.no_interval);
+    assert_null(b.no_interval);
+    assert_true(a.multiplier[FIT_COMMON] == b.multiplier[FIT_COMMON]);
+    assert_true(a.low[FIT_SEPARATE] == b.low[FIT_SEPARATE]);
+    fit_comparison_finish(&a);
+    fit_comparison_finish(&b);
+    fit_points_finish(&two);
+    fit_points_finish(&three);
+}
+
 /* Equal compute takes a kind that counts its reads fewer tokens. */
 static void seeds_pair_where_tokens_are_about_the_same(void **state)
 {
@@ -291,6 +344,7 @@ static void seeds_pair_where_tokens_are_about_the_same(void **state)
         assert_int_equal(points.n_units, block_tokens == 96 ? 4 : 8);
         struct fit_comparison c = compare_default(&points, FIT_FLOPS);
         assert_true((c.no_interval == NULL) == (block_tokens == 96));
+        assert_int_equal(c.n_left_out, block_tokens == 96 ? 0 : points.n);
         fit_comparison_finish(&c);
         fit_points_finish(&points);
     }
@@ -500,6 +554,8 @@ int main(void)
         cmocka_unit_test(another_kind_changes_no_comparison),
         cmocka_unit_test(sizes_of_about_the_same_x_give_no_slope),
         cmocka_unit_test(kinds_are_compared_where_both_have_runs),
+        cmocka_unit_test(a_budget_that_only_one_kind_has_moves_no_multiplier),
+        cmocka_unit_test(cells_of_two_kinds_do_not_depend_on_a_third),
         cmocka_unit_test(seeds_pair_where_tokens_are_about_the_same),
         cmocka_unit_test(an_interval_that_reaches_zero_has_no_low_end),
         cmocka_unit_test(quantiles_are_those_of_the_tables),
