@@ -134,14 +134,17 @@ double fit_student_quantile(double p, int freedom);
 /** L = E + A N^-a + B D^-b: N parameters, D tokens. */
 struct fit_law {
     double E, A, a, B, b;
-    double rms;         /* of L - law */
-    int n;              /* points */
-    const char *absent; /* why there is none, in words; NULL: there is */
+    double within_E, within_a, within_b; /* half of each one's 95 % interval */
+    double rms;                          /* of L - law */
+    int n;                               /* points */
+    const char *absent;                  /* why there is none, in words; NULL: there is */
 };
 /** Least squares in L by variable projection: for given a and b the best E, A and B are linear, so
  * that only (ln a, ln b) is searched, with 0.005 < a, b < 5 and A, B > 0: from the best points of a
  * grid by Levenberg-Marquardt, with Kaufman's Jacobian of the projected residual (Golub and
- * Pereyra 1973, Kaufman 1975). False (ERROR_CREATE) without memory. */
+ * Pereyra 1973, Kaufman 1975). Intervals are those of the least squares linear at the solution,
+ * with Student's t for n - 5. Absent where that of an exponent is wider than the exponent: N and D,
+ * or E and a term, are then hardly told apart. False (ERROR_CREATE) without memory. */
 bool fit_law_find(struct fit_law *law, int n, const double *N, const double *D, const double *L,
                   struct error *err);
 /** The law of one kind's points; those without size or tokens do not count. */

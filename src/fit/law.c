@@ -1,6 +1,7 @@
 /* L = E + A N^-a + B D^-b by variable projection. */
 #include "fit_internal.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@ enum {
     LEAST_RUNS = 6,
     LEAST_VALUES = 3,
     VECTORS = 8,
+    FREE = 5, /* E, A, a, B, b */
 };
 
 static const double GRID_FIRST = 0.02, GRID_LAST = 2.0;
@@ -19,6 +21,8 @@ static const double LEAST = 0.005, MOST = 5.0; /* exponents; at either end a ter
 static const double LEAST_COLUMN = 1e-9;       /* of a column that the others do not explain */
 static const double MOST_ALIKE = 0.99;         /* squared correlation of ln N and ln D */
 static const double SMALLEST_STEP = 1e-13;
+static const double CONFIDENCE = 0.975; /* on each side: an interval of 95 % */
+static const double WIDEST = 0.5;       /* half an interval, of the exponent that it is of */
 
 /** The problem, and memory for one evaluation. N and D are divided by their geometric means, so
  * that the columns are near 1. */
@@ -28,6 +32,7 @@ struct problem {
     double *u, *v;       /* ln N, ln D, centred */
     double *q[3];        /* orthonormal: 1, e^-au, e^-bv */
     double *r, *ja, *jb; /* residual, its derivatives by ln a and ln b */
+    double qa[3], qb[3]; /* what ja and jb had along q */
     double *memory;
     double u_mean, v_mean;
 };
@@ -86,6 +91,18 @@ static bool factor(struct problem *p, double r[3][3], double a, double b)
     return true;
 }
 
+/** x with r x = y. */
+static void solve_upper(double x[3], double r[3][3], const double y[3])
+{
+    for (int k = 2; k >= 0; k--) {
+        x[k] = y[k];
+        for (int j = k + 1; j < 3; j++) {
+            x[k] -= r[k][j] * x[j];
+        }
+        x[k] /= r[k][k];
+    }
+}
+
 /** The best E, A, B for these exponents and the residual they leave. */
 static struct trial evaluate(struct problem *p, double a, double b)
 {
@@ -95,15 +112,11 @@ static struct trial evaluate(struct problem *p, double a, double b)
         return t;
     }
     memcpy(p->r, p->y, (size_t)p->n * sizeof *p->r);
+    double along[3];
     for (int k = 0; k < 3; k++) {
-        t.linear[k] = project_out(p->r, p->q[k], p->n);
+        along[k] = project_out(p->r, p->q[k], p->n);
     }
-    for (int k = 2; k >= 0; k--) { /* r linear = q.y */
-        for (int j = k + 1; j < 3; j++) {
-            t.linear[k] -= r[k][j] * t.linear[j];
-        }
-        t.linear[k] /= r[k][k];
-    }
+    solve_upper(t.linear, r, along);
     if (t.linear[1] > 0.0 && t.linear[2] > 0.0) {
         t.squares = dot(p->r, p->r, p->n);
     }
@@ -119,8 +132,8 @@ static void differentiate(struct problem *p, const struct trial *t)
         p->jb[i] = t->b * t->linear[2] * p->v[i] * exp(-t->b * p->v[i]);
     }
     for (int k = 0; k < 3; k++) {
-        project_out(p->ja, p->q[k], p->n);
-        project_out(p->jb, p->q[k], p->n);
+        p->qa[k] = project_out(p->ja, p->q[k], p->n);
+        p->qb[k] = project_out(p->jb, p->q[k], p->n);
     }
 }
 
@@ -232,6 +245,50 @@ static const char *reason_against(const struct problem *p, const double *N, cons
     return NULL;
 }
 
+/** Variances of ln a, ln b and E for residuals of variance 1: of the least squares that is linear
+ * at the best point. With J for ja and jb, what of them the columns do not explain, C = (J'J)^-1 is
+ * that of (ln a, ln b); E, the first of r^-1 q'y, moves with both by g = r^-1 q'(ja, jb), so its is
+ * |first row of r^-1|^2 + g'Cg. */
+static void find_variances(double variances[3], struct problem *p, const struct trial *best)
+{
+    double r[3][3], ga[3], gb[3], e = 0.0;
+    const bool is_factored = factor(p, r, best->a, best->b);
+    assert(is_factored && "the search has been there");
+    differentiate(p, best);
+    const double aa = dot(p->ja, p->ja, p->n), bb = dot(p->jb, p->jb, p->n),
+                 ab = dot(p->ja, p->jb, p->n), det = aa * bb - ab * ab;
+    solve_upper(ga, r, p->qa);
+    solve_upper(gb, r, p->qb);
+    for (int k = 0; k < 3; k++) {
+        double x[3];
+        solve_upper(x, r, (double[3]){k == 0, k == 1, k == 2});
+        e += x[0] * x[0];
+    }
+    variances[0] = bb / det;
+    variances[1] = aa / det;
+    variances[2] = e + (ga[0] * ga[0] * bb - 2.0 * ga[0] * gb[0] * ab + gb[0] * gb[0] * aa) / det;
+}
+
+/** Intervals of 95 %. Where they are wide the least squares are far from linear, and the law is
+ * none.
+ */
+static void find_intervals(struct fit_law *law, struct problem *p, const struct trial *best)
+{
+    double variances[3];
+    find_variances(variances, p, best);
+    const int freedom = p->n - FREE;
+    const double t =
+        fit_student_quantile(CONFIDENCE, freedom) * sqrt(best->squares / (double)freedom);
+    const double log_a = t * sqrt(variances[0]), log_b = t * sqrt(variances[1]);
+    law->within_E = t * sqrt(variances[2]);
+    law->within_a = law->a * log_a;
+    law->within_b = law->b * log_b;
+    if (!(log_a < WIDEST && log_b < WIDEST)) { /* as well if one is not a number */
+        law->absent = "the runs hardly tell N and D apart: the 95 % interval of an exponent is "
+                      "wider than the exponent; add runs of more sizes with more and fewer tokens";
+    }
+}
+
 static void solve(struct fit_law *law, struct problem *p)
 {
     struct trial starts[STARTS], best = {.squares = INFINITY};
@@ -250,6 +307,7 @@ static void solve(struct fit_law *law, struct problem *p)
     law->A = best.linear[1] * exp(best.a * p->u_mean);
     law->B = best.linear[2] * exp(best.b * p->v_mean);
     law->rms = sqrt(best.squares / p->n);
+    find_intervals(law, p, &best);
 }
 
 bool fit_law_find(struct fit_law *law, int n, const double *N, const double *D, const double *L,

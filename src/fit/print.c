@@ -158,8 +158,12 @@ static void print_laws(struct text *t, const struct fit_report *report,
             text_add(t, " none: %s\n", law->absent);
             continue;
         }
-        text_add(t, " %8.5f %10.5g %9.5f %10.5g %9.5f %10.3g%s\n", law->E, law->A, law->a, law->B,
-                 law->b, law->rms, law->E < 0.0 ? "  E below 0: the runs do not determine it" : "");
+        text_add(t,
+                 " %8.5f %10.5g %9.5f %10.5g %9.5f %10.3g%s\n    95 %%: E +- %.3g, a +- %.3g, b +- "
+                 "%.3g\n",
+                 law->E, law->A, law->a, law->B, law->b, law->rms,
+                 law->E < 0.0 ? "  E below 0: the runs do not determine it" : "", law->within_E,
+                 law->within_a, law->within_b);
     }
 }
 

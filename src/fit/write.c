@@ -39,6 +39,9 @@ static void write_law(struct json_writer *w, const struct fit_law *law)
         json_number(w, "a", law->a);
         json_number(w, "B", law->B);
         json_number(w, "b", law->b);
+        json_number(w, "within_E", law->within_E);
+        json_number(w, "within_a", law->within_a);
+        json_number(w, "within_b", law->within_b);
         json_number(w, "rms", law->rms);
     }
     json_end_object(w);

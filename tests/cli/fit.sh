@@ -47,6 +47,19 @@ run attnres fit runs/standard-* runs/block_full-16-* runs/block_full-32-*
 sed -i '2s/"tokens": 2048/"tokens": 2100/' runs/block_full-16-*/metrics.jsonl
 run attnres fit runs/*-16-* runs/*-64-* --at=1e12
 
+# Every size with the same tokens; then 20 a parameter but for two runs: that is no law.
+law() { awk -v fixed="$1" 'BEGIN {
+    print "kind,size,tokens,compute,loss,seed"
+    for (i = 0; i < 16; i++) {
+        n = 1e5 * 4 ^ int(i / 4); d = fixed ? 20 * n * (1 + (i < 2)) : 5e5 * 4 ^ (i % 4)
+        printf "standard,%d,%d,%g,%.5f,%d\n", n, d, 6 * n * d, 1 + 20 * n ^ -0.3 + 30 * d ^ -0.3 + 0.008 * sin(7 * i), i
+    }
+}'; }
+law 0 >laws.csv
+run attnres fit laws.csv | tail -n 4
+law 1 >law.csv
+run attnres fit law.csv | tail -n 3
+
 # What does not compare, has only begun, or is no run.
 mkdir -p begun other
 attnres config "$small" --dump run.dir=begun >begun/config.yaml

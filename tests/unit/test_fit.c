@@ -14,7 +14,7 @@
 
 static const double PRINTED = 0.002; /* what is printed has three digits */
 static const double QUANTILE = 5e-4; /* tables of t have three decimals */
-static const double SOLVED = 1e-6;   /* relative; the law's valley is flat */
+static const double SOLVED = 1e-6;   /* relative */
 
 static void parse(struct fit_points *points, const char *text)
 {
@@ -382,67 +382,6 @@ static void quantiles_are_those_of_the_tables(void **state)
     }
 }
 
-static void assert_near(const char *what, double found, double expected)
-{
-    if (!(fabs(found - expected) <= SOLVED * fabs(expected))) {
-        fail_msg("%s: %.9g, not %.9g", what, found, expected);
-    }
-}
-
-static void known_laws_are_recovered(void **state)
-{
-    (void)state;
-    enum { SIDE = 4, RUNS = SIDE * SIDE };
-    static const struct fit_law LAWS[] = {
-        {.E = 1.69, .A = 406.4, .a = 0.34, .B = 410.7, .b = 0.28}, /* Hoffmann et al. 2022 */
-        {.E = 1.0, .A = 20.0, .a = 0.3, .B = 30.0, .b = 0.3},
-        {.E = 0.5, .A = 3.0, .a = 0.08, .B = 2e4, .b = 0.9},
-    };
-    for (size_t k = 0; k < sizeof LAWS / sizeof LAWS[0]; k++) {
-        const struct fit_law *law = &LAWS[k];
-        double N[RUNS], D[RUNS], L[RUNS];
-        for (int i = 0; i < RUNS; i++) {
-            N[i] = 1e5 * pow(4.0, i / SIDE);
-            D[i] = N[i] * 5.0 * pow(3.0, i % SIDE);
-            L[i] = law->E + law->A * pow(N[i], -law->a) + law->B * pow(D[i], -law->b);
-        }
-        struct fit_law found;
-        struct error err = {0};
-        assert_true(fit_law_find(&found, RUNS, N, D, L, &err));
-        assert_null(found.absent);
-        assert_near("E", found.E, law->E);
-        assert_near("A", found.A, law->A);
-        assert_near("a", found.a, law->a);
-        assert_near("B", found.B, law->B);
-        assert_near("b", found.b, law->b);
-        assert_true(found.rms < 1e-9);
-    }
-}
-
-static void a_law_that_the_runs_cannot_determine_is_absent(void **state)
-{
-    (void)state;
-    enum { RUNS = 6 };
-    double N[RUNS], D[RUNS], L[RUNS];
-    struct fit_law law;
-    struct error err = {0};
-    for (int i = 0; i < RUNS; i++) {
-        N[i] = 1e5 * (i + 1);
-        D[i] = 20.0 * N[i];
-        L[i] = 1.0 + 20.0 * pow(N[i], -0.3) + 30.0 * pow(D[i], -0.3);
-    }
-    assert_true(fit_law_find(&law, RUNS, N, D, L, &err));
-    assert_non_null(strstr(law.absent, "tokens follow the size"));
-    assert_true(fit_law_find(&law, RUNS - 1, N, D, L, &err));
-    assert_non_null(strstr(law.absent, "needs six runs"));
-    for (int i = 0; i < RUNS; i++) {
-        D[i] = i % 2 == 0 ? 1e6 : 1e6 * (i + 1);
-        L[i] = 1.0 + 1e-3 * i; /* rises with size */
-    }
-    assert_true(fit_law_find(&law, RUNS, N, D, L, &err));
-    assert_non_null(strstr(law.absent, "does not fall"));
-}
-
 static void forged_points_are_refused_with_file_and_line(void **state)
 {
     (void)state;
@@ -559,8 +498,6 @@ int main(void)
         cmocka_unit_test(seeds_pair_where_tokens_are_about_the_same),
         cmocka_unit_test(an_interval_that_reaches_zero_has_no_low_end),
         cmocka_unit_test(quantiles_are_those_of_the_tables),
-        cmocka_unit_test(known_laws_are_recovered),
-        cmocka_unit_test(a_law_that_the_runs_cannot_determine_is_absent),
         cmocka_unit_test(forged_points_are_refused_with_file_and_line),
         cmocka_unit_test(bytes_that_are_no_text_are_refused),
         cmocka_unit_test(more_points_or_kinds_than_there_is_room_for_are_refused),
