@@ -135,8 +135,8 @@ struct otherness {
 static void note_otherness(void *user, const char *key, const char *value_a, const char *value_b,
                            enum config_resume_rule rule)
 {
-    static const char *const KEYS[] = {"data.kind", "data.task",     "data.tasks",
-                                       "data.val",  "model.seq_len", "train.eval_tokens"};
+    static const char *const KEYS[] = {"data.kind", "data.task",     "data.tasks",       "data.val",
+                                       "data.loss", "model.seq_len", "train.eval_tokens"};
     struct otherness *o = user;
     (void)rule;
     bool matters = strcmp(key, "data.train") == 0 && o->first->data.val[0] == '\0';

@@ -66,7 +66,9 @@ attnres config "$small" --dump run.dir=begun >begun/config.yaml
 cp runs/standard-32-1/metrics.jsonl other
 attnres config "$small" --dump run.dir=other model.seq_len=32 train.eval_tokens=64 train.steps=40 data.kind=text data.train=a.txt \
     >other/config.yaml
-run attnres fit runs/standard-16-1 begun other runs
+cp -r runs/standard-32-1 answers
+sed -i 's/loss: all/loss: answer/' answers/config.yaml
+run attnres fit runs/standard-16-1 begun other answers runs
 
 # What is refused.
 run attnres fit
