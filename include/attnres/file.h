@@ -33,7 +33,8 @@ struct file_map {
 bool file_map_init(struct file_map *map, const char *path, struct error *err);
 void file_map_finish(struct file_map *map);
 
-/** A file being written from its start or its end. fd is -1 when closed. */
+/** A file being written from its start or its end. fd is -1 when closed. Several may append to one
+ * file; then offset is where this one would be, were it alone. */
 struct file_writer {
     int fd;
     int64_t offset;

@@ -44,11 +44,15 @@ bool file_writer_append(struct file_writer *w, const char *path, struct error *e
     return open_writer(w, path, O_APPEND, err);
 }
 
-/** Half a line would be glued to the next one. What cannot be taken back stays. */
-static void take_back(struct file_writer *w, int64_t start)
+/** Half a line would be glued to the next one. The file may have other writers, each appending:
+ * only what was just written is taken back, and only while it is the end. */
+static void take_back(struct file_writer *w, int64_t written)
 {
-    if (ftruncate(w->fd, start) == 0 && lseek(w->fd, start, SEEK_SET) == start) {
-        w->offset = start;
+    struct stat status = {0};
+    const off_t end = written > 0 ? lseek(w->fd, 0, SEEK_CUR) : -1;
+    if (end >= written && fstat(w->fd, &status) == 0 && status.st_size == end &&
+        ftruncate(w->fd, end - written) == 0 && lseek(w->fd, end - written, SEEK_SET) >= 0) {
+        w->offset -= written;
     }
 }
 
@@ -65,7 +69,7 @@ bool file_writer_write(struct file_writer *w, const void *bytes, size_t length, 
         if (n <= 0) {
             errno = n == 0 ? ENOSPC : errno;
             file_fail(err, ERROR_IO, w->path, "cannot write");
-            take_back(w, start);
+            take_back(w, w->offset - start);
             return false;
         }
         rest += n;

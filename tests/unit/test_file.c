@@ -187,6 +187,31 @@ static void a_failed_write_leaves_nothing_of_it(void **state)
     assert_contents("a", "oldnew");
 }
 
+static void a_failed_write_takes_back_nothing_that_others_have_appended(void **state)
+{
+    (void)state;
+    struct file_writer first = {.fd = -1}, second = {.fd = -1};
+    char *large = calloc(1, 8192);
+    assert_non_null(large);
+    assert_true(file_writer_append(&first, in_folder("a"), NULL));
+    assert_true(file_writer_append(&second, in_folder("a"), NULL));
+    assert_true(file_writer_write(&first, "one ", 4, NULL));
+    static const rlim_t LIMITS[] = {4096, 4}; /* half a write goes through, and nothing */
+    for (int i = 0; i < 2; i++) {
+        const struct rlimit old = full_disk_begin(LIMITS[i]);
+        assert_false(file_writer_write(&second, large, 8192, NULL));
+        full_disk_end(&old);
+        assert_contents("a", "one ");
+    }
+    assert_true(file_writer_write(&second, "two ", 4, NULL));
+    const struct rlimit old = full_disk_begin(4096);
+    assert_false(file_writer_write(&first, large, 8192, NULL));
+    full_disk_end(&old);
+    free(large);
+    assert_contents("a", "one two ");
+    assert_true(file_writer_close(&first, NULL) && file_writer_close(&second, NULL));
+}
+
 static void failed_replace_keeps_the_old_contents_and_leaves_nothing(void **state)
 {
     (void)state;
@@ -370,6 +395,7 @@ int main(void)
         IN_FOLDER(zeroed_files_close_without_touching_standard_input),
         IN_FOLDER(reader_reads_at_offsets_and_refuses_beyond_the_end),
         IN_FOLDER(a_failed_write_leaves_nothing_of_it),
+        IN_FOLDER(a_failed_write_takes_back_nothing_that_others_have_appended),
         IN_FOLDER(failed_replace_keeps_the_old_contents_and_leaves_nothing),
         IN_FOLDER(replace_in_an_absent_folder_cannot_create),
         IN_FOLDER(a_folder_is_asked_for_before_there_is_a_file),
