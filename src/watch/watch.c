@@ -32,6 +32,9 @@ static const double LEAST_PAUSE_S = 2.0, MOST_PAUSE_S = 10.0;
 /** How long to leave the verdict to a lower rank that has answered, and how long to wait, once it
  * stands, for the launcher to end this rank too. */
 static const double DEFER_S = 15.0, LAUNCHER_S = 5.0;
+/** So many times its limit a rank that cannot write its answer stands still before it ends the job.
+ */
+static const double ALONE_LIMITS = 2.0;
 
 struct watch {
     struct watch_options options;
@@ -47,7 +50,7 @@ struct watch {
     _Atomic int64_t saved_step;
     /* the thread's own */
     int n_dumped;
-    bool has_answered;
+    bool has_answered, is_mute;
     double answered_s, next_ask_s, obeys_s;
     bool has_left;
     struct journal journal;
@@ -181,7 +184,6 @@ static void leave(struct watch *w, const char *message)
     transport_leave(w->transport, ERROR_LAUNCH, message);
 }
 
-/** Where the folder cannot be written each rank tells for itself. */
 static void leave_alone(struct watch *w, const struct watch_state *state, const struct error *err)
 {
     char said[256];
@@ -190,6 +192,20 @@ static void leave_alone(struct watch *w, const struct watch_state *state, const 
               "stalled: rank %d %s; the other ranks cannot be asked, so it ends alone: %s", w->rank,
               said, err->message);
     leave(w, said);
+}
+
+/** A rank that cannot write its answer would count as silent, and a full disk is no stall: it takes
+ * the question back, and then ends the job only for having stood still itself, for long. */
+static void stay_mute(struct watch *w, const struct watch_state *state, const struct error *err)
+{
+    take_away(w, ASKED);
+    if (state->idle_s > ALONE_LIMITS * state->limit_s) {
+        leave_alone(w, state, err);
+    } else if (!w->is_mute) {
+        log_write(&w->log, LOG_WARNING, "until this is mended no stall can be found: %s",
+                  err->message);
+    }
+    w->is_mute = true;
 }
 
 static void read_answer(struct watch *w, int rank)
@@ -296,12 +312,14 @@ static void forget_answers(struct watch *w)
 static void answer(struct watch *w, const struct watch_state *state, double now_s)
 {
     struct error err = {0};
+    if (!dump(w, ANSWER_PREFIX, state, now_s, &err)) {
+        stay_mute(w, state, &err);
+        return;
+    }
     forget_answers(w);
+    w->is_mute = false;
     w->has_answered = true;
     w->answered_s = now_s;
-    if (!dump(w, ANSWER_PREFIX, state, now_s, &err)) {
-        leave_alone(w, state, &err);
-    }
 }
 
 /** A round is over. The next one shall begin only when all ranks have seen that. */
@@ -324,7 +342,7 @@ static void ask(struct watch *w, const struct watch_state *state, double now_s)
     if (put(w, ASKED, "", &err)) {
         answer(w, state, now_s);
     } else {
-        leave_alone(w, state, &err);
+        stay_mute(w, state, &err);
     }
 }
 

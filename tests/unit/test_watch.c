@@ -286,7 +286,8 @@ static void *run_rank(void *argument)
     return NULL;
 }
 
-/** The message of the abort, or "" if all ranks ended by themselves. */
+/** In a folder without traces of a stall. The message of the abort, or "" if all ranks ended by
+ * themselves. */
 static void run_watched(char message[WATCH_TEXT_BYTES], void (*run)(struct transport *t))
 {
     struct transport_world *world = transport_world_create(N_RANKS);
@@ -298,7 +299,6 @@ static void run_watched(char message[WATCH_TEXT_BYTES], void (*run)(struct trans
                                           .save_s = 0.3,
                                           .quiet = true};
     assert_non_null(world);
-    assert_true(watch_clear(folder, NULL));
     for (int rank = 0; rank < N_RANKS; rank++) {
         ranks[rank] = (struct watched_rank){transport_world_rank(world, rank), NULL, run, 0};
         ranks[rank].watch = watch_start(&options, ranks[rank].transport, NULL);
@@ -334,6 +334,15 @@ static void hang_until_judged(void)
     }
 }
 
+static void assert_log_says(const char *text)
+{
+    char path[FILE_PATH_BYTES];
+    struct file_bytes log = {0};
+    assert_true(file_join(path, folder, "log.txt", NULL) && file_read(&log, path, 100000, NULL));
+    assert_non_null(strstr((const char *)log.bytes, text));
+    file_bytes_finish(&log);
+}
+
 static void rank_1_hangs(struct transport *t)
 {
     const int rank = transport_rank(t);
@@ -356,9 +365,8 @@ static void a_rank_that_hangs_is_named_and_the_job_ends(void **state)
     /* Usually rank 0 judges; another one does if it is late. */
     assert_non_null(strstr(message, ": stalled: rank 1 waits for nobody and has been in "
                                     "\"update\", step 5"));
-    struct file_bytes log = {0}, answer = {0}, status = {0};
-    assert_true(file_join(path, folder, "log.txt", NULL) && file_read(&log, path, 100000, NULL));
-    assert_non_null(strstr((const char *)log.bytes, "error: stalled: rank 1"));
+    struct file_bytes answer = {0}, status = {0};
+    assert_log_says("error: stalled: rank 1");
     assert_true(file_join(path, folder, "stall-rank-0002.txt", NULL));
     assert_true(file_read(&answer, path, 1000000, NULL));
     assert_non_null(strstr((const char *)answer.bytes, "rank 2 on "));
@@ -366,7 +374,6 @@ static void a_rank_that_hangs_is_named_and_the_job_ends(void **state)
     assert_true(file_join(path, folder, "STATUS", NULL) && file_read(&status, path, 10000, NULL));
     assert_non_null(strstr((const char *)status.bytes, "\"failed\""));
     assert_non_null(strstr((const char *)status.bytes, "\"resumable\": false"));
-    file_bytes_finish(&log);
     file_bytes_finish(&answer);
     file_bytes_finish(&status);
     assert_true(watch_clear(folder, NULL));
@@ -413,6 +420,40 @@ static void a_long_wait_for_a_rank_that_gets_on_is_let_be(void **state)
     assert_true(file_join(path, folder, "stall.txt", NULL) && !file_exists(path));
     assert_true(file_join(path, folder, "stall-rank-0002.txt", NULL) && !file_exists(path));
     assert_false(watch_has_verdict(NULL));
+}
+
+/** Something is in the way of the rank's answer. */
+static void make_mute(int rank)
+{
+    char name[64], path[FILE_PATH_BYTES];
+    snprintf(name, sizeof name, "stall-rank-%04d.txt.partial", rank);
+    assert_true(file_join(path, folder, name, NULL) && file_make_folders(path, NULL));
+}
+
+static void a_rank_that_gets_on_and_cannot_answer_is_let_be(void **state)
+{
+    (void)state;
+    char message[WATCH_TEXT_BYTES];
+    make_mute(0);
+    run_watched(message, the_others_wait_while_rank_0_gets_on);
+    assert_string_equal(message, "");
+    assert_log_says("warning: until this is mended no stall can be found: ");
+}
+
+static void ranks_that_cannot_answer_end_alone_at_twice_their_limit(void **state)
+{
+    (void)state;
+    char message[WATCH_TEXT_BYTES];
+    double waited_s = 0.0;
+    for (int rank = 0; rank < N_RANKS; rank++) {
+        make_mute(rank);
+    }
+    run_watched(message, all_wait_in_a_circle);
+    const char *said = strstr(message, "has waited ");
+    assert_non_null(said);
+    assert_int_equal(sscanf(said, "has waited %lf s for rank ", &waited_s), 1);
+    assert_true(waited_s >= 2 * 0.3);
+    assert_log_says("the other ranks cannot be asked, so it ends alone: ");
 }
 
 static volatile int n_requests;
@@ -474,6 +515,8 @@ int main(void)
         IN_FOLDER(a_rank_that_hangs_is_named_and_the_job_ends),
         IN_FOLDER(a_deadlock_ends_the_job),
         IN_FOLDER(a_long_wait_for_a_rank_that_gets_on_is_let_be),
+        IN_FOLDER(a_rank_that_gets_on_and_cannot_answer_is_let_be),
+        IN_FOLDER(ranks_that_cannot_answer_end_alone_at_twice_their_limit),
         IN_FOLDER(asked_for_its_events_a_rank_writes_them_and_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
