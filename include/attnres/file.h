@@ -12,7 +12,7 @@
 
 #include <attnres/error.h>
 
-enum { FILE_PATH_BYTES = 1024 };
+enum { FILE_PATH_BYTES = 1024, FILE_OWNER_BYTES = 256 };
 
 /** A regular file's contents in heap memory; bytes[length] is 0. */
 struct file_bytes {
@@ -103,9 +103,18 @@ bool file_list(const char *path, bool (*visit)(void *user, const char *name), vo
 /** Join with one slash. False (ERROR_CONFIG) if the result does not fit FILE_PATH_BYTES. */
 bool file_join(char *out, const char *folder, const char *name, struct error *err);
 
-/** An advisory lock that dies with its owner. *fd < 0 and ERROR_CREATE (naming the owner recorded
- * in it) if another process holds it. `owner` is one line written into the file. */
-bool file_lock(int *fd, const char *path, const char *owner, struct error *err);
+/** What came of a lock. */
+enum file_lock {
+    FILE_LOCKED,
+    FILE_LOCK_HELD,  /* by another process */
+    FILE_LOCKLESS,   /* this file system has no locks */
+    FILE_LOCK_FAILED /* the file cannot be opened or written */
+};
+/** Take an advisory lock that dies with its owner, without waiting. `owner` is one line written
+ * into the file; holder is the line of the process that has it, "" if unknown. All but FILE_LOCKED
+ * leave *fd < 0 and set ERROR_CREATE or ERROR_IO. */
+enum file_lock file_lock(int *fd, const char *path, const char *owner,
+                         char holder[FILE_OWNER_BYTES], struct error *err);
 void file_unlock(int *fd);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include <attnres/error.h>
 #include <attnres/file.h>
+#include <attnres/log.h>
 
 struct rundir {
     char path[FILE_PATH_BYTES];
@@ -28,9 +29,17 @@ bool rundir_choose(char *out, const char *dir, const char *config_path, bool fre
 /** Whether the folder holds a run (a checkpoints folder or metrics.jsonl). */
 bool rundir_holds_run(const char *path);
 
+/** How a folder is taken that another run may hold. */
+struct rundir_taking {
+    struct log *log;          /* is told of waiting, and of a file system without locks */
+    double wait_s;            /* at most, for a holder that may have died with its host; 0: not */
+    bool (*is_stopped)(void); /* asked while waiting: ends it with ERROR_EARLY */
+};
 /** Create if needed and lock. ERROR_CREATE if another run holds it, with host and pid of the
- * holder. */
-bool rundir_open(struct rundir *r, const char *path, struct error *err);
+ * holder: at once if that is seen to run on this host. A file system without locks is no failure.
+ * taking NULL: no waiting, and nobody is told. */
+bool rundir_open(struct rundir *r, const char *path, const struct rundir_taking *taking,
+                 struct error *err);
 void rundir_close(struct rundir *r);
 
 /** Replace STATUS: one line, the JSON object {state, reason, resumable, step, time (UTC, as text)}.

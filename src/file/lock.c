@@ -7,8 +7,6 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { OWNER_BYTES = 256 };
-
 static int try_lock(int fd)
 {
     int failed = 0;
@@ -19,9 +17,9 @@ static int try_lock(int fd)
 }
 
 /* The first line of the lock file, without what could upset a terminal. */
-static void read_owner(char *owner, int fd)
+static void read_owner(char owner[FILE_OWNER_BYTES], int fd)
 {
-    const ssize_t n = pread(fd, owner, OWNER_BYTES - 1, 0);
+    const ssize_t n = pread(fd, owner, FILE_OWNER_BYTES - 1, 0);
     owner[n > 0 ? n : 0] = '\0';
     owner[strcspn(owner, "\n")] = '\0';
     for (char *c = owner; *c != '\0'; c++) {
@@ -29,15 +27,18 @@ static void read_owner(char *owner, int fd)
     }
 }
 
-static bool refuse(int fd, const char *path, struct error *err)
+static enum file_lock refuse(int fd, const char *path, char holder[FILE_OWNER_BYTES],
+                             struct error *err)
 {
+    const bool is_lockless = errno == ENOSYS || errno == ENOTSUP || errno == ENOLCK;
     if (errno != EWOULDBLOCK) {
-        return file_fail(err, ERROR_CREATE, path, "this file system cannot lock it");
+        file_fail(err, ERROR_CREATE, path, "cannot lock");
+        return is_lockless ? FILE_LOCKLESS : FILE_LOCK_FAILED;
     }
-    char owner[OWNER_BYTES];
-    read_owner(owner, fd);
-    return error_set(err, ERROR_CREATE, "%s: locked by %s", path,
-                     owner[0] != '\0' ? owner : "a process that has not told its name yet");
+    read_owner(holder, fd);
+    error_set(err, ERROR_CREATE, "%s: locked by %s", path,
+              holder[0] != '\0' ? holder : "a process that has not told its name yet");
+    return FILE_LOCK_HELD;
 }
 
 static bool write_at(int fd, const char *bytes, size_t length, off_t at)
@@ -68,21 +69,28 @@ static bool record_owner(int fd, const char *path, const char *owner, struct err
 /* flock belongs to the open file, not to the process: two openings in one process refuse each
  * other, closing another descriptor of the file frees nothing, and the kernel frees it when the
  * owner dies in whatever way. */
-bool file_lock(int *fd, const char *path, const char *owner, struct error *err)
+enum file_lock file_lock(int *fd, const char *path, const char *owner,
+                         char holder[FILE_OWNER_BYTES], struct error *err)
 {
     *fd = -1;
+    holder[0] = '\0';
     const int opened = file_open(path, O_RDWR | O_CREAT | O_NONBLOCK);
     if (opened < 0) {
-        return file_fail(err, ERROR_CREATE, path, "cannot create");
+        file_fail(err, ERROR_CREATE, path, "cannot create");
+        return FILE_LOCK_FAILED;
     }
-    const bool locked = try_lock(opened) == 0;
-    const bool ok = locked ? record_owner(opened, path, owner, err) : refuse(opened, path, err);
-    if (!ok) {
+    enum file_lock outcome = FILE_LOCKED;
+    if (try_lock(opened) != 0) {
+        outcome = refuse(opened, path, holder, err);
+    } else if (!record_owner(opened, path, owner, err)) {
+        outcome = FILE_LOCK_FAILED;
+    }
+    if (outcome == FILE_LOCKED) {
+        *fd = opened;
+    } else {
         close(opened);
-        return false;
     }
-    *fd = opened;
-    return true;
+    return outcome;
 }
 
 /* The file stays: removing it would let a second process lock a new file of the same name while a

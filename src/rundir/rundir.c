@@ -1,14 +1,20 @@
 #include <attnres/rundir.h>
 
 #include <assert.h>
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <attnres/clock.h>
 #include <attnres/json.h>
 
-enum { HOST_BYTES = 256, REASON_BYTES = 1024, STATUS_BYTES = 8 * REASON_BYTES, MAX_NUMBER = 9999 };
+enum { REASON_BYTES = 1024, STATUS_BYTES = 8 * REASON_BYTES, MAX_NUMBER = 9999 };
+
+/** Between two tries to lock. */
+static const double TRY_AGAIN_S = 0.25;
 
 /* The config file's name without folder and without .yaml or .yml. */
 static bool base_name(char *out, const char *config_path, struct error *err)
@@ -75,24 +81,86 @@ bool rundir_holds_run(const char *path)
            (file_join(inside, path, "metrics.jsonl", NULL) && file_exists(inside));
 }
 
-static bool lock_folder(struct rundir *r, struct error *err)
+/** Host and pid. */
+static void name_owner(char owner[FILE_OWNER_BYTES])
 {
-    char lock_path[FILE_PATH_BYTES];
-    char host[HOST_BYTES] = "";
-    char owner[HOST_BYTES + 32];
+    char host[FILE_OWNER_BYTES - 32] = "";
     if (gethostname(host, sizeof host - 1) != 0 || host[0] == '\0') {
         memcpy(host, "unknown", sizeof "unknown");
     }
-    snprintf(owner, sizeof owner, "%s %ld", host, (long)getpid());
-    return file_join(lock_path, r->path, ".lock", err) &&
-           file_lock(&r->lock_fd, lock_path, owner, err);
+    snprintf(owner, FILE_OWNER_BYTES, "%s %ld", host, (long)getpid());
 }
 
-bool rundir_open(struct rundir *r, const char *path, struct error *err)
+/** Whether a lock's holder is a process of this host. Else it may be one that died with its host,
+ * whose lock a file server keeps for a while. */
+static bool is_seen(const char *holder, const char *owner)
+{
+    const size_t n = (size_t)(strrchr(owner, ' ') - owner) + 1;
+    if (strncmp(holder, owner, n) != 0) {
+        return false;
+    }
+    char *end = NULL;
+    const long pid = strtol(holder + n, &end, 10);
+    return pid > 0 && *end == '\0' && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
+}
+
+/** Whether to try again, after a pause, for a lock that somebody unseen holds. */
+static bool goes_on_waiting(const struct rundir_taking *taking, double waited_s,
+                            struct error *failure)
+{
+    if (taking == NULL || waited_s >= taking->wait_s) {
+        return error_add(failure, ERROR_CREATE,
+                         "if no such process is left there, remove that file and start again");
+    }
+    if (taking->is_stopped()) {
+        failure->kind = ERROR_EARLY;
+        return error_add(failure, ERROR_EARLY, "stopped while waiting for it");
+    }
+    if (waited_s == 0.0) {
+        log_write(taking->log, LOG_WARNING,
+                  "%s, which may have died with its host: waiting for it, %.0f s at most",
+                  failure->message, taking->wait_s);
+    }
+    clock_sleep_s(TRY_AGAIN_S);
+    return true;
+}
+
+static void warn_of_no_lock(const struct rundir *r, struct log *log, const struct error *failure)
+{
+    log_write(log, LOG_WARNING,
+              "%s: nothing keeps a second run out of %s, and two at a time destroy each other's "
+              "files: see to it that there is one",
+              failure->message, r->path);
+}
+
+static bool lock_folder(struct rundir *r, const struct rundir_taking *taking, struct error *err)
+{
+    char path[FILE_PATH_BYTES], owner[FILE_OWNER_BYTES], holder[FILE_OWNER_BYTES];
+    struct error failure = {0};
+    if (!file_join(path, r->path, ".lock", err)) {
+        return false;
+    }
+    name_owner(owner);
+    enum file_lock outcome = file_lock(&r->lock_fd, path, owner, holder, &failure);
+    for (double waited_s = 0.0; outcome == FILE_LOCK_HELD && !is_seen(holder, owner) &&
+                                goes_on_waiting(taking, waited_s, &failure);
+         waited_s += TRY_AGAIN_S) {
+        failure = (struct error){0};
+        outcome = file_lock(&r->lock_fd, path, owner, holder, &failure);
+    }
+    if (outcome == FILE_LOCKLESS && taking != NULL) {
+        warn_of_no_lock(r, taking->log, &failure);
+    }
+    return outcome == FILE_LOCKED || outcome == FILE_LOCKLESS ||
+           error_set(err, failure.kind, "%s", failure.message);
+}
+
+bool rundir_open(struct rundir *r, const char *path, const struct rundir_taking *taking,
+                 struct error *err)
 {
     struct rundir opened = {.lock_fd = -1};
     if (!file_make_folders(path, err) || !file_join(opened.path, "", path, err) ||
-        !lock_folder(&opened, err)) {
+        !lock_folder(&opened, taking, err)) {
         return false;
     }
     *r = opened;

@@ -81,16 +81,22 @@ bool train_write_status(struct train *t, enum run_state state, const char *reaso
     return rundir_write_status(&t->folder, state, reason, is_resumable, step, err);
 }
 
+/** Longer than an NFS server keeps the lock of a host that has died (its lease, by default 90 s).
+ */
+static const double LOCK_WAIT_S = 120.0;
+
 /** Lock first: what the folder holds counts only while nobody else can change it. */
 static bool open_folder(struct train *t, struct error *err)
 {
     const struct config *config = &t->session.config;
+    const bool resumes = t->options->resume || t->options->resume_from != NULL;
+    const struct rundir_taking taking = {
+        .log = t->log, .wait_s = resumes ? LOCK_WAIT_S : 0.0, .is_stopped = train_signal_arrived};
     char log_path[FILE_PATH_BYTES];
     if (!rundir_choose(t->run_path, config->run.dir, t->options->config_path, false, err) ||
-        !rundir_open(&t->folder, t->run_path, err)) {
+        !rundir_open(&t->folder, t->run_path, &taking, err)) {
         return false;
     }
-    const bool resumes = t->options->resume || t->options->resume_from != NULL;
     if (rundir_holds_run(t->run_path) && !resumes) {
         rundir_close(&t->folder); /* its STATUS stays as it is */
         return error_set(err, ERROR_CONFIG,

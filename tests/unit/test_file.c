@@ -332,27 +332,39 @@ static void join_uses_one_slash_and_refuses_what_does_not_fit(void **state)
     assert_true(file_remove(in_folder("absent"), &err));
 }
 
+static enum file_lock take_lock(int *fd, const char *owner, char holder[FILE_OWNER_BYTES])
+{
+    return file_lock(fd, in_folder("lock"), owner, holder, NULL);
+}
+
 static void lock_refuses_a_second_opening_and_names_the_owner(void **state)
 {
     (void)state;
     int first = -1, second = -1;
+    char holder[FILE_OWNER_BYTES];
     struct error err = {0};
-    assert_true(file_lock(&first, in_folder("lock"), "node7 4711", NULL));
-    assert_false(file_lock(&second, in_folder("lock"), "node8 1", &err));
+    assert_int_equal(take_lock(&first, "node7 4711", holder), FILE_LOCKED);
+    assert_string_equal(holder, "");
+    assert_int_equal(file_lock(&second, in_folder("lock"), "node8 1", holder, &err),
+                     FILE_LOCK_HELD);
     assert_int_equal(second, -1);
     assert_int_equal(err.kind, ERROR_CREATE);
-    assert_non_null(strstr(err.message, "node7 4711"));
+    assert_non_null(strstr(err.message, "locked by node7 4711"));
+    assert_string_equal(holder, "node7 4711");
     file_unlock(&first);
     assert_int_equal(first, -1);
-    assert_true(file_lock(&second, in_folder("lock"), "node8 1", NULL));
+    assert_int_equal(take_lock(&second, "node8 1", holder), FILE_LOCKED);
     file_unlock(&second);
     file_unlock(&second);
+    assert_int_equal(file_lock(&first, in_folder("absent/lock"), "node7 4711", holder, &err),
+                     FILE_LOCK_FAILED);
 }
 
 static void hold_lock_forever(int told)
 {
     int fd = -1;
-    const bool ok = file_lock(&fd, in_folder("lock"), "the child", NULL);
+    char holder[FILE_OWNER_BYTES];
+    const bool ok = take_lock(&fd, "the child", holder) == FILE_LOCKED;
     if (write(told, ok ? "y" : "n", 1) == 1) {
         pause();
     }
@@ -372,12 +384,12 @@ static void lock_dies_with_a_killed_owner(void **state)
     assert_int_equal(read(channel[0], &answer, 1), 1);
     assert_int_equal(answer, 'y');
     int fd = -1;
-    struct error err = {0};
-    assert_false(file_lock(&fd, in_folder("lock"), "the parent", &err));
-    assert_non_null(strstr(err.message, "the child"));
+    char holder[FILE_OWNER_BYTES];
+    assert_int_equal(take_lock(&fd, "the parent", holder), FILE_LOCK_HELD);
+    assert_string_equal(holder, "the child");
     kill(child, SIGKILL);
     assert_int_equal(waitpid(child, NULL, 0), child);
-    assert_true(file_lock(&fd, in_folder("lock"), "the parent", &err));
+    assert_int_equal(take_lock(&fd, "the parent", holder), FILE_LOCKED);
     file_unlock(&fd);
     close(channel[0]);
     close(channel[1]);

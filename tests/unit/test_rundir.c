@@ -1,10 +1,13 @@
 #include <attnres/rundir.h>
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -13,6 +16,16 @@
 #include "../support/folder.h"
 
 static char folder[64];
+
+/** What flock says here; 0: what the system says. */
+static int lock_error;
+
+/** Stands in for the C library's. */
+int flock(int fd, int operation)
+{
+    errno = lock_error;
+    return lock_error != 0 ? -1 : (int)syscall(SYS_flock, fd, operation);
+}
 
 /* Tests run inside a folder of their own, since the default runs/ is a relative path. */
 static int enter_folder(void **state)
@@ -83,16 +96,105 @@ static void a_second_opening_is_refused_with_host_and_pid(void **state)
     char host[256] = "", holder[300];
     gethostname(host, sizeof host - 1);
     snprintf(holder, sizeof holder, "%s %ld", host, (long)getpid());
-    assert_true(rundir_open(&first, "runs/a", NULL));
-    assert_false(rundir_open(&second, "runs/a", &err));
+    assert_true(rundir_open(&first, "runs/a", NULL, NULL));
+    assert_false(rundir_open(&second, "runs/a", NULL, &err));
     assert_int_equal(err.kind, ERROR_CREATE);
     assert_non_null(strstr(err.message, holder));
     rundir_close(&first);
-    assert_true(rundir_open(&second, "runs/a", NULL));
+    assert_true(rundir_open(&second, "runs/a", NULL, NULL));
     rundir_close(&second);
     rundir_close(&second);
     rundir_close(NULL);
     rundir_close(&(struct rundir){0});
+}
+
+/** A holder whose process cannot be seen from here, and what happens while somebody waits for it.
+ */
+static struct {
+    int lock_fd, n_looks, ends_at, stops_at;
+} holder;
+
+static void hold(const char *path, int ends_at, int stops_at)
+{
+    char lock[FILE_PATH_BYTES], before[FILE_OWNER_BYTES];
+    holder.n_looks = 0;
+    holder.ends_at = ends_at;
+    holder.stops_at = stops_at;
+    assert_true(file_make_folders(path, NULL) && file_join(lock, path, ".lock", NULL));
+    assert_int_equal(file_lock(&holder.lock_fd, lock, "node7 4711", before, NULL), FILE_LOCKED);
+}
+
+static bool look_whether_stopped(void)
+{
+    holder.n_looks++;
+    if (holder.n_looks == holder.ends_at) {
+        file_unlock(&holder.lock_fd);
+    }
+    return holder.n_looks == holder.stops_at;
+}
+
+static void a_holder_that_may_have_died_with_its_host_is_waited_for(void **state)
+{
+    (void)state;
+    struct log log;
+    log_init(&log, 0);
+    log.quiet = true;
+    struct rundir_taking taking = {.log = &log, .wait_s = 60.0, .is_stopped = look_whether_stopped};
+    struct rundir r = {0}, second = {0};
+    struct error err = {0};
+    hold("run", 3, 0);
+    assert_true(rundir_open(&r, "run", &taking, &err));
+    assert_int_equal(holder.n_looks, 3);
+    assert_int_equal(log.n_warnings, 1);
+    assert_int_equal(err.kind, ERROR_NONE);
+    /* This process itself is seen to run. */
+    assert_false(rundir_open(&second, "run", &taking, &err));
+    assert_int_equal(holder.n_looks, 3);
+    assert_null(strstr(err.message, "remove that file"));
+    rundir_close(&r);
+    hold("run", 0, 2);
+    assert_false(rundir_open(&r, "run", &taking, &err));
+    assert_int_equal(err.kind, ERROR_EARLY);
+    static const double WAITS_S[] = {0.3, 0.0};
+    for (int i = 0; i < 2; i++) {
+        holder.n_looks = 0;
+        holder.stops_at = 0;
+        taking.wait_s = WAITS_S[i];
+        err = (struct error){0};
+        assert_false(rundir_open(&r, "run", &taking, &err));
+        assert_int_equal(holder.n_looks, i == 0 ? 2 : 0);
+        assert_int_equal(err.kind, ERROR_CREATE);
+        assert_non_null(strstr(err.message, "run/.lock: locked by node7 4711\nif no such process"));
+    }
+    assert_int_equal(log.n_warnings, 3);
+    file_unlock(&holder.lock_fd);
+    log_finish(&log);
+}
+
+static void without_locks_a_warning_takes_their_place(void **state)
+{
+    (void)state;
+    static const int LOCKLESS[] = {ENOSYS, ENOTSUP, ENOLCK};
+    struct log log;
+    log_init(&log, 0);
+    log.quiet = true;
+    const struct rundir_taking taking = {.log = &log};
+    struct rundir r = {0};
+    struct error err = {0};
+    for (int i = 0; i < 3; i++) {
+        lock_error = LOCKLESS[i];
+        const bool ok = rundir_open(&r, "run", &taking, &err);
+        lock_error = 0;
+        assert_true(ok && err.kind == ERROR_NONE);
+        assert_int_equal(log.n_warnings, i + 1);
+        assert_true(rundir_write_status(&r, RUN_STARTING, NULL, false, 0, NULL));
+        rundir_close(&r);
+    }
+    lock_error = EIO;
+    assert_false(rundir_open(&r, "run", &taking, &err));
+    lock_error = 0;
+    assert_int_equal(err.kind, ERROR_CREATE);
+    log_finish(&log);
 }
 
 static void an_impossible_folder_cannot_be_created(void **state)
@@ -101,7 +203,7 @@ static void an_impossible_folder_cannot_be_created(void **state)
     struct rundir r = {0};
     struct error err = {0};
     assert_true(file_replace("plain", "", 0, NULL));
-    assert_false(rundir_open(&r, "plain/run", &err));
+    assert_false(rundir_open(&r, "plain/run", NULL, &err));
     assert_int_equal(err.kind, ERROR_CREATE);
 }
 
@@ -134,7 +236,7 @@ static void status_is_replaced_whole(void **state)
 {
     (void)state;
     struct rundir r = {0};
-    assert_true(rundir_open(&r, "run", NULL));
+    assert_true(rundir_open(&r, "run", NULL, NULL));
     assert_true(rundir_write_status(&r, RUN_STARTING, NULL, false, 0, NULL));
     check_status(RUN_STARTING, "starting", "", false, 0);
     assert_true(rundir_write_status(&r, RUN_TRAINING, "", true, 10, NULL));
@@ -175,7 +277,7 @@ static void stop_is_seen_and_removed(void **state)
 {
     (void)state;
     struct rundir r = {0};
-    assert_true(rundir_open(&r, "run", NULL));
+    assert_true(rundir_open(&r, "run", NULL, NULL));
     assert_false(rundir_stop_is_asked(&r));
     assert_true(rundir_remove_stop(&r, NULL));
     assert_true(rundir_write_file(&r, "STOP", "", 0, NULL));
@@ -193,6 +295,8 @@ int main(void)
         IN_FOLDER(fresh_numbers_skip_what_exists),
         IN_FOLDER(a_run_is_known_by_metrics_or_checkpoints),
         IN_FOLDER(a_second_opening_is_refused_with_host_and_pid),
+        IN_FOLDER(a_holder_that_may_have_died_with_its_host_is_waited_for),
+        IN_FOLDER(without_locks_a_warning_takes_their_place),
         IN_FOLDER(an_impossible_folder_cannot_be_created),
         IN_FOLDER(status_is_replaced_whole),
         IN_FOLDER(stop_is_seen_and_removed),

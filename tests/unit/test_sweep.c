@@ -224,7 +224,7 @@ static void leave_run(const char *dir, const char *const *words, int n_words,
     struct rundir r = {0};
     const size_t n = (config_load(&config, NULL, n_words, words, NULL),
                       config_dump(&config, false, text, sizeof text));
-    assert_true(rundir_open(&r, dir, NULL));
+    assert_true(rundir_open(&r, dir, NULL, NULL));
     assert_true(rundir_write_file(&r, "config.yaml", text, n, NULL));
     assert_true(rundir_write_status(&r, run_state, "", true, step, NULL));
     rundir_close(&r);
