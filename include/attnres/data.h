@@ -109,11 +109,12 @@ int data_task_guesses(enum task_kind task);
 double data_best_constant(enum task_kind task, uint64_t seed, int hops, int64_t n_items);
 
 /** `data make`: write count items as "prompt TAB answer TAB options TAB k" lines to path ("-":
- * standard output). */
+ * standard output). Neither this nor data_prepare writes over a file that is there, unless it is
+ * empty or of the same kind: ERROR_CREATE. */
 bool data_write_items(enum task_kind task, uint64_t seed, int64_t count, int hops, const char *path,
                       struct error *err);
 /** `data prepare`: n text files (file, folder or glob, .txt and .txt.gz) into one llm.c shard of
- * bytes (20240520 v1, u16). */
+ * bytes (20240520 v1, u16). ERROR_USAGE if out is one of the inputs. */
 bool data_prepare(const char *const *inputs, int n, const char *out, struct error *err);
 /** `data info`: what a text, shard or folder holds, as lines for a person (json: one object), into
  * text. */

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 static size_t print_item(const struct data_item *item, const char *separator, char *text,
                          size_t capacity)
@@ -17,6 +18,18 @@ static size_t print_item(const struct data_item *item, const char *separator, ch
     return (size_t)length;
 }
 
+/** Whether the first line is of the form that print_item gives it. */
+static bool are_items(const unsigned char *bytes, size_t length)
+{
+    const unsigned char *newline = memchr(bytes, '\n', length);
+    int n_tabs = 0;
+    for (const unsigned char *c = bytes; newline != NULL && c < newline; c++) {
+        n_tabs += *c == '\t';
+    }
+    return n_tabs == 3 && newline[-1] >= '0' && newline[-1] <= '9';
+}
+static const struct output_kind ITEMS = {"a file of items", are_items};
+
 bool data_write_items(enum task_kind task, uint64_t seed, int64_t count, int hops, const char *path,
                       struct error *err)
 {
@@ -26,7 +39,7 @@ bool data_write_items(enum task_kind task, uint64_t seed, int64_t count, int hop
                          t->farthest_hops, hops);
     }
     struct output o;
-    if (!output_open(&o, path, err)) {
+    if (!output_open(&o, path, &ITEMS, err)) {
         return false;
     }
     bool ok = true;

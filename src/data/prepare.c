@@ -20,6 +20,24 @@ static bool write_tokens(struct file_writer *w, const struct data_file *f, struc
     return true;
 }
 
+static const struct output_kind SHARD = {"a token shard", shard_has_magic};
+
+/** The shard's path stands last: with it forgotten, the last text would be taken for it. */
+static bool is_no_input(const struct data *inputs, int n, const char *path, struct error *err)
+{
+    for (int i = 0; i < n; i++) {
+        for (int64_t k = 0; k < inputs[i].n_files; k++) {
+            if (file_is_same(inputs[i].files[k].path, path)) {
+                return error_set(err, ERROR_USAGE,
+                                 "%s: is one of the texts to read; the path of the shard to write "
+                                 "stands last",
+                                 path);
+            }
+        }
+    }
+    return true;
+}
+
 static bool write_shard(struct data *inputs, int n, const char *path, struct error *err)
 {
     int64_t n_tokens = 0;
@@ -33,7 +51,7 @@ static bool write_shard(struct data *inputs, int n, const char *path, struct err
     unsigned char header[SHARD_HEADER_BYTES];
     shard_write_header(header, (int32_t)n_tokens);
     struct output o;
-    if (!output_open(&o, path, err)) {
+    if (!output_open(&o, path, &SHARD, err)) {
         return false;
     }
     bool ok = file_writer_write(&o.writer, header, sizeof header, err);
@@ -58,7 +76,7 @@ bool data_prepare(const char *const *inputs, int n, const char *out, struct erro
             .path = inputs[i], .format = FORMAT_TEXT, .vocab = 256};
         ok = files_open(&texts[i], &request, err);
     }
-    ok = ok && write_shard(texts, n, out, err);
+    ok = ok && is_no_input(texts, n, out, err) && write_shard(texts, n, out, err);
     for (int i = 0; i < n; i++) {
         files_close(&texts[i]);
     }

@@ -17,7 +17,23 @@ done
 run attnres data make stories 1 nowhere/items.tsv
 mkdir folder
 run attnres data make stories 1 folder
+run attnres data prepare a.txt folder
 ls folder.partial 2>&1
+
+# What is there and of another kind stays: with OUT forgotten the last input is taken for it.
+echo "the only copy" >only.txt
+run attnres data prepare a.txt only.txt
+run attnres data prepare a.txt ./a.txt
+cp a.bin text.bin
+run attnres data prepare a.bin text.bin text.bin
+run attnres data make ptr 2 only.txt
+run attnres data make ptr 2 a.bin
+cat only.txt a.txt
+cmp a.bin text.bin && echo 'as it was'
+: >empty
+run attnres data prepare a.txt empty
+run attnres data prepare a.txt empty
+run attnres data make ptr 2 ptr.tsv
 run attnres data info ptr.tsv --json | sed '$d' | tail -n 1 | python3 -m json.tool >/dev/null && echo 'valid JSON'
 run attnres data prepare nowhere.txt out.bin
 run attnres data prepare a.txt nowhere/out.bin
