@@ -65,7 +65,8 @@ struct report {
 };
 
 /* runs.c */
-/** Read a run's folder. False if it cannot be read. */
+/** Read a run's folder. False if it cannot be read; what other commands have left in it and cannot
+ * be read is left out and noted. */
 bool report_read_run(struct report_run *run, struct report *report, const char *path,
                      struct error *err);
 void report_finish_run(struct report_run *run);

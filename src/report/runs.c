@@ -187,18 +187,30 @@ static bool note_look(void *user, const char *name)
     return paths->n <= REPORT_MAX_LOOKS;
 }
 
-static bool read_looks(struct report_run *run, struct error *err)
+/** An inspection that cannot be read costs the run nothing else: its losses and its place in the
+ * fit do not depend on it. */
+static void read_looks(struct report_run *run, struct text *notes)
 {
     struct look_paths paths = {0};
+    struct error failure = {0};
     char path[FILE_PATH_BYTES];
-    bool ok = file_list(run->path, note_look, &paths, err) &&
-              (paths.n <= REPORT_MAX_LOOKS ||
-               error_set(err, ERROR_DATA, "%s: more than %d inspect*.json: keep at most so many",
-                         run->path, REPORT_MAX_LOOKS));
-    for (int i = 0; ok && i < paths.n; i++) {
-        ok = file_join(path, run->path, paths.names[i], err) && add_look(run, path, err);
+    if (!file_list(run->path, note_look, &paths, &failure)) {
+        text_add(notes, "the inspections of %s are left out: %s\n", run->path, failure.message);
+        return;
     }
-    return ok;
+    if (paths.n > REPORT_MAX_LOOKS) {
+        text_add(notes,
+                 "the inspections of %s are left out: more than %d inspect*.json: keep at most so "
+                 "many\n",
+                 run->path, REPORT_MAX_LOOKS);
+        return;
+    }
+    for (int i = 0; i < paths.n; i++) {
+        if (!file_join(path, run->path, paths.names[i], &failure) ||
+            !add_look(run, path, &failure)) {
+            text_add(notes, "an inspection is left out: %s\n", failure.message);
+        }
+    }
 }
 
 static void name_run(struct report_run *run)
@@ -257,7 +269,7 @@ static bool read_config(struct report_run *run, char kind[FIT_KIND_BYTES], struc
     return ok;
 }
 
-static bool read_metrics_and_hops(struct report_run *run, struct error *err)
+static bool read_metrics(struct report_run *run, struct error *err)
 {
     char path[FILE_PATH_BYTES];
     if (!file_join(path, run->path, "metrics.jsonl", err) ||
@@ -268,8 +280,21 @@ static bool read_metrics_and_hops(struct report_run *run, struct error *err)
         return error_set(err, ERROR_DATA, "%s: no step in it yet", path);
     }
     run->is_done = run->lines[run->n_lines - 1].step >= run->n_steps;
-    return file_join(path, run->path, "hops.jsonl", err) &&
-           (!file_exists(path) || read_lines(path, take_hops, run, err));
+    return true;
+}
+
+/** All of it or nothing, and the run without it as well as with it. */
+static void read_hops(struct report_run *run, struct text *notes)
+{
+    struct error failure = {0};
+    char path[FILE_PATH_BYTES];
+    if (!file_join(path, run->path, "hops.jsonl", &failure) || !file_exists(path)) {
+        return;
+    }
+    if (!read_lines(path, take_hops, run, &failure)) {
+        text_add(notes, "accuracies per hop are left out: %s\n", failure.message);
+        run->n_hops = 0;
+    }
 }
 
 bool report_read_run(struct report_run *run, struct report *report, const char *path,
@@ -282,8 +307,13 @@ bool report_read_run(struct report_run *run, struct report *report, const char *
     }
     memcpy(run->path, path, strlen(path) + 1);
     name_run(run);
-    return read_config(run, kind, err) && read_metrics_and_hops(run, err) && read_looks(run, err) &&
-           add_kind(run, report, kind, err);
+    if (!read_config(run, kind, err) || !read_metrics(run, err) ||
+        !add_kind(run, report, kind, err)) {
+        return false;
+    }
+    read_hops(run, report->notes);
+    read_looks(run, report->notes);
+    return true;
 }
 
 void report_finish_run(struct report_run *run)
