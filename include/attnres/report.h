@@ -22,12 +22,15 @@ enum { REPORT_MAX_RUNS = 1024, REPORT_NOTES_BYTES = 1 << 15 };
 /** Lines for people: what was left out and why. */
 struct report_notes {
     char text[REPORT_NOTES_BYTES];
+    bool has_page; /* index.html was written: also where a figure has failed */
 };
 
 /** Write the report of n run folders into the folder out, which is made if needed. wants_time: the
  * multiplier against the clock too, which says something of an undisturbed machine alone. A run
- * that cannot be read is left out and noted, as is an inspect.json or hops.jsonl alone; ERROR_DATA if none is left, ERROR_CREATE or ERROR_IO
- * if the report cannot be written. Without gnuplot the page has the tables alone. */
+ * that cannot be read is left out and noted, as is an inspect.json or hops.jsonl alone; ERROR_DATA
+ * if none is left, ERROR_CREATE or ERROR_IO if the report cannot be written. A figure that gnuplot
+ * fails at is left out and noted, and false is returned in the end. Without gnuplot the page has
+ * the tables alone. */
 bool report_write(const char *out, const char *const *runs, int n, bool wants_time,
                   struct report_notes *notes, struct error *err);
 

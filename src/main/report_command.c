@@ -15,7 +15,7 @@ static bool run(const struct command_line *line, struct error *err)
     const bool ok = report_write(out, line->positionals, line->n_positionals,
                                  command_has(line, "time"), notes, err);
     fputs(notes->text, stderr);
-    if (ok) {
+    if (notes->has_page) {
         printf("%s/index.html\n", out);
     }
     free(notes);

@@ -14,16 +14,46 @@ struct row {
 };
 enum { MOST_ROWS = FIT_AXES * FIT_SLOPES * FIT_MAX_KINDS };
 
+/** Where a baseline hardly falls, it "needs" anything: beyond this a multiplier is no finding, and
+ * an axis that holds it shows nothing else. */
+static const double LARGEST_DRAWN = 1000.0;
+
+static bool is_drawable(double m)
+{
+    return m >= 0.0 && m <= LARGEST_DRAWN; /* not NAN */
+}
+
+static bool is_axis_drawn(const struct report *report, enum fit_axis axis)
+{
+    return report->has_fit[axis] && (axis != FIT_TIME || report->wants_time);
+}
+
+void report_note_multipliers(const struct report *report)
+{
+    for (enum fit_axis axis = 0; axis < FIT_AXES; axis++) {
+        const struct fit_report *fit = &report->fits[axis];
+        for (int i = 0; is_axis_drawn(report, axis) && i < fit->n_comparisons; i++) {
+            const double m = fit->comparisons[i].multiplier[FIT_SEPARATE];
+            if (!isnan(m) && !is_drawable(m)) {
+                text_add(report->notes,
+                         "the multiplier of %s on %s, %.3g, is not drawn: the curve of %s is too "
+                         "flat to say what it would need\n",
+                         report->points.kinds[fit->comparisons[i].kind], AXIS_LABELS[axis], m,
+                         report->points.kinds[fit->baseline]);
+            }
+        }
+    }
+}
+
 /** Rows from above: for each axis the kinds. */
 static int list_rows(struct row rows[MOST_ROWS], const struct report *report)
 {
     int n = 0;
     for (enum fit_axis axis = 0; axis < FIT_AXES; axis++) {
         const struct fit_report *fit = &report->fits[axis];
-        const bool is_drawn = report->has_fit[axis] && (axis != FIT_TIME || report->wants_time);
-        for (int i = 0; is_drawn && i < fit->n_comparisons; i++) {
+        for (int i = 0; is_axis_drawn(report, axis) && i < fit->n_comparisons; i++) {
             for (enum fit_slopes slopes = 0; slopes < FIT_SLOPES; slopes++) {
-                if (!isnan(fit->comparisons[i].multiplier[slopes])) {
+                if (is_drawable(fit->comparisons[i].multiplier[slopes])) {
                     rows[n++] = (struct row){&fit->comparisons[i], axis, slopes};
                 }
             }
@@ -43,15 +73,17 @@ static void widen(struct range *range, double m)
     range->high = fmax(range->high, m);
 }
 
+/** Wide intervals reach beyond the axis, so that the others can be told apart. */
 static void add_row(struct text *data, int y, const struct row *row, struct range *range)
 {
+    static const double MOST_WIDENED = 3.0;
     const struct fit_comparison *c = row->comparison;
     const bool has_interval = c->no_interval == NULL && !isnan(c->low[row->slopes]);
     const double m = c->multiplier[row->slopes],
                  low = has_interval ? fmax(c->low[row->slopes], 0.0) : m,
-                 high = has_interval ? c->high[row->slopes] : m;
+                 high = has_interval ? fmin(c->high[row->slopes], 1e9) : m;
     widen(range, low);
-    widen(range, high);
+    widen(range, fmin(high, MOST_WIDENED * fmax(m, 1.0)));
     text_add(data, "%.9g %d %.9g %.9g %d\n", m, y, low, high, (int)row->slopes);
 }
 
@@ -62,7 +94,7 @@ static int add_left_out(struct text *data, int y, const struct row *row, int n_g
     int n = 0;
     for (int group = 0; group < n_groups; group++) {
         const double m = row->comparison->without[group][row->slopes];
-        if (!isnan(m)) {
+        if (is_drawable(m)) {
             text_add(data, "%.9g %d\n", m, y);
             widen(range, m);
             n++;

@@ -63,6 +63,7 @@ static void fit_runs(struct report *r)
         text_add(r->notes, "no fit: %s\n",
                  failure.kind != ERROR_NONE ? failure.message : "no run has reached its last step");
     }
+    report_note_multipliers(r);
 }
 
 /** A terminal's settings, then those of all figures, then the figure's own. */
@@ -139,8 +140,10 @@ static bool write_figure(const struct report *r, int i, const char **caption, st
     return ok;
 }
 
+/** A figure that gnuplot fails at is noted and left out, and the others are drawn all the same:
+ * `failed` is the first. False if files cannot be written at all. */
 static bool draw_figures(const struct report *r, struct report_picture *pictures, int *n_pictures,
-                         struct error *err)
+                         struct error *failed, struct error *err)
 {
     for (int i = 0; i < N_FIGURES; i++) {
         char reason[MOST_WHY] = "";
@@ -155,18 +158,20 @@ static bool draw_figures(const struct report *r, struct report_picture *pictures
                 return error_set(err, failure.kind, "%s", failure.message);
             }
             text_add(r->notes, "no figure \"%s\": %s\n", picture.title, reason);
-        } else if (r->has_gnuplot) {
-            if (!report_run_gnuplot(r->out, picture.name, err)) {
-                return false;
-            }
+        } else if (r->has_gnuplot && report_run_gnuplot(r->out, picture.name, &failure)) {
             pictures[(*n_pictures)++] = picture;
+        } else if (r->has_gnuplot) {
+            text_add(r->notes, "no figure \"%s\": %s\n", picture.title, failure.message);
+            *failed = failed->kind == ERROR_NONE ? failure : *failed;
         }
     }
     return true;
 }
 
-static bool make(struct report *r, const char *const *runs, int n, struct error *err)
+static bool make(struct report *r, const char *const *runs, int n, bool *has_page,
+                 struct error *err)
 {
+    struct error failed = {0};
     struct report_picture pictures[N_FIGURES];
     int n_pictures = 0;
     if (!read_runs(r, runs, n, err) || !file_make_folders(r->out, err)) {
@@ -180,8 +185,10 @@ static bool make(struct report *r, const char *const *runs, int n, struct error 
             "no figures: gnuplot is not there (Debian: gnuplot-nox); their scripts are in %s\n",
             r->out);
     }
-    return draw_figures(r, pictures, &n_pictures, err) &&
-           report_write_page(r, pictures, n_pictures, err);
+    *has_page = draw_figures(r, pictures, &n_pictures, &failed, err) &&
+                report_write_page(r, pictures, n_pictures, err);
+    return *has_page &&
+           (failed.kind == ERROR_NONE || error_set(err, failed.kind, "%s", failed.message));
 }
 
 bool report_write(const char *out, const char *const *runs, int n, bool wants_time,
@@ -189,6 +196,7 @@ bool report_write(const char *out, const char *const *runs, int n, bool wants_ti
 {
     struct text note_text = {notes->text, sizeof notes->text, 0};
     notes->text[0] = '\0';
+    notes->has_page = false;
     if (n > REPORT_MAX_RUNS) {
         return error_set(err, ERROR_USAGE, "%d runs; at most %d make a report", n, REPORT_MAX_RUNS);
     }
@@ -200,7 +208,7 @@ bool report_write(const char *out, const char *const *runs, int n, bool wants_ti
                              .wants_time = wants_time};
         r->runs = calloc((size_t)n, sizeof *r->runs);
     }
-    const bool ok = (r != NULL && r->runs != NULL) ? make(r, runs, n, err)
+    const bool ok = (r != NULL && r->runs != NULL) ? make(r, runs, n, &notes->has_page, err)
                                                    : error_set(err, ERROR_CREATE, "no memory");
     for (int i = 0; r != NULL && i < r->n_runs; i++) {
         report_finish_run(&r->runs[i]);

@@ -97,6 +97,10 @@ typedef bool figure_function(struct figure *figure, const struct report *report,
 figure_function report_draw_steps, report_draw_compute, report_draw_multiplier, report_draw_shape,
     report_draw_magnitude, report_draw_gradient, report_draw_maps, report_draw_hops;
 
+/* compare.c */
+/** Note the multipliers that the figure leaves out. */
+void report_note_multipliers(const struct report *report);
+
 /* style.c */
 /** Kinds in the order of the palette, whatever order runs came in. */
 void report_sort_kinds(struct report *report);

@@ -32,6 +32,26 @@ check report
 attnres report runs/* --time --out=timed >/dev/null 2>&1
 grep -c "'block_full, time'" report/multiplier.gp timed/multiplier.gp
 
+# A baseline that hardly falls: its multiplier is beyond all axes. And a figure that fails.
+mkdir flat
+cp -r runs/* flat
+for dim in 16 24; do
+    sed -i -E "s/(\"val_loss\": )[0-9.e-]+/\15.00000$((40 - dim))/" flat/standard-$dim/metrics.jsonl
+    sed -i -E "s/(\"val_loss\": )[0-9.e-]+/\14.$dim/" flat/block_full-$dim/metrics.jsonl
+done
+run attnres report flat/* --out=flat-report
+mkdir failing
+cat >failing/gnuplot <<END
+#!/bin/sh
+case "\$2" in loss-steps.gp) echo 'no such font'; exit 1 ;; esac
+PATH=$PATH exec gnuplot "\$@"
+END
+chmod +x failing/gnuplot
+failing_gnuplot() { PATH="$PWD/failing:$PATH" "$@"; }
+run failing_gnuplot attnres report runs/* --out=failed
+cat failed/loss-steps.log
+check failed | tail -n 1
+
 # One run that is not done, with a name that is none for gnuplot or a page, and a timeline.
 attnres train $small run.dir=one train.steps=100000 >/dev/null 2>&1 &
 until_true test -s one/metrics.jsonl
