@@ -173,7 +173,7 @@ static int sort_finished(const struct report_run **sorted, const struct report *
     int n = 0;
     for (int i = 0; i < report->n_runs; i++) {
         const struct report_run *run = &report->runs[i];
-        if (report_has_end(run) && report_last_line(run)->flops > 0.0) {
+        if (report_has_end(run) && !run->is_apart) {
             sorted[n++] = run;
         }
     }

@@ -103,12 +103,12 @@ static struct span find_span_behind(const struct report *report, bool by_flops, 
         const struct report_run *run = &report->runs[i];
         const struct curve curve = curve_of(run);
         const struct report_line *last = report_last_line(run);
-        for (int64_t k = 0; k < run->n_lines; k++) {
+        for (int64_t k = 0; k < run->n_lines && !run->is_apart; k++) {
             if ((double)run->lines[k].step >= share * (double)run->n_steps) {
                 widen(&span, x_of(&run->lines[k], by_flops), curve_at(&curve, k));
             }
         }
-        if (run->is_done && last != NULL) {
+        if (run->is_done && last != NULL && !run->is_apart) {
             widen(&span, x_of(last, by_flops), report_loss_of(last));
         }
     }
@@ -132,13 +132,13 @@ static void plot_run(struct text *body, const struct report *report, int i, int 
 {
     const struct report_run *run = &report->runs[i];
     const char *kind = report->kinds[run->kind];
-    const bool names_runs = report->n_runs <= MOST_NAMED_RUNS;
+    const bool names_runs = report_count_runs(report, -1) <= MOST_NAMED_RUNS;
     const struct curve curve = curve_of(run);
     const bool few_points = names_runs && count_points(&curve) <= FEW_POINTS;
     text_add(body, " $r%d using 1:2 with %s lc rgb '%s' lw %s dt %d pt %d ps 0.5 ", i,
              few_points ? "linespoints" : "lines", report_colour(report, run->kind),
-             report->n_runs > 30 ? "0.7" : "1.5", names_runs ? 1 + nth_of_kind % 5 : 1,
-             report_symbol(report, run->kind));
+             report_count_runs(report, -1) > 30 ? "0.7" : "1.5",
+             names_runs ? 1 + nth_of_kind % 5 : 1, report_symbol(report, run->kind));
     if (names_runs) {
         text_add(body, "title '%s (%s)'", run->name, kind);
     } else if (nth_of_kind == 0) {
@@ -155,7 +155,7 @@ static void plot_runs(struct text *body, const struct report *report)
     for (int kind = 0; kind < report->n_kinds; kind++) {
         int nth_of_kind = 0;
         for (int i = 0; i < report->n_runs; i++) {
-            if (report->runs[i].kind == kind) {
+            if (report->runs[i].kind == kind && !report->runs[i].is_apart) {
                 text_add(body, is_first ? "" : ",\\\n");
                 plot_run(body, report, i, nth_of_kind++);
                 is_first = false;
@@ -180,7 +180,7 @@ bool report_draw_steps(struct figure *f, const struct report *report, struct tex
     int64_t n = 0;
     char y[96];
     for (int i = 0; i < report->n_runs; i++) {
-        n += add_points(f->data, &report->runs[i], i, false);
+        n += report->runs[i].is_apart ? 0 : add_points(f->data, &report->runs[i], i, false);
     }
     if (n == 0) {
         text_add(why, "no run has a loss in its metrics");
@@ -197,6 +197,11 @@ bool report_draw_steps(struct figure *f, const struct report *report, struct tex
     return true;
 }
 
+static bool is_end_of(const struct report_run *run, int kind)
+{
+    return run->kind == kind && report_has_end(run) && !run->is_apart;
+}
+
 /** Where each finished run ended, by kind. */
 static void add_ends(struct text *data, const struct report *report)
 {
@@ -204,7 +209,7 @@ static void add_ends(struct text *data, const struct report *report)
         text_add(data, "$e%d << EOD\n", kind);
         for (int i = 0; i < report->n_runs; i++) {
             const struct report_run *run = &report->runs[i];
-            if (run->kind == kind && report_has_end(run)) {
+            if (is_end_of(run, kind)) {
                 const struct report_line *last = report_last_line(run);
                 text_add(data, "%.9g %.9g\n", last->flops, last->val_loss);
             }
@@ -216,7 +221,7 @@ static void add_ends(struct text *data, const struct report *report)
 static bool has_end(const struct report *report, int kind)
 {
     for (int i = 0; i < report->n_runs; i++) {
-        if (report->runs[i].kind == kind && report_has_end(&report->runs[i])) {
+        if (is_end_of(&report->runs[i], kind)) {
             return true;
         }
     }
@@ -245,7 +250,7 @@ bool report_draw_compute(struct figure *f, const struct report *report, struct t
     int64_t n = 0;
     char y[96];
     for (int i = 0; i < report->n_runs; i++) {
-        n += add_points(f->data, &report->runs[i], i, true);
+        n += report->runs[i].is_apart ? 0 : add_points(f->data, &report->runs[i], i, true);
     }
     if (n == 0) {
         text_add(why, "no run has FLOPs beside a loss in its metrics");
@@ -261,9 +266,11 @@ bool report_draw_compute(struct figure *f, const struct report *report, struct t
              span.first_x / 1.2, span.last_x * 1.2);
     report_add_tics(f->body, "x", span.first_x / 1.2, span.last_x * 1.2);
     text_add(f->body, "plot");
-    for (int i = 0; i < report->n_runs; i++) {
-        text_add(f->body, "%s $r%d using 1:2 with lines lc rgb '%s' lw 0.5 notitle",
-                 i > 0 ? ",\\\n" : "", i, report_colour(report, report->runs[i].kind));
+    for (int i = 0, n_plots = 0; i < report->n_runs; i++) {
+        if (!report->runs[i].is_apart) {
+            text_add(f->body, "%s $r%d using 1:2 with lines lc rgb '%s' lw 0.5 notitle",
+                     n_plots++ > 0 ? ",\\\n" : "", i, report_colour(report, report->runs[i].kind));
+        }
     }
     for (int kind = 0; kind < report->n_kinds; kind++) {
         if (has_end(report, kind)) {

@@ -45,6 +45,21 @@ static bool fit_axis(struct report *r, enum fit_axis axis, struct error *err)
                            &options, err);
 }
 
+/** Finished runs that are no points are not drawn among those that are. */
+static void set_apart(struct report *r)
+{
+    for (int i = 0; i < r->n_runs; i++) {
+        struct report_run *run = &r->runs[i];
+        run->is_apart = report_has_end(run);
+        for (int k = 0; k < r->points.n && run->is_apart; k++) {
+            run->is_apart = strcmp(r->points.rows[k].source, run->path) != 0;
+        }
+        if (run->is_apart) {
+            text_add(r->notes, "%s is in no figure of losses either\n", run->path);
+        }
+    }
+}
+
 /** What cannot be fitted is noted, not an error: the curves are there all the same. */
 static void fit_runs(struct report *r)
 {
@@ -54,6 +69,9 @@ static void fit_runs(struct report *r)
         ok = !r->runs[i].is_done || fit_points_read_run(&r->points, r->runs[i].path, &failure);
     }
     text_add(r->notes, "%s", r->points.notes);
+    if (ok && r->points.n > 0) {
+        set_apart(r);
+    }
     ok = ok && r->points.n > 0 && fit_points_arrange(&r->points, &failure);
     for (enum fit_axis axis = 0; ok && axis < FIT_AXES; axis++) {
         r->has_fit[axis] = fit_axis(r, axis, &failure);

@@ -49,6 +49,7 @@ struct report_run {
     int n_hops;
     bool is_bytes; /* a token is a byte */
     bool is_done;  /* has reached its last step */
+    bool is_apart; /* fit has left it out: its loss does not compare with the others' */
 };
 
 struct report {
@@ -112,9 +113,10 @@ int report_symbol(const struct report *report, int kind);
 void report_add_tics(struct text *body, const char *axis, double low, double high);
 /** Nats per byte where every run's tokens are bytes. */
 const char *report_loss_unit(const struct report *report);
-/** Runs of a kind. */
+/** Runs of a kind whose losses compare; kind -1: of all. */
 int report_count_runs(const struct report *report, int kind);
-/** Of each kind the run that was inspected and spent the most compute; -1: there is none. */
+/** Of each kind the run that was inspected and spent the most compute; -1: there is none. Runs whose
+ * loss does not compare count only where no other was inspected. */
 int report_inspected_run(const struct report *report, int kind);
 
 /* gnuplot.c */

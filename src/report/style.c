@@ -123,7 +123,7 @@ void report_add_tics(struct text *body, const char *axis, double low, double hig
 const char *report_loss_unit(const struct report *report)
 {
     for (int i = 0; i < report->n_runs; i++) {
-        if (!report->runs[i].is_bytes) {
+        if (!report->runs[i].is_bytes && !report->runs[i].is_apart) {
             return "nats per token";
         }
     }
@@ -134,20 +134,29 @@ int report_count_runs(const struct report *report, int kind)
 {
     int n = 0;
     for (int i = 0; i < report->n_runs; i++) {
-        n += report->runs[i].kind == kind;
+        n += (kind < 0 || report->runs[i].kind == kind) && !report->runs[i].is_apart;
     }
     return n;
+}
+
+static bool is_inspected(const struct report_run *run, bool is_apart)
+{
+    return run->n_looks > 0 && run->is_apart == is_apart;
 }
 
 int report_inspected_run(const struct report *report, int kind)
 {
     int best = -1;
     double most = -1.0;
+    bool are_apart = true;
+    for (int i = 0; i < report->n_runs; i++) {
+        are_apart = are_apart && !is_inspected(&report->runs[i], false);
+    }
     for (int i = 0; i < report->n_runs; i++) {
         const struct report_run *run = &report->runs[i];
         const double flops = run->lines[run->n_lines - 1].flops;
         const double spent = isnan(flops) ? 0.0 : flops;
-        if (run->kind == kind && run->n_looks > 0 && spent > most) {
+        if (run->kind == kind && is_inspected(run, are_apart) && spent > most) {
             best = i;
             most = spent;
         }

@@ -52,6 +52,13 @@ run failing_gnuplot attnres report runs/* --out=failed
 cat failed/loss-steps.log
 check failed | tail -n 1
 
+# A run whose loss does not compare: no figure of losses has it.
+cp -r runs/standard-24 apart
+sed -i -E 's/(eval_tokens: ).*/\11024/' apart/config.yaml
+run attnres report runs/* apart --out=of-one-kind | grep apart
+grep -c 'standard (2 runs)\|standard-24 (standard)' of-one-kind/loss-steps.gp
+grep -c 'apart (standard)' of-one-kind/loss-steps.gp
+
 # One run that is not done, with a name that is none for gnuplot or a page, and a timeline.
 attnres train $small run.dir=one train.steps=100000 >/dev/null 2>&1 &
 until_true test -s one/metrics.jsonl
