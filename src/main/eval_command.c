@@ -160,7 +160,7 @@ static bool open_questions(struct questions *q, int64_t *n_cut, const struct com
         !questions_fit(q, path, s->config.model.seq_len, n_cut, err)) {
         return false;
     }
-    if (q->is_text && s->config.data.kind == DATA_TOKENS && vocab > 256) {
+    if (q->is_text && !run_takes_bytes(&s->config)) {
         return error_set(err, ERROR_DATA,
                          "%s: is text, taken as bytes, but the model was trained on tokens; give "
                          "an evaluation file of llm.c",

@@ -7,18 +7,14 @@
 #include <attnres/collective.h>
 #include <attnres/generate.h>
 
-/** Where new tokens go: bytes as they are, what is none as numbers. Rank 0 only. */
-struct output {
-    bool is_root, is_bytes;
-};
-
+/** Bytes as they are, what is none of them (a vocabulary may have more) as numbers. Rank 0 only. */
 static void emit(void *user, int32_t token)
 {
-    const struct output *out = user;
-    if (!out->is_root) {
+    const bool *is_root = user;
+    if (!*is_root) {
         return;
     }
-    if (out->is_bytes && token < 256) {
+    if (token < 256) {
         putchar(token);
     } else {
         printf(" %d", (int)token);
@@ -30,6 +26,11 @@ static bool check_prompt(const struct session *s, const char *prompt, struct err
 {
     if (prompt[0] == '\0') {
         return error_set(err, ERROR_USAGE, "--prompt is empty: give at least one byte to continue");
+    }
+    if (!run_takes_bytes(&s->config)) {
+        return error_set(err, ERROR_USAGE,
+                         "--prompt is taken as bytes, but the model was trained on tokens, whose "
+                         "text only their tokenizer knows");
     }
     for (const char *c = prompt; *c != '\0'; c++) {
         if ((unsigned char)*c >= s->config.model.vocab) {
@@ -64,12 +65,12 @@ static bool generate(const struct command_line *line, struct session *s, struct 
         .n_tokens = command_int(line, "tokens", 200),
         .stop_at_newline = command_has(line, "line"),
     };
-    struct output out = {transport_rank(s->transport) == 0, s->config.data.kind != DATA_TOKENS};
-    if (out.is_root) {
+    bool is_root = transport_rank(s->transport) == 0;
+    if (is_root) {
         printf("%s", prompt);
     }
-    generate_tokens(&s->engine, &options, tokens, (int64_t)n, emit, &out);
-    if (out.is_root) {
+    generate_tokens(&s->engine, &options, tokens, (int64_t)n, emit, &is_root);
+    if (is_root) {
         putchar('\n');
     }
     free(tokens);

@@ -35,7 +35,7 @@ static bool take_prompt(struct windows *w, const struct config *config, const ch
                         struct error *err)
 {
     const struct model_config *model = &config->model;
-    if (config->data.kind == DATA_TOKENS && model->vocab > 256) {
+    if (!run_takes_bytes(config)) {
         return error_set(err, ERROR_USAGE,
                          "--prompt is taken as bytes, but the model was trained on tokens: look at "
                          "a token shard with --file");

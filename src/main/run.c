@@ -129,6 +129,11 @@ bool run_on_checkpoint(const struct command_line *line, const char *const *extra
     return ok;
 }
 
+bool run_takes_bytes(const struct config *config)
+{
+    return config->data.kind != DATA_TOKENS || config->model.vocab <= 256;
+}
+
 bool run_open_data(struct data **data, const struct session *s, const char *path, struct error *err)
 {
     const struct plan_rank *own = s->own;

@@ -36,6 +36,10 @@ typedef bool run_function(const struct command_line *line, struct session *sessi
 bool run_on_checkpoint(const struct command_line *line, const char *const *extra,
                        enum plan_purpose purpose, run_function *work, struct error *err);
 
+/** Whether a model's tokens are bytes, so that text can be given to it: not if it was trained on
+ * shards whose vocabulary goes beyond them. */
+bool run_takes_bytes(const struct config *config);
+
 /** Open what a loss is taken of, on the ends of the pipeline: the data at path whole, or, NULL, the
  * configuration's validation data. */
 bool run_open_data(struct data **data, const struct session *s, const char *path,

@@ -21,3 +21,7 @@ run attnres generate run --prompt=A --temperature=-1
 run attnres generate run --prompt=A --top-k=many
 run attnres generate run --prompt=A --tokens
 run attnres generate nowhere --prompt=A
+seq 2000 >numbers.txt
+attnres data prepare numbers.txt shard.bin
+attnres train $small run.dir=tokens data.kind=tokens data.train=shard.bin model.vocab=300 >/dev/null 2>&1
+run attnres generate tokens --prompt=AB
