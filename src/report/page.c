@@ -48,6 +48,13 @@ static void add_head(struct file_sheet *p, const struct report *report)
         report->n_runs, report->n_runs == 1 ? "" : "s");
 }
 
+/** A multiplier to two decimals while these say something. */
+static void add_multiplier(struct file_sheet *p, double m)
+{
+    static const double LARGEST_PLAIN = 1000.0;
+    file_sheet_add(p, m < LARGEST_PLAIN ? "%.2f" : "%.3g", m);
+}
+
 /** What the fits come to, in sentences. */
 static void add_findings(struct file_sheet *p, const struct report *report)
 {
@@ -55,13 +62,13 @@ static void add_findings(struct file_sheet *p, const struct report *report)
     for (int i = 0; report->has_fit[FIT_FLOPS] && i < fit->n_comparisons; i++) {
         const struct fit_comparison *c = &fit->comparisons[i];
         const double m = c->multiplier[FIT_SEPARATE];
-        if (isnan(m)) {
+        if (!isfinite(m)) {
             continue;
         }
-        file_sheet_add(
-            p,
-            "<p>For the loss that %s reaches with %.3g FLOPs, %s needs <b>%.2f times</b> as much",
-            report->points.kinds[c->kind], c->at, report->points.kinds[fit->baseline], m);
+        file_sheet_add(p, "<p>For the loss that %s reaches with %.3g FLOPs, %s needs <b>",
+                       report->points.kinds[c->kind], c->at, report->points.kinds[fit->baseline]);
+        add_multiplier(p, m);
+        file_sheet_add(p, " times</b> as much");
         if (c->no_interval == NULL) {
             char words[160] = "";
             struct text t = {words, sizeof words, 0};
@@ -72,11 +79,23 @@ static void add_findings(struct file_sheet *p, const struct report *report)
     }
 }
 
-static void add_number(struct file_sheet *p, const char *format, double number)
+/** With so many decimals, and where these would be absurd in four digits. */
+static void add_number(struct file_sheet *p, int decimals, double number)
 {
-    char text[64];
-    snprintf(text, sizeof text, format, number);
-    file_sheet_add(p, "<td>%s</td>", isnan(number) ? "" : text);
+    static const double LARGEST_PLAIN = 1e6;
+    file_sheet_add(p, "<td>");
+    if (fabs(number) < LARGEST_PLAIN) {
+        file_sheet_add(p, "%.*f", decimals, number);
+    } else if (!isnan(number)) {
+        file_sheet_add(p, "%.4g", number);
+    }
+    file_sheet_add(p, "</td>");
+}
+
+/** In three digits. */
+static void add_large(struct file_sheet *p, double number)
+{
+    file_sheet_add(p, isnan(number) ? "<td></td>" : "<td>%.3g</td>", number);
 }
 
 static void add_run(struct file_sheet *p, const struct report *report, const struct report_run *run)
@@ -89,10 +108,10 @@ static void add_run(struct file_sheet *p, const struct report *report, const str
     file_sheet_add(p, "</td><td>%lld × %lld</td><td>%lld</td><td>%lld%s</td>",
                    (long long)run->n_layers, (long long)run->dim, (long long)run->seed,
                    (long long)end->step, run->is_done ? "" : " (not done)");
-    add_number(p, "%.4f", last != NULL ? report_loss_of(last) : NAN);
-    add_number(p, "%.3g", end->flops);
-    add_number(p, "%.3g", end->tokens);
-    add_number(p, "%.1f", end->time_s / 60.0);
+    add_number(p, 4, last != NULL ? report_loss_of(last) : NAN);
+    add_large(p, end->flops);
+    add_large(p, end->tokens);
+    add_number(p, 1, end->time_s / 60.0);
     file_sheet_add(p, "</tr>\n");
 }
 

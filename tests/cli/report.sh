@@ -40,6 +40,9 @@ for dim in 16 24; do
     sed -i -E "s/(\"val_loss\": )[0-9.e-]+/\14.$dim/" flat/block_full-$dim/metrics.jsonl
 done
 run attnres report flat/* --out=flat-report
+sed -i -E "s/(\"val_loss\": )[0-9.e-]+/\15.001/" flat/standard-16/metrics.jsonl
+attnres report flat/* --out=steep >/dev/null 2>&1
+sed -n 's/.*\(needs <b>.* times<.b>\).*/\1/p' flat-report/index.html steep/index.html
 mkdir failing
 cat >failing/gnuplot <<END
 #!/bin/sh
