@@ -28,9 +28,9 @@ struct report_notes {
 /** Write the report of n run folders into the folder out, which is made if needed. wants_time: the
  * multiplier against the clock too, which says something of an undisturbed machine alone. A run
  * that cannot be read is left out and noted, as is an inspect.json or hops.jsonl alone; ERROR_DATA
- * if none is left, ERROR_CREATE or ERROR_IO if the report cannot be written. A figure that gnuplot
- * fails at is left out and noted, and false is returned in the end. Without gnuplot the page has
- * the tables alone. */
+ * if no run is left, ERROR_CREATE or ERROR_IO if the report cannot be written, also where a file
+ * that it would replace or remove was not made by it. A figure that gnuplot fails at is left out
+ * and noted, and false is returned in the end. Without gnuplot the page has the tables alone. */
 bool report_write(const char *out, const char *const *runs, int n, bool wants_time,
                   struct report_notes *notes, struct error *err);
 

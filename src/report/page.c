@@ -33,7 +33,7 @@ static void add_head(struct file_sheet *p, const struct report *report)
     file_sheet_add(
         p,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-        "<meta name=\"viewport\" content=\"width=device-width\">\n<title>attnres report</title>\n"
+        "<meta name=\"viewport\" content=\"width=device-width\">\n" REPORT_PAGE_MARK "\n"
         "<style>\n"
         "body { font: 16px/1.5 Helvetica, Arial, sans-serif; color: #222; max-width: 1120px; "
         "margin: 2em auto; padding: 0 1em; }\n"

@@ -22,6 +22,12 @@ static const struct {
 };
 enum { N_FIGURES = sizeof FIGURES / sizeof FIGURES[0] };
 
+/** What a figure's script begins with. */
+static const char SCRIPT_MARK[] = "# Made by attnres report.";
+/** Of a figure's files; the script goes last, since the others are known by it. */
+static const char *const ENDINGS[] = {"svg", "png", "log", "gp"};
+enum { N_ENDINGS = sizeof ENDINGS / sizeof ENDINGS[0] };
+
 static bool read_runs(struct report *r, const char *const *paths, int n, struct error *err)
 {
     struct error first = {0};
@@ -105,8 +111,7 @@ static bool write_script(const struct report *r, const char *name, const struct 
     const size_t capacity = f->data->length + 2 * f->body->length + FIXED;
     char *bytes = calloc(capacity, 1);
     struct text script = {bytes, bytes != NULL ? capacity : 0, 0};
-    text_add(&script, "# Made by attnres report. Draw it again: gnuplot %s.gp\n%s", name,
-             f->data->bytes);
+    text_add(&script, "%s Draw it again: gnuplot %s.gp\n%s", SCRIPT_MARK, name, f->data->bytes);
     snprintf(svg, sizeof svg, "svg font 'Helvetica,12' name '%s'", name);
     for (char *c = svg; *c != '\0'; c++) {
         *c = *c == '-' ? '_' : *c; /* a name of gnuplot's has none */
@@ -122,14 +127,70 @@ static bool write_script(const struct report *r, const char *name, const struct 
     return ok;
 }
 
+/** OUT/NAME.ENDING */
+static bool path_of(char path[FILE_PATH_BYTES], const struct report *r, const char *name,
+                    const char *ending, struct error *err)
+{
+    char file[REPORT_NAME_BYTES];
+    snprintf(file, sizeof file, "%s.%s", name, ending);
+    return file_join(path, r->out, file, err);
+}
+
+/** Whether a file has our mark in its first bytes. */
+static bool is_marked(const char *path, const char *mark)
+{
+    enum { HEAD_BYTES = 1024 };
+    char head[HEAD_BYTES + 1] = "";
+    struct file_reader file;
+    if (!file_reader_open(&file, path, NULL)) {
+        return false;
+    }
+    const int64_t length = file.length < HEAD_BYTES ? file.length : HEAD_BYTES;
+    const bool ok = file_reader_read(&file, 0, head, (size_t)length, NULL);
+    file_reader_close(&file);
+    return ok && strstr(head, mark) != NULL;
+}
+
+static bool refuse_foreign(const char *path, struct error *err)
+{
+    return error_set(err, ERROR_CREATE,
+                     "%s: was not made by attnres report, and would be written over: give a folder "
+                     "of its own with --out=DIR",
+                     path);
+}
+
+/** Whether all files that will be written or removed are ours or not there. What a script draws
+ * has no mark: it is ours where its script is. */
+static bool check_files(const struct report *r, struct error *err)
+{
+    char path[FILE_PATH_BYTES];
+    if (!file_join(path, r->out, "index.html", err)) {
+        return false;
+    }
+    if (file_exists(path) && !is_marked(path, REPORT_PAGE_MARK)) {
+        return refuse_foreign(path, err);
+    }
+    for (int i = 0; i < N_FIGURES; i++) {
+        const bool is_ours =
+            path_of(path, r, FIGURES[i].name, "gp", err) && is_marked(path, SCRIPT_MARK);
+        for (int k = 0; k < N_ENDINGS && !is_ours; k++) {
+            if (!path_of(path, r, FIGURES[i].name, ENDINGS[k], err)) {
+                return false;
+            }
+            if (file_exists(path)) {
+                return refuse_foreign(path, err);
+            }
+        }
+    }
+    return true;
+}
+
 static bool remove_files(const struct report *r, const char *name, struct error *err)
 {
-    static const char *const ENDINGS[] = {"gp", "svg", "png"};
+    char path[FILE_PATH_BYTES];
     bool ok = true;
-    for (int i = 0; ok && i < 3; i++) {
-        char file[REPORT_NAME_BYTES], path[FILE_PATH_BYTES];
-        snprintf(file, sizeof file, "%s.%s", name, ENDINGS[i]);
-        ok = file_join(path, r->out, file, err) && file_remove(path, err);
+    for (int i = 0; ok && i < N_ENDINGS; i++) {
+        ok = path_of(path, r, name, ENDINGS[i], err) && file_remove(path, err);
     }
     return ok;
 }
@@ -192,7 +253,7 @@ static bool make(struct report *r, const char *const *runs, int n, bool *has_pag
     struct error failed = {0};
     struct report_picture pictures[N_FIGURES];
     int n_pictures = 0;
-    if (!read_runs(r, runs, n, err) || !file_make_folders(r->out, err)) {
+    if (!read_runs(r, runs, n, err) || !check_files(r, err) || !file_make_folders(r->out, err)) {
         return false;
     }
     report_sort_kinds(r);

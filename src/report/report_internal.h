@@ -115,8 +115,8 @@ void report_add_tics(struct text *body, const char *axis, double low, double hig
 const char *report_loss_unit(const struct report *report);
 /** Runs of a kind whose losses compare; kind -1: of all. */
 int report_count_runs(const struct report *report, int kind);
-/** Of each kind the run that was inspected and spent the most compute; -1: there is none. Runs whose
- * loss does not compare count only where no other was inspected. */
+/** Of each kind the run that was inspected and spent the most compute; -1: there is none. Runs
+ * whose loss does not compare count only where no other was inspected. */
 int report_inspected_run(const struct report *report, int kind);
 
 /* gnuplot.c */
@@ -125,6 +125,8 @@ bool report_find_gnuplot(void);
 bool report_run_gnuplot(const char *out, const char *name, struct error *err);
 
 /* page.c */
+/** Stands near the beginning of every page of ours. */
+#define REPORT_PAGE_MARK "<title>attnres report</title>"
 /** A figure that was made. */
 struct report_picture {
     const char *name, *title, *caption;

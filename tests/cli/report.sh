@@ -79,6 +79,14 @@ without_gnuplot() { PATH="${PATH%%:*}" "$@"; }
 run without_gnuplot attnres report runs/standard-* --out=report
 check report
 
+# What report has not made stays.
+mkdir mine drawn
+echo '<h1>my page</h1>' >mine/index.html
+echo 'my picture' >drawn/hops.svg
+run attnres report runs/block_full-16 --out=mine
+run attnres report runs/block_full-16 --out=drawn
+cat mine/* drawn/*
+
 echo '{"step": 1, "layers": 2}' >runs/standard-16/inspect.json
 echo '{"task": "ptr"}' >runs/standard-24/hops.jsonl
 run attnres report runs/standard-16 runs/standard-24 nowhere
