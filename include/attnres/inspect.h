@@ -76,7 +76,7 @@ bool inspect_print_json(const struct inspection *inspection, const struct inspec
 /** Bytes that the JSON needs at most. */
 size_t inspect_json_bytes(const struct inspection *inspection);
 /** A picture (SVG): for each source, which reads take how much of it at which token. Requires
- * weights. */
+ * weights, and a kind whose reads have several sources. */
 size_t inspect_draw(const struct inspection *inspection, const struct inspect_label *label,
                     char *text, size_t capacity);
 

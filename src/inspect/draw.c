@@ -8,16 +8,25 @@
 /** In pixels. */
 static const double LEFT = 96, RIGHT = 110, TOP = 64, ROW = 9, COLUMN = 12, PANEL_HEAD = 22,
                     PANEL_GAP = 12, TOKENS_FOOT = 26, SCALE_HEIGHT = 120, LEAST_WIDTH = 720;
-enum { SHADES = 6, SMALL_TEXT = 10 };
+enum { SMALL_TEXT = 10 };
 
-/** From white to dark blue in even steps of lightness: reads without colours as well. */
-static const char *const SHADE[SHADES] = {"#f7fbff", "#d0e1f2", "#94c4df",
-                                          "#4a98c9", "#1764ab", "#08306b"};
+/** From white to dark blue in even steps of lightness: reads without colours as well. The scale is
+ * that of the maps of attnres report: by the root of the weight, so that where a read has many
+ * sources the small ones can be told apart. */
+static const int SHADES[][3] = {{0xf7, 0xfb, 0xff}, {0xd0, 0xe1, 0xf2}, {0x94, 0xc4, 0xdf},
+                                {0x4a, 0x98, 0xc9}, {0x17, 0x64, 0xab}, {0x08, 0x30, 0x6b}};
+enum { N_STEPS = sizeof SHADES / sizeof SHADES[0] - 1 };
 
-static const char *shade_of(double weight)
+/** As a colour of SVG, between the two shades that are next to it. */
+static void add_shade(struct text *t, double weight)
 {
-    const int shade = (int)(weight * SHADES);
-    return SHADE[shade < 0 ? 0 : (shade >= SHADES ? SHADES - 1 : shade)];
+    const double place = N_STEPS * sqrt(fmin(fmax(weight, 0.0), 1.0));
+    const int below = place < N_STEPS ? (int)place : N_STEPS - 1;
+    text_add(t, "#");
+    for (int c = 0; c < 3; c++) {
+        const int low = SHADES[below][c], high = SHADES[below + 1][c];
+        text_add(t, "%02x", (unsigned)lrint(low + (high - low) * (place - below)));
+    }
 }
 
 static void draw_row(struct text *t, const struct inspection *r, int64_t l, int64_t id, double y)
@@ -28,10 +37,10 @@ static void draw_row(struct text *t, const struct inspection *r, int64_t l, int6
              LEFT - 5, y + ROW - 2, name);
     for (int64_t token = 0; token < r->n_tokens; token++) {
         const double weight = inspect_weight(r, l, id, token);
-        text_add(t,
-                 "<rect x=\"%.0f\" y=\"%.1f\" width=\"%.0f\" height=\"%.0f\" fill=\"%s\">"
-                 "<title>%s: %.3f</title></rect>\n",
-                 LEFT + COLUMN * (double)token, y, COLUMN, ROW, shade_of(weight), name, weight);
+        text_add(t, "<rect x=\"%.0f\" y=\"%.1f\" width=\"%.0f\" height=\"%.0f\" fill=\"",
+                 LEFT + COLUMN * (double)token, y, COLUMN, ROW);
+        add_shade(t, weight);
+        text_add(t, "\"><title>%s: %.3f</title></rect>\n", name, weight);
     }
 }
 
@@ -72,18 +81,23 @@ static double draw_panel(struct text *t, const struct inspection *r, int64_t id,
     return y + TOKENS_FOOT + PANEL_GAP;
 }
 
+/** Shades from 1 down to 0, with weights beside them. */
 static void draw_scale(struct text *t, double x)
 {
-    const double step = SCALE_HEIGHT / SHADES;
+    enum { SLICES = 60 };
+    static const double MARKS[] = {0.0, 0.02, 0.1, 0.25, 0.5, 1.0};
+    const double top = TOP + 22, step = SCALE_HEIGHT / SLICES;
     text_add(t, "<text x=\"%.0f\" y=\"%.0f\">weight</text>\n", x, TOP + 14);
-    for (int i = 0; i < SHADES; i++) {
-        const double y = TOP + 22 + step * (SHADES - 1 - i);
-        text_add(t,
-                 "<rect x=\"%.0f\" y=\"%.1f\" width=\"14\" height=\"%.1f\" fill=\"%s\" "
-                 "stroke=\"#888\" stroke-width=\"0.5\"/>\n<text x=\"%.0f\" y=\"%.1f\">%.2f to "
-                 "%.2f</text>\n",
-                 x, y, step, SHADE[i], x + 19, y + step / 2 + 3, (double)i / SHADES,
-                 (double)(i + 1) / SHADES);
+    for (int i = 0; i < SLICES; i++) {
+        const double root = (i + 0.5) / SLICES;
+        text_add(t, "<rect x=\"%.0f\" y=\"%.1f\" width=\"14\" height=\"%.1f\" fill=\"", x,
+                 top + step * (SLICES - 1 - i), step + 0.5);
+        add_shade(t, root * root);
+        text_add(t, "\"/>\n");
+    }
+    for (size_t i = 0; i < sizeof MARKS / sizeof MARKS[0]; i++) {
+        text_add(t, "<text x=\"%.0f\" y=\"%.1f\">%g</text>\n", x + 19,
+                 top + SCALE_HEIGHT * (1.0 - sqrt(MARKS[i])) + 3, MARKS[i]);
     }
 }
 

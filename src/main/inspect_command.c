@@ -143,6 +143,11 @@ static bool look_and_tell(const struct command_line *line, struct session *s,
     struct windows w = {0};
     struct inspection inspection = {0};
     const bool has_prompt = command_has(line, "prompt");
+    if (command_has(line, "svg") && s->config.model.kind == MODEL_STANDARD) {
+        return error_set(err, ERROR_USAGE,
+                         "--svg draws which sources each token draws on; in a model of kind "
+                         "standard every read has one, the running sum");
+    }
     bool ok = take_windows(&w, line, s, err);
     if (ok) {
         const struct inspect_input input = {

@@ -3,7 +3,20 @@ without_reads() { without_numbers | sed -E '/^read  /,/^$/d; /^The heaviest/,/^e
 attnres train $small >/dev/null 2>&1
 run attnres inspect run | without_reads
 run attnres inspect run/checkpoints/step-00000002 --prompt='AB<&' --svg=p.svg | without_reads
-python3 -c 'import xml.dom.minidom; xml.dom.minidom.parse("p.svg"); print("valid XML")'
+python3 - <<END # shades by the root of the weight, as in the maps of attnres report
+import math, re, xml.dom.minidom
+xml.dom.minidom.parse("p.svg")
+RED = [0xf7, 0xd0, 0x94, 0x4a, 0x17, 0x08, 0x08]
+cells = re.findall('fill="#(..)...."><title>[^<]*: ([0-9.]+)</title>', open("p.svg").read())
+for red, weight in cells:
+    shades = []
+    for w in (float(weight) - 0.0005, float(weight) + 0.0005):
+        place = 5 * math.sqrt(min(max(w, 0), 1))
+        i = int(place)
+        shades.append(RED[i] + (RED[i + 1] - RED[i]) * (place - i))
+    assert shades[1] - 1 <= int(red, 16) <= shades[0] + 1, (red, weight)
+print(len(cells) > 0, "valid XML")
+END
 run attnres inspect run --windows=2 --json >run/inspect.json
 sed -i 1d run/inspect.json
 python3 - <<END
@@ -15,6 +28,8 @@ print([round(sum(w for w in row if w is not None), 5) for row in found["map"]])
 END
 attnres train $small model.kind=standard run.dir=standard >/dev/null 2>&1
 run attnres inspect standard --prompt=ABC | without_numbers
+run attnres inspect standard --prompt=ABC --svg=standard.svg
+ls standard.svg 2>&1
 attnres train $small model.kind=full model.read=static data.kind=text data.train=$configs/reference.yaml run.dir=full >/dev/null 2>&1
 run attnres inspect full --windows=1 | without_reads | head -n 7
 run attnres inspect full --windows=2 --file=$configs/text.yaml | without_numbers | sed -n 3p
