@@ -63,6 +63,17 @@ static struct guess best_guess(const struct evaluate_hops *r)
     return (struct guess){p, sqrt(p * (1.0 - p) / (double)r->n_items)};
 }
 
+/** By how many standard errors an accuracy is above the guesser's. On so few items that the best
+ * constant answer is right every time there is no error to count in. */
+static void print_errors(double accuracy, const struct guess *guess)
+{
+    if (guess->error > 0.0) {
+        printf("%+9.1f\n", (accuracy - guess->accuracy) / guess->error);
+    } else {
+        printf("%9s\n", "-");
+    }
+}
+
 static void print_hops(enum task_kind task, const struct evaluate_hops *r, bool as_json)
 {
     const char *name = config_task_name(task);
@@ -70,9 +81,10 @@ static void print_hops(enum task_kind task, const struct evaluate_hops *r, bool 
     const struct guess guess = best_guess(r);
     const bool trained = r->hops <= data_task_max_hops(task);
     if (!as_json) {
-        printf("%-8s %3d%s %7lld   %8.4f  %8.4f  %8.4f  %14.4f  %+9.1f\n", name, r->hops,
+        printf("%-8s %3d%s %7lld   %8.4f  %8.4f  %8.4f  %14.4f  ", name, r->hops,
                trained ? " " : "*", (long long)r->n_items, accuracy, r->chance, r->constant,
-               guess.error, (accuracy - guess.accuracy) / guess.error);
+               guess.error);
+        print_errors(accuracy, &guess);
         return;
     }
     char text[1024];
@@ -262,7 +274,7 @@ const struct command eval_command = {
         "answered byte for byte,\n"
         "        beside chance, which is one of the answers that a prompt leaves possible, and "
         "always the same answer (the best\n"
-        "        one); the standard error of the better guesser, and how many of them the accuracy "
+        "        one on these very items); the standard error of the better guesser, and how many of them the accuracy "
         "lies above it. Items\n"
         "        are drawn under a seed that training never uses; of perm with one or two hops "
         "there are so few that\n"

@@ -26,4 +26,5 @@ done | tail -n 1
 run attnres eval run --task=hops data.task=vars --items=5 | without_numbers | sed 1,6d
 run attnres eval run --task=hops data.task=stories model.seq_len=300 --items=5 | without_numbers
 run attnres eval run --task=hops --items=0
+run attnres eval run --task=hops --items=1 | head -n 3 | cut -c 1-21,32-
 run sh -c 'attnres eval run >/dev/full'
