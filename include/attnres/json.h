@@ -35,6 +35,8 @@ void json_int(struct json_writer *w, const char *key, int64_t value);
 /** Not finite: a member is left out, an element is null so that the others keep their places. (The
  * name json_real is jansson's; defining it here would replace it inside the library.) */
 void json_number(struct json_writer *w, const char *key, double value);
+/** The same, but a member that is not finite is null: of numbers that every object has. */
+void json_number_or_null(struct json_writer *w, const char *key, double value);
 void json_bool(struct json_writer *w, const char *key, bool value);
 
 /** A parsed document; values are borrowed from it. */

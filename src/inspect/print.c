@@ -259,7 +259,7 @@ bool inspect_print_json(const struct inspection *r, const struct inspect_label *
     json_int(&w, "layers", L / 2);
     json_int(&w, "blocks", r->depth.n_blocks);
     json_int(&w, "tokens", r->n_tokens);
-    json_number(&w, "loss", r->loss);
+    json_number_or_null(&w, "loss", r->loss);
     write_names(&w, r);
     json_begin_array(&w, "map");
     for (int64_t l = 0; l <= L; l++) {

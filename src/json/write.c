@@ -172,16 +172,20 @@ static size_t print_real(char *text, size_t capacity, double value)
     return (size_t)length;
 }
 
-void json_number(struct json_writer *w, const char *key, double value)
+void json_number_or_null(struct json_writer *w, const char *key, double value)
 {
-    const bool in_array = key == NULL;
-    if (!isfinite(value) && !in_array) {
-        return;
-    }
     char text[40] = "null";
     const size_t length = isfinite(value) ? print_real(text, sizeof text, value) : strlen(text);
     begin_value(w, key);
     append(w, text, length);
+}
+
+void json_number(struct json_writer *w, const char *key, double value)
+{
+    const bool in_array = key == NULL;
+    if (isfinite(value) || in_array) {
+        json_number_or_null(w, key, value);
+    }
 }
 
 void json_bool(struct json_writer *w, const char *key, bool value)

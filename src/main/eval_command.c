@@ -41,7 +41,7 @@ static bool evaluate_data_loss(const struct command_line *line, struct session *
         struct json_writer w;
         json_writer_init(&w, text, sizeof text);
         json_begin_object(&w, NULL);
-        json_number(&w, "loss", result.loss);
+        json_number_or_null(&w, "loss", result.loss);
         json_int(&w, "tokens", result.n_targets);
         json_number(&w, "bits_per_byte", data_is_bytes(data) ? result.loss / LN2 : NAN);
         json_end_object(&w);
@@ -192,14 +192,14 @@ static void print_choices(const struct questions *q, enum questions_form form, i
     json_writer_init(&w, text, sizeof text);
     json_begin_object(&w, NULL);
     json_int(&w, is_choice ? "questions" : "pairs", q->n);
-    json_number(&w, "accuracy", score.accuracy);
-    json_number(&w, "standard_error", score.standard_error);
-    json_number(&w, "accuracy_normalised", score.accuracy_normalised);
-    json_number(&w, "standard_error_normalised", score.standard_error_normalised);
+    json_number_or_null(&w, "accuracy", score.accuracy);
+    json_number_or_null(&w, "standard_error", score.standard_error);
+    json_number_or_null(&w, "accuracy_normalised", score.accuracy_normalised);
+    json_number_or_null(&w, "standard_error_normalised", score.standard_error_normalised);
     json_text(&w, "normalised_by", q->is_text ? "byte" : "token");
-    json_number(&w, "chance", score.chance);
+    json_number_or_null(&w, "chance", score.chance);
     json_number(&w, "constant", is_choice ? score.constant : NAN);
-    json_number(&w, "answer_loss", score.answer_loss);
+    json_number_or_null(&w, "answer_loss", score.answer_loss);
     json_int(&w, "cut", n_cut);
     json_end_object(&w);
     print_line(&w);
@@ -230,35 +230,62 @@ static bool evaluate_questions(const struct command_line *line, struct session *
     return ok;
 }
 
-static run_function *find_task(const char *name)
+/** A way to measure, and the flags that say something to it; NULL-terminated. */
+struct task {
+    const char *name;
+    run_function *run;
+    const char *flags[3];
+};
+
+static const struct task *find_task(const char *name)
 {
-    static const struct {
-        const char *name;
-        run_function *run;
-    } TASKS[] = {{"loss", evaluate_data_loss},
-                 {"hops", evaluate_all_hops},
-                 {"choice", evaluate_questions},
-                 {"pairs", evaluate_questions}};
+    static const struct task TASKS[] = {
+        {"loss", evaluate_data_loss, {"file", NULL}},
+        {"hops", evaluate_all_hops, {"items", NULL}},
+        {"choice", evaluate_questions, {"file", "join", NULL}},
+        {"pairs", evaluate_questions, {"file", NULL}},
+    };
     for (size_t i = 0; i < sizeof TASKS / sizeof TASKS[0]; i++) {
         if (strcmp(name, TASKS[i].name) == 0) {
-            return TASKS[i].run;
+            return &TASKS[i];
         }
     }
     return NULL;
+}
+
+/** What is ignored in silence is taken for heeded. (--json is heeded by all: each but hops prints
+ * JSON in any case.) */
+static bool check_flags(const struct command_line *line, const struct task *task, struct error *err)
+{
+    static const char *const FLAGS[] = {"file", "items", "join"};
+    for (size_t i = 0; i < sizeof FLAGS / sizeof FLAGS[0]; i++) {
+        bool is_heeded = !command_has(line, FLAGS[i]);
+        for (const char *const *flag = task->flags; *flag != NULL; flag++) {
+            is_heeded = is_heeded || strcmp(*flag, FLAGS[i]) == 0;
+        }
+        if (!is_heeded) {
+            return error_set(err, ERROR_USAGE, "--%s says nothing to --task=%s: leave it out",
+                             FLAGS[i], task->name);
+        }
+    }
+    return true;
 }
 
 static bool run(const struct command_line *line, struct error *err)
 {
     static const char *const NOTHING[] = {NULL};
     const char *name = command_text(line, "task", "loss");
-    run_function *const task = find_task(name);
+    const struct task *const task = find_task(name);
     if (task == NULL) {
         return error_set(err, ERROR_USAGE, "--task=%s: choose loss, hops, choice or pairs", name);
     }
-    if (task == evaluate_questions && !command_has(line, "file")) {
+    if (!check_flags(line, task, err)) {
+        return false;
+    }
+    if (task->run == evaluate_questions && !command_has(line, "file")) {
         return error_set(err, ERROR_USAGE, "--task=%s needs --file=PATH", name);
     }
-    return run_on_checkpoint(line, NOTHING, PLAN_FORWARD, task, err);
+    return run_on_checkpoint(line, NOTHING, PLAN_FORWARD, task->run, err);
 }
 
 const struct command eval_command = {
@@ -274,7 +301,8 @@ const struct command eval_command = {
         "answered byte for byte,\n"
         "        beside chance, which is one of the answers that a prompt leaves possible, and "
         "always the same answer (the best\n"
-        "        one on these very items); the standard error of the better guesser, and how many of them the accuracy "
+        "        one on these very items); the standard error of the better guesser, and how many "
+        "of them the accuracy "
         "lies above it. Items\n"
         "        are drawn under a seed that training never uses; of perm with one or two hops "
         "there are so few that\n"

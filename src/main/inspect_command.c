@@ -199,6 +199,15 @@ static bool run(const struct command_line *line, struct error *err)
     if (command_has(line, "svg") && !command_has(line, "prompt")) {
         return error_set(err, ERROR_USAGE, "--svg draws the tokens of a --prompt=TEXT");
     }
+    for (int i = 0; i < 2 && command_has(line, "prompt"); i++) {
+        static const char *const OF_DATA[] = {"file", "windows"};
+        if (command_has(line, OF_DATA[i])) {
+            return error_set(err, ERROR_USAGE,
+                             "--%s is for windows of data, and --prompt looks at its own text: "
+                             "leave one of them out",
+                             OF_DATA[i]);
+        }
+    }
     if (command_has(line, "svg") && !file_has_folder(command_text(line, "svg", NULL), err)) {
         return false;
     }

@@ -14,6 +14,9 @@ head -c 1 text.txt >single.txt
 run attnres eval run --file=single.txt
 run attnres eval run/checkpoints/step-00000002 --file=nowhere
 run attnres eval run --task=pears
+run attnres eval run --task=hops --file=text.txt
+run attnres eval run --items=5
+run attnres eval run --task=pairs --file=text.txt --join=
 run attnres eval nowhere
 run attnres eval $configs
 
@@ -26,5 +29,5 @@ done | tail -n 1
 run attnres eval run --task=hops data.task=vars --items=5 | without_numbers | sed 1,6d
 run attnres eval run --task=hops data.task=stories model.seq_len=300 --items=5 | without_numbers
 run attnres eval run --task=hops --items=0
-run attnres eval run --task=hops --items=1 | head -n 3 | cut -c 1-21,32-
+run attnres eval run --task=hops --items=1 | awk "{ print \$NF }" | head -n 3
 run sh -c 'attnres eval run >/dev/full'

@@ -47,6 +47,8 @@ run attnres inspect tokens --prompt=AB
 run attnres inspect run --prompt=123456789012345678901234567890123
 run attnres inspect run --svg=p.svg
 run attnres inspect run --windows=0
+run attnres inspect run --prompt=AB --windows=2
+run attnres inspect run --prompt=AB --file=numbers.txt
 run attnres inspect nowhere
 run attnres inspect full data.train=gone.txt
 run attnres inspect run --prompt=AB --svg=nowhere/p.svg

@@ -26,6 +26,7 @@ static void writer_prints_one_line(void **state)
     json_int(&w, "least", INT64_MIN);
     json_number(&w, "rate", 3e-3);
     json_number(&w, "absent", NAN);
+    json_number_or_null(&w, "unknown", NAN);
     json_begin_array(&w, "list");
     json_bool(&w, NULL, true);
     json_number(&w, NULL, INFINITY);
@@ -36,9 +37,10 @@ static void writer_prints_one_line(void **state)
     assert_false(json_writer_ok(&w));
     json_end_object(&w);
     assert_true(json_writer_ok(&w));
-    assert_string_equal(text, "{\"name\": \"a \\\"b\\\"\\\\\\n\\u0001\", "
-                              "\"least\": -9223372036854775808, \"rate\": 0.003, "
-                              "\"list\": [true, null, -0.0], \"empty\": {}}");
+    assert_string_equal(text,
+                        "{\"name\": \"a \\\"b\\\"\\\\\\n\\u0001\", "
+                        "\"least\": -9223372036854775808, \"rate\": 0.003, \"unknown\": null, "
+                        "\"list\": [true, null, -0.0], \"empty\": {}}");
 }
 
 static void check_round_trip(double value)
