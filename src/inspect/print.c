@@ -79,13 +79,18 @@ static void print_without(struct text *t, const struct inspection *r)
     }
 }
 
-/** A token: the byte if it can be printed, else its number. */
+/** A byte as C has it, so that none is taken for another: 'a', ' ', '9', and \t, \x05 for what
+ * cannot be printed. */
 static void print_token(struct text *t, int32_t token)
 {
-    if (token > ' ' && token <= '~') {
-        text_add(t, "%c    ", (char)token);
+    static const char ESCAPED[] = "\t\n\r", LETTERS[] = "tnr";
+    const char *escaped = token > 0 && token < ' ' ? strchr(ESCAPED, token) : NULL;
+    if (token >= ' ' && token <= '~') {
+        text_add(t, "'%c'  ", (char)token);
+    } else if (escaped != NULL) {
+        text_add(t, "\\%c   ", LETTERS[escaped - ESCAPED]);
     } else {
-        text_add(t, "%-5d", (int)token);
+        text_add(t, "\\x%02x ", (unsigned)token);
     }
 }
 

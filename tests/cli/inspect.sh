@@ -3,6 +3,8 @@ without_reads() { without_numbers | sed -E '/^read  /,/^$/d; /^The heaviest/,/^e
 attnres train $small >/dev/null 2>&1
 run attnres inspect run | without_reads
 run attnres inspect run/checkpoints/step-00000002 --prompt='AB<&' --svg=p.svg | without_reads
+attnres inspect run --prompt="9	 A
+" | sed -n '/^What/,/^The/p' | sed -n '3,8s/ \+.\.[0-9]\{3\}/ N/gp' # no two bytes look alike
 python3 - <<END # shades by the root of the weight, as in the maps of attnres report
 import math, re, xml.dom.minidom
 xml.dom.minidom.parse("p.svg")
