@@ -39,16 +39,15 @@ static bool add_bytes(const struct line *l, const char *text)
     return true;
 }
 
-/** The index of a text among the choices; -1: none; -2: several. */
+/** The index of a text among the choices; -1: none. */
 static int find_choice(const struct json_value *choices, const char *text)
 {
-    int found = -1;
     for (size_t i = 0; i < json_count(choices); i++) {
         if (strcmp(json_as_text(json_at(choices, i)), text) == 0) {
-            found = found == -1 ? (int)i : -2;
+            return (int)i;
         }
     }
-    return found;
+    return -1;
 }
 
 /** An index from 0, the text of a choice, or a letter; what could be two of these is refused. */
@@ -68,12 +67,29 @@ static bool take_answer(const struct line *l, const struct json_value *choices,
     }
     const int letter = text[0] >= 'A' && text[0] <= 'Z' && text[1] == '\0' ? text[0] - 'A' : -1;
     const int choice = find_choice(choices, text);
-    if (choice == -2 || (choice >= 0 && letter >= 0 && letter < n && letter != choice)) {
+    if (choice >= 0 && letter >= 0 && letter < n && letter != choice) {
         return refuse(l, "answer: names two of the choices; give an index from 0");
     }
     *answer = choice >= 0 ? choice : letter;
     return (*answer >= 0 && *answer < n) ||
-           refuse(l, "answer: neither the text of a choice nor the letter of one");
+           refuse(l, "answer: neither the text of a choice nor the letter of one; an index, from "
+                     "0, is a number without quotation marks");
+}
+
+/** Of two equal choices neither is likelier than the other: none of them could ever be right. */
+static bool are_different(const struct line *l, const struct json_value *choices)
+{
+    for (size_t i = 0; i < json_count(choices); i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(json_as_text(json_at(choices, i)), json_as_text(json_at(choices, k))) == 0) {
+                return error_set(l->err, ERROR_DATA,
+                                 "%s:%d: choices %zu and %zu are the same text: whichever is the "
+                                 "answer, it could not be likelier than the other",
+                                 l->name, l->number, k + 1, i + 1);
+            }
+        }
+    }
+    return true;
 }
 
 static bool check_choices(const struct line *l, const struct json_value *choices)
@@ -84,8 +100,11 @@ static bool check_choices(const struct line *l, const struct json_value *choices
         const char *text = json_as_text(json_at(choices, i));
         ok = text != NULL && text[0] != '\0';
     }
-    return ok || error_set(l->err, ERROR_DATA, "%s:%d: choices: expected an array of 2 to %d texts",
-                           l->name, l->number, QUESTIONS_MOST_CHOICES);
+    if (!ok) {
+        return error_set(l->err, ERROR_DATA, "%s:%d: choices: expected an array of 2 to %d texts",
+                         l->name, l->number, QUESTIONS_MOST_CHOICES);
+    }
+    return are_different(l, choices);
 }
 
 static bool take_choice(const struct line *l, const char *join, const char *text)
@@ -126,6 +145,9 @@ static bool take_pair(const struct line *l, const struct json_value *root)
     if (good == NULL || bad == NULL || good[0] == '\0' || bad[0] == '\0') {
         return refuse(l, "expected the texts good and bad");
     }
+    if (strcmp(good, bad) == 0) {
+        return refuse(l, "good and bad are the same text: it cannot be likelier than itself");
+    }
     return questions_add(l->q, l->number, l->err) && add_bytes(l, "\n") &&
            take_choice(l, "", good) && take_choice(l, "", bad);
 }
@@ -161,9 +183,11 @@ bool questions_parse_jsonl(struct questions *q, const char *name, const unsigned
                            size_t length, const struct questions_request *request,
                            struct error *err)
 {
+    static const char MARK[] = "\xef\xbb\xbf"; /* of UTF-8, which some editors write */
+    const bool is_marked = length >= 3 && memcmp(bytes, MARK, 3) == 0;
     struct line l = {.q = q, .request = request, .name = name, .err = err};
     const char *end = (const char *)bytes + length;
-    for (const char *start = (const char *)bytes; start < end;) {
+    for (const char *start = (const char *)bytes + (is_marked ? 3 : 0); start < end;) {
         const char *newline = memchr(start, '\n', (size_t)(end - start));
         const size_t n = (size_t)((newline != NULL ? newline : end) - start);
         l.number++;

@@ -21,7 +21,7 @@ run attnres eval run --task=choice --file=single.jsonl --join= | without_numbers
 cmp <(attnres eval run --task=choice --file=single.jsonl | four_digits) \
     <(attnres eval run --task=choice --file=single.jsonl model.seq_len=24 batch.microbatch=4 | four_digits) &&
     echo 'the same in shorter windows'
-printf '{"good": "AB BC CA", "bad": "AB bc CA"}\n{"good": "x", "bad": "x"}\n' >pairs.jsonl
+printf '{"good": "AB BC CA", "bad": "AB bc CA"}\n{"good": "x", "bad": "y"}\n' >pairs.jsonl
 run attnres eval run --task=pairs --file=pairs.jsonl | without_numbers
 
 # An evaluation file of llm.c whose tokens happen to be bytes.

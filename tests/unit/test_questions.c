@@ -29,7 +29,8 @@ static void answers_are_indices_letters_or_texts(void **state)
 {
     (void)state;
     static const char TEXT[] =
-        "{\"question\": \"one\", \"choices\": [\"x\", \"yy\"], \"answer\": 1, \"id\": [7]}\n"
+        "\xef\xbb\xbf{\"question\": \"one\", \"choices\": [\"x\", \"yy\"], \"answer\": 1, \"id\": "
+        "[7]}\n"
         "\n"
         "{\"question\": \"two\", \"choices\": [\"x\", \"y\", \"z\"], \"answer\": \"C\"}\r\n"
         "{\"question\": \"three\", \"choices\": [\"A\", \"x\"], \"answer\": \"x\"}\n"
@@ -88,11 +89,22 @@ static void what_is_not_of_the_form_is_refused_with_its_line(void **state)
          "q:2: answer: expected an index from 0, a letter from A, or the text of a choice",
          QUESTIONS_CHOICE},
         {"{\"question\": \"?\", \"choices\": [\"a\", \"b\"], \"answer\": \"C\"}",
-         "q:2: answer: neither the text of a choice nor the letter of one", QUESTIONS_CHOICE},
+         "q:2: answer: neither the text of a choice nor the letter of one; an index, from 0, is a "
+         "number without quotation marks",
+         QUESTIONS_CHOICE},
+        {"{\"question\": \"?\", \"choices\": [\"a\", \"b\"], \"answer\": \"1\"}",
+         "q:2: answer: neither the text of a choice nor the letter of one; an index, from 0, is a "
+         "number without quotation marks",
+         QUESTIONS_CHOICE},
         {"{\"question\": \"?\", \"choices\": [\"B\", \"A\"], \"answer\": \"A\"}",
          "q:2: answer: names two of the choices; give an index from 0", QUESTIONS_CHOICE},
         {"{\"question\": \"?\", \"choices\": [\"a\", \"a\"], \"answer\": \"a\"}",
-         "q:2: answer: names two of the choices; give an index from 0", QUESTIONS_CHOICE},
+         "q:2: choices 1 and 2 are the same text: whichever is the answer, it could not be "
+         "likelier "
+         "than the other",
+         QUESTIONS_CHOICE},
+        {"{\"good\": \"a\", \"bad\": \"a\"}",
+         "q:2: good and bad are the same text: it cannot be likelier than itself", QUESTIONS_PAIRS},
         {"{\"question\": \"?\", \"choices\": [\"\303\251\", \"a\"], \"answer\": 0}",
          "q:2: byte 195 is outside the model's vocabulary of 128", QUESTIONS_CHOICE},
         {"{\"good\": \"a\"}", "q:2: expected the texts good and bad", QUESTIONS_PAIRS},
