@@ -87,6 +87,10 @@ bool file_make_folders(const char *path, struct error *err); /* with parents; ER
 /** Whether there is a folder for the file at path: to be asked before the work whose result goes
  * there. ERROR_CREATE. */
 bool file_has_folder(const char *path, struct error *err);
+/** See in this folder what other hosts have put there or removed. A network file system goes on to
+ * find a name, or not to find it, as it did before (NFS for up to a minute), but asks the server
+ * when a folder is opened (NFS unless it is mounted with nocto). */
+void file_refresh(const char *folder);
 bool file_exists(const char *path);
 bool file_is_folder(const char *path);
 bool file_is_same(const char *a, const char *b);       /* both there, under whatever names */

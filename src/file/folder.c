@@ -9,6 +9,14 @@
 
 enum { TREE_DEPTH = 4 };
 
+void file_refresh(const char *folder)
+{
+    const int fd = file_open(folder, O_RDONLY | O_DIRECTORY);
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 bool file_exists(const char *path)
 {
     struct stat status;

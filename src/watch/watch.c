@@ -104,9 +104,11 @@ static bool path_of_rank(char *path, const struct watch *w, const char *prefix, 
     return path_of(path, w, name, err);
 }
 
+/** As of now, and so are the answers that are read after it. */
 static bool stands(const struct watch *w, const char *name)
 {
     char path[FILE_PATH_BYTES];
+    file_refresh(w->options.folder);
     return path_of(path, w, name, NULL) && file_exists(path);
 }
 

@@ -14,6 +14,7 @@
 #include <attnres/file.h>
 
 #include "../support/folder.h"
+#include "../support/name_cache.h"
 
 enum { MOST_RANKS = 4096, LINE_BYTES = 512 };
 
@@ -394,21 +395,32 @@ static void a_deadlock_ends_the_job(void **state)
     assert_non_null(strstr(message, "stalled: 3 ranks wait for each other in a circle"));
 }
 
-static void the_others_wait_while_rank_0_gets_on(struct transport *t)
+static void wait_while_rank_0_gets_on(struct transport *t, double seconds)
 {
     unsigned char byte = 0;
+    const double end_s = clock_monotonic_s() + seconds;
     if (transport_rank(t) != 0) {
         receive_from(t, transport_rank(t) - 1);
-    } else {
-        for (int i = 0; i < 100; i++) {
-            journal_begin_alone(transport_journal(t), JOURNAL_FORWARD, -1);
-            clock_sleep_s(0.01);
-            journal_end(transport_journal(t));
-        }
+    }
+    while (transport_rank(t) == 0 && clock_monotonic_s() < end_s) {
+        journal_begin_alone(transport_journal(t), JOURNAL_FORWARD, -1);
+        clock_sleep_s(0.01);
+        journal_end(transport_journal(t));
     }
     if (transport_rank(t) + 1 < N_RANKS) {
         transport_send(t, transport_rank(t) + 1, CHANNEL_CHECKPOINT, &byte, 1);
     }
+}
+
+static void the_others_wait_while_rank_0_gets_on(struct transport *t)
+{
+    wait_while_rank_0_gets_on(t, 1.0);
+}
+
+/** Longer than a rank may take to answer. */
+static void the_others_wait_for_long_while_rank_0_gets_on(struct transport *t)
+{
+    wait_while_rank_0_gets_on(t, 4.0);
 }
 
 static void a_long_wait_for_a_rank_that_gets_on_is_let_be(void **state)
@@ -420,6 +432,16 @@ static void a_long_wait_for_a_rank_that_gets_on_is_let_be(void **state)
     assert_true(file_join(path, folder, "stall.txt", NULL) && !file_exists(path));
     assert_true(file_join(path, folder, "stall-rank-0002.txt", NULL) && !file_exists(path));
     assert_false(watch_has_verdict(NULL));
+}
+
+static void on_hosts_that_remember_names_a_rank_that_gets_on_is_let_be(void **state)
+{
+    (void)state;
+    char message[WATCH_TEXT_BYTES];
+    name_cache_is_on = true;
+    run_watched(message, the_others_wait_for_long_while_rank_0_gets_on);
+    name_cache_is_on = false;
+    assert_string_equal(message, "");
 }
 
 /** Something is in the way of the rank's answer. */
@@ -515,6 +537,7 @@ int main(void)
         IN_FOLDER(a_rank_that_hangs_is_named_and_the_job_ends),
         IN_FOLDER(a_deadlock_ends_the_job),
         IN_FOLDER(a_long_wait_for_a_rank_that_gets_on_is_let_be),
+        IN_FOLDER(on_hosts_that_remember_names_a_rank_that_gets_on_is_let_be),
         IN_FOLDER(a_rank_that_gets_on_and_cannot_answer_is_let_be),
         IN_FOLDER(ranks_that_cannot_answer_end_alone_at_twice_their_limit),
         IN_FOLDER(asked_for_its_events_a_rank_writes_them_and_goes_on),
