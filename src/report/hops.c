@@ -3,7 +3,12 @@
 
 #include <math.h>
 
-enum { PANEL_COLUMNS = 2, PANEL_HEIGHT = 330 };
+enum { PANEL_COLUMNS = 2, PANEL_HEIGHT = 330, LEGEND_ROW = 20, LEGEND_FRAME = 90 };
+
+static bool has_hops(const struct report_run *run)
+{
+    return run->n_hops > 0;
+}
 
 static bool has_task(const struct report *report, enum task_kind task)
 {
@@ -17,90 +22,208 @@ static bool has_task(const struct report *report, enum task_kind task)
     return false;
 }
 
-/** Every run of a kind as a point, so that all seeds are seen; returns how many. */
-static int add_kind(struct text *data, const struct report *report, int kind, enum task_kind task,
-                    int panel)
+/** NULL: the run was not asked. */
+static const struct report_hops *find_row(const struct report_run *run, enum task_kind task,
+                                          int64_t hops)
 {
-    int n = 0;
-    text_add(data, "$h%d_%d << EOD\n", panel, kind);
-    for (int i = 0; i < report->n_runs; i++) {
-        const struct report_run *run = &report->runs[i];
-        for (int k = 0; k < run->n_hops && run->kind == kind; k++) {
-            if (run->hops[k].task == task) {
-                text_add(data, "%lld %.6g\n", (long long)run->hops[k].hops, run->hops[k].accuracy);
-                n++;
-            }
+    for (int k = 0; k < run->n_hops; k++) {
+        if (run->hops[k].task == task && run->hops[k].hops == hops) {
+            return &run->hops[k];
         }
     }
-    text_add(data, "EOD\n");
-    return n;
+    return NULL;
 }
 
-/** The most hops that are asked for, and that training shows. */
-struct reach {
+/** A panel in the making: the most hops that any run was asked for and that training shows, and
+ * what the axis of accuracies has to hold. */
+struct panel {
+    enum task_kind task;
+    int index;
     int64_t asked, trained;
+    double low, high;
+    bool is_there[REPORT_MAX_RUNS]; /* whether a series was asked this task at all */
 };
 
-/** Chance and the best constant answer per number of hops: of the first run that has them. */
-static struct reach add_guesses(struct text *data, const struct report *report, enum task_kind task,
-                                int panel)
+static struct panel panel_of(const struct report *report, enum task_kind task, int index)
 {
-    struct reach reach = {0};
-    text_add(data, "$g%d << EOD\n", panel);
-    for (int i = 0; i < report->n_runs && reach.asked == 0; i++) {
-        const struct report_run *run = &report->runs[i];
-        for (int k = 0; k < run->n_hops; k++) {
-            const struct report_hops *row = &run->hops[k];
+    struct panel panel = {.task = task, .index = index, .low = INFINITY, .high = -INFINITY};
+    for (int i = 0; i < report->n_runs; i++) {
+        for (int k = 0; k < report->runs[i].n_hops; k++) {
+            const struct report_hops *row = &report->runs[i].hops[k];
             if (row->task == task) {
-                text_add(data, "%lld %.6g %.6g\n", (long long)row->hops, row->chance,
-                         row->constant);
-                reach.asked = row->hops > reach.asked ? row->hops : reach.asked;
-                reach.trained =
-                    row->trained && row->hops > reach.trained ? row->hops : reach.trained;
+                panel.asked = row->hops > panel.asked ? row->hops : panel.asked;
+                panel.trained =
+                    row->trained && row->hops > panel.trained ? row->hops : panel.trained;
+            }
+        }
+    }
+    return panel;
+}
+
+static void widen(struct panel *panel, double low, double high)
+{
+    panel->low = fmin(panel->low, low);
+    panel->high = fmax(panel->high, high);
+}
+
+/** Chance and the best constant answer per number of hops: of the run that was asked for the most
+ * items, since the best constant of few items is better than it is. */
+static void add_guesses(struct text *data, const struct report *report, struct panel *panel)
+{
+    text_add(data, "$g%d << EOD\n", panel->index);
+    for (int64_t hops = 1; hops <= panel->asked; hops++) {
+        const struct report_hops *best = NULL;
+        for (int i = 0; i < report->n_runs; i++) {
+            const struct report_hops *row = find_row(&report->runs[i], panel->task, hops);
+            best = row != NULL && (best == NULL || row->n_items > best->n_items) ? row : best;
+        }
+        if (best != NULL) {
+            text_add(data, "%lld %.6g %.6g\n", (long long)hops, best->chance, best->constant);
+            widen(panel, fmin(best->chance, best->constant), fmax(best->chance, best->constant));
+        }
+    }
+    text_add(data, "EOD\n");
+}
+
+/** Of a single run: that of a share of its items. */
+static double error_of(const struct report_mean *mean, int64_t n_items)
+{
+    return mean->n > 1 ? report_error_of(mean)
+                       : sqrt(mean->mean * (1.0 - mean->mean) / (double)n_items);
+}
+
+/** Every run of a series as a dot. */
+static void add_dots(struct text *data, const struct report *report,
+                     const struct report_series *series, double dodge, int which,
+                     struct panel *panel)
+{
+    text_add(data, "$i%d_%d << EOD\n", panel->index, which);
+    for (int i = 0; i < report->n_runs; i++) {
+        const struct report_run *run = &report->runs[i];
+        for (int k = 0; k < run->n_hops && report_is_of(series, run); k++) {
+            const struct report_hops *row = &run->hops[k];
+            if (row->task == panel->task) {
+                text_add(data, "%.6g %.6g\n", (double)row->hops + dodge, row->accuracy);
+                widen(panel, row->accuracy, row->accuracy);
             }
         }
     }
     text_add(data, "EOD\n");
-    return reach;
 }
 
-static void draw_task(struct figure *f, const struct report *report, enum task_kind task, int panel)
+/** Means over the runs of a series, with their errors. Returns whether there are any. */
+static bool add_means(struct text *data, const struct report *report,
+                      const struct report_series *series, double dodge, int which,
+                      struct panel *panel)
 {
-    const bool names = panel == 0; /* the legend, once */
-    const struct reach reach = add_guesses(f->data, report, task, panel);
-    text_add(f->body, "set title '%s' noenhanced\nset xrange [0.6:%lld.4]\nunset arrow\n",
-             config_task_name(task), (long long)reach.asked);
-    if (reach.trained < reach.asked) {
-        text_add(
-            f->body,
-            "set arrow 1 from %lld.5, graph 0 to %lld.5, graph 1 nohead dt 3 lc rgb '#666666'\n",
-            (long long)reach.trained, (long long)reach.trained);
+    bool is_any = false;
+    text_add(data, "$h%d_%d << EOD\n", panel->index, which);
+    for (int64_t hops = 1; hops <= panel->asked; hops++) {
+        struct report_mean mean = {0};
+        int64_t n_items = 0;
+        for (int i = 0; i < report->n_runs; i++) {
+            const struct report_run *run = &report->runs[i];
+            const struct report_hops *row = find_row(run, panel->task, hops);
+            if (row != NULL && report_is_of(series, run)) {
+                report_add_to_mean(&mean, row->accuracy);
+                n_items = row->n_items;
+            }
+        }
+        if (mean.n > 0) {
+            const double error = error_of(&mean, n_items);
+            text_add(data, "%.6g %.6g %.6g\n", (double)hops + dodge, mean.mean, error);
+            widen(panel, mean.mean - error, mean.mean + error);
+            is_any = true;
+        }
     }
+    text_add(data, "EOD\n");
+    return is_any;
+}
+
+static void set_panel_axes(struct text *body, const struct panel *panel)
+{
+    const double pad = 0.05 * fmax(panel->high - panel->low, 0.02);
+    text_add(body,
+             "set title '%s' noenhanced\nset xrange [0.5:%lld.5]\nset yrange [%.6g:%.6g]\nunset "
+             "arrow\n",
+             config_task_name(panel->task), (long long)panel->asked, fmax(panel->low - pad, -0.02),
+             fmin(panel->high + pad, 1.02));
+    if (panel->trained < panel->asked) {
+        text_add(body,
+                 "set arrow 1 from %lld.5, graph 0 to %lld.5, graph 1 nohead dt 3 lc rgb "
+                 "'#666666'\n",
+                 (long long)panel->trained, (long long)panel->trained);
+    }
+}
+
+/** The legend, once: in the first panel, whose task a series may not have been asked. */
+static void plot_series(struct text *body, const struct report *report,
+                        const struct report_series *series, int n, int which,
+                        const struct panel *panel)
+{
+    const char *colour = report_colour(report, series[which].kind);
+    if (panel->is_there[which]) {
+        text_add(body,
+                 ",\\\n $i%d_%d using 1:2 with points pt 7 ps 0.3 lc rgb '#90%s' notitle, $h%d_%d "
+                 "using 1:2:3 with yerrorlines",
+                 panel->index, which, colour + 1, panel->index, which);
+    } else {
+        text_add(body, ",\\\n NaN with linespoints");
+    }
+    text_add(body, " lw 1.5 dt %d pt %d ps 0.8 lc rgb '%s' ", 1 + series[which].nth_of_kind % 5,
+             report_symbol(report, series[which].kind), colour);
+    if (panel->index == 0) {
+        text_add(body, "title '");
+        report_name_series(body, report, series, n, which);
+        text_add(body, "'");
+    } else {
+        text_add(body, "notitle");
+    }
+}
+
+static void draw_task(struct figure *f, const struct report *report,
+                      const struct report_series *series, int n, enum task_kind task, int index)
+{
+    struct panel panel = panel_of(report, task, index);
+    add_guesses(f->data, report, &panel);
+    for (int i = 0; i < n; i++) {
+        const double dodge = report_dodge(i, n);
+        panel.is_there[i] = add_means(f->data, report, &series[i], dodge, i, &panel);
+        add_dots(f->data, report, &series[i], dodge, i, &panel);
+    }
+    set_panel_axes(f->body, &panel);
+    const bool names = index == 0;
     text_add(f->body,
              "%s\nplot $g%d using 1:2 with lines dt 2 lw 1.5 lc rgb '#888888' %s, $g%d using 1:3 "
              "with lines dt 3 lw 1.5 lc rgb '#888888' %s",
-             names ? "set key" : "unset key", panel, names ? "title 'chance'" : "notitle", panel,
+             names ? "set key" : "unset key", index, names ? "title 'chance'" : "notitle", index,
              names ? "title 'best constant answer'" : "notitle");
-    for (int kind = 0; kind < report->n_kinds; kind++) {
-        if (add_kind(f->data, report, kind, task, panel) > 0) {
-            const char *colour = report_colour(report, kind);
-            text_add(f->body,
-                     ",\\\n $h%d_%d using 1:2 smooth unique with lines lw 2 lc rgb '%s' notitle, "
-                     "$h%d_%d using 1:2 with points pt %d ps 0.8 lc rgb '%s' ",
-                     panel, kind, colour, panel, kind, report_symbol(report, kind), colour);
-            if (names) {
-                text_add(f->body, "title '%s'", report->kinds[kind]);
-            } else {
-                text_add(f->body, "notitle");
-            }
+    for (int i = 0; i < n; i++) {
+        if (panel.is_there[i] || names) {
+            plot_series(f->body, report, series, n, i, &panel);
         }
     }
     text_add(f->body, "\n");
 }
 
+/** In pixels: as wide as its longest name. */
+static double legend_width(const struct report *report, const struct report_series *series, int n)
+{
+    static const double LETTER = 6.6, SAMPLE = 70.0, LEAST = 215.0;
+    size_t longest = 0;
+    for (int i = 0; i < n; i++) {
+        struct text name = {0};
+        report_name_series(&name, report, series, n, i);
+        longest = name.length > longest ? name.length : longest;
+    }
+    return fmax(LEAST, LETTER * (double)longest + SAMPLE);
+}
+
 bool report_draw_hops(struct figure *f, const struct report *report, struct text *why)
 {
     enum task_kind tasks[TASK_KINDS];
+    struct report_series series[REPORT_MAX_RUNS];
+    const int n_series = report_list_series(series, report, has_hops);
     int n = 0;
     for (enum task_kind task = 0; task < TASK_KINDS; task++) {
         if (has_task(report, task)) {
@@ -114,24 +237,30 @@ bool report_draw_hops(struct figure *f, const struct report *report, struct text
     }
     const int n_columns = n < PANEL_COLUMNS ? n : PANEL_COLUMNS;
     const int n_rows = (n + n_columns - 1) / n_columns;
+    const int least_height = LEGEND_ROW * n_series + LEGEND_FRAME;
     f->width = n_columns == 1 ? 760 : 1100;
     f->height = n_rows * PANEL_HEIGHT + 40;
-    text_add(f->body, "set multiplot\nset yrange [0:1.02]\nset xlabel 'hops'\nset ylabel "
-                      "'accuracy'\nset xtics 1\n");
-    /* The legend keeps the right fifth of the picture to itself. */
-    const double legend = n_columns == 1 ? 0.28 : 0.2, width = (1.0 - legend) / n_columns;
+    f->height = f->height > least_height ? f->height : least_height;
+    text_add(
+        f->body,
+        "set multiplot\nset xlabel 'hops'\nset ylabel 'accuracy'\nset xtics 1\nset bars 0.4\n");
+    /* The legend keeps the right of the picture to itself. */
+    const double legend = legend_width(report, series, n_series) / f->width,
+                 width = (1.0 - legend) / n_columns;
     for (int i = 0; i < n; i++) {
         const double left = width * (i % n_columns), top = 1.0 - (double)(i / n_columns) / n_rows;
         text_add(f->body,
                  "set lmargin at screen %.4f\nset rmargin at screen %.4f\nset tmargin at screen "
                  "%.4f\nset bmargin at screen %.4f\nset key at screen 0.995, screen 0.96 top right "
                  "Left reverse\n",
-                 left + (n_columns == 1 ? 0.1 : 0.065), left + width - 0.01, top - 0.1 / n_rows,
+                 left + (n_columns == 1 ? 0.1 : 0.07), left + width - 0.015, top - 0.1 / n_rows,
                  top - 1.0 / n_rows + 0.19 / n_rows);
-        draw_task(f, report, tasks[i], i);
+        draw_task(f, report, series, n_series, tasks[i], i);
     }
     text_add(f->body, "unset multiplot\n");
-    f->caption = "Items answered byte for byte; each mark is a run, lines are means. Right of the "
-                 "dotted vertical line: more hops than training shows.";
+    f->caption =
+        "Share of items answered byte for byte: means over the runs of a kind, size and budget, "
+        "drawn side by side, with their standard errors (over runs; of a single run, over its "
+        "items). Dots: each run. Right of the dotted vertical line: more hops than training shows.";
     return true;
 }

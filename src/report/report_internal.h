@@ -98,6 +98,33 @@ typedef bool figure_function(struct figure *figure, const struct report *report,
 figure_function report_draw_steps, report_draw_compute, report_draw_multiplier, report_draw_shape,
     report_draw_magnitude, report_draw_gradient, report_draw_maps, report_draw_hops;
 
+/* series.c */
+/** Runs of one kind, size and budget: they differ in their seeds. */
+struct report_series {
+    int kind;
+    int64_t n_layers, dim, n_steps;
+    int nth_of_kind; /* from 0 */
+};
+/** Those of the runs that have something: by kind, then size, then steps. Returns how many. */
+int report_list_series(struct report_series series[REPORT_MAX_RUNS], const struct report *report,
+                       bool (*has)(const struct report_run *run));
+bool report_is_of(const struct report_series *series, const struct report_run *run);
+/** Its kind; its size, where sizes differ among the n; its steps, if it differs from another in
+ * these alone (runs of equal compute have other steps for every kind). */
+void report_name_series(struct text *t, const struct report *report,
+                        const struct report_series *series, int n, int which);
+
+/** A mean in the making. Begins zeroed. */
+struct report_mean {
+    int n;
+    double mean, squares;
+};
+void report_add_to_mean(struct report_mean *mean, double number);
+/** Its standard error; NAN of a single number. */
+double report_error_of(const struct report_mean *mean);
+/** How far the which-th of n stands from the place that they share, of 1 to the next place. */
+double report_dodge(int which, int n);
+
 /* compare.c */
 /** Note the multipliers that the figure leaves out. */
 void report_note_multipliers(const struct report *report);

@@ -273,6 +273,74 @@ static void depths_are_compared_where_all_have_spent_about_the_same(void **state
     assert_int_equal(count_compared((double[]){NAN, 1.0, 1.0, 1.0}, 4), 3);
 }
 
+/** A figure as text, of a report that is not read from files. */
+struct drawing {
+    struct report *report;
+    char data[16384], body[16384], why[512];
+    struct figure figure;
+    struct text data_text, body_text, why_text;
+};
+
+static struct drawing *draw(figure_function *function, struct report_run *runs, int n)
+{
+    static const char KINDS[][FIT_KIND_BYTES] = {"standard", "block", "full"};
+    struct drawing *d = calloc(1, sizeof *d);
+    assert_non_null(d);
+    d->report = calloc(1, sizeof *d->report);
+    assert_non_null(d->report);
+    d->data_text = (struct text){d->data, sizeof d->data, 0};
+    d->body_text = (struct text){d->body, sizeof d->body, 0};
+    d->why_text = (struct text){d->why, sizeof d->why, 0};
+    d->figure = (struct figure){.data = &d->data_text, .body = &d->body_text};
+    d->report->runs = runs;
+    d->report->n_runs = n;
+    d->report->n_kinds = 3;
+    memcpy(d->report->kinds, KINDS, sizeof KINDS);
+    assert_true(function(&d->figure, d->report, &d->why_text));
+    assert_true(d->data_text.length < sizeof d->data && d->body_text.length < sizeof d->body);
+    return d;
+}
+
+static void finish_drawing(struct drawing *d)
+{
+    free(d->report);
+    free(d);
+}
+
+static struct report_hops answered(double accuracy, int64_t n_items, double constant)
+{
+    return (struct report_hops){.task = TASK_PERM,
+                                .hops = 1,
+                                .n_items = n_items,
+                                .trained = true,
+                                .accuracy = accuracy,
+                                .chance = 0.2,
+                                .constant = constant};
+}
+
+/* Seeds of one size are one mean with an error; a run of another size is a series of its own, whose
+ * error is that of its items. */
+static void accuracies_are_means_over_runs_that_differ_in_their_seed(void **state)
+{
+    (void)state;
+    struct report_hops hops[] = {answered(0.2, 4, 0.5), answered(0.4, 100, 0.3),
+                                 answered(0.5, 100, 0.3)};
+    struct report_run runs[] = {
+        {.kind = 1, .n_layers = 4, .dim = 8, .n_steps = 9, .hops = &hops[0], .n_hops = 1},
+        {.kind = 1, .n_layers = 4, .dim = 8, .n_steps = 9, .hops = &hops[1], .n_hops = 1},
+        {.kind = 1, .n_layers = 6, .dim = 8, .n_steps = 9, .hops = &hops[2], .n_hops = 1},
+    };
+    struct drawing *d = draw(report_draw_hops, runs, 3);
+    assert_non_null(strstr(d->data, "$h0_0 << EOD\n0.93 0.3 0.1\nEOD\n"));
+    assert_non_null(strstr(d->data, "$h0_1 << EOD\n1.07 0.5 0.05\nEOD\n"));
+    assert_non_null(strstr(d->data, "$i0_0 << EOD\n0.93 0.2\n0.93 0.4\nEOD\n"));
+    assert_non_null(strstr(d->data, "$g0 << EOD\n1 0.2 0.3\nEOD\n")); /* of 100 items, not 4 */
+    assert_non_null(strstr(d->body, "title 'block 4 × 8'"));
+    assert_non_null(strstr(d->body, "title 'block 6 × 8'"));
+    assert_non_null(strstr(d->body, "set yrange [0.1825:0.5675]"));
+    finish_drawing(d);
+}
+
 static void expect_tics(double low, double high, const char *expected)
 {
     char bytes[512] = "";
@@ -301,6 +369,7 @@ int main(void)
         cmocka_unit_test(open_sums_are_one_column),
         cmocka_unit_test(inspections_that_are_none_are_left_out_alone),
         cmocka_unit_test(depths_are_compared_where_all_have_spent_about_the_same),
+        cmocka_unit_test(accuracies_are_means_over_runs_that_differ_in_their_seed),
         cmocka_unit_test(logarithmic_axes_have_round_tics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
