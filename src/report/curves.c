@@ -122,6 +122,19 @@ static struct span find_span(const struct report *report, bool by_flops)
     return span.low <= span.high ? span : find_span_behind(report, by_flops, 0.0);
 }
 
+static const char COMPUTE[] = "training compute C, FLOPs";
+
+#define WAYS                                                                                       \
+    "Thin lines: the way of each run, as above, so training losses as a rule. Marks: validation "  \
+    "loss where finished runs ended. Thick lines: the curves fitted through these, as attnres "    \
+    "fit "                                                                                         \
+    "has them. Compute counts the reads of depth attention."
+static const char COMPUTE_CAPTION[] = WAYS;
+static const char RESIDUALS_CAPTION[] =
+    WAYS " Below: how far the marks and the curves are off one curve through all marks; dots: each "
+         "run; marks: means over runs of a kind, size and budget with their standard errors, kinds "
+         "side by side.";
+
 static const char LINES[] =
     "Lines: validation loss, or, of runs that measured it fewer than eight times, training loss (a "
     "mean over a few logged steps). What is above the picture belongs to the first twentieth of a "
@@ -199,7 +212,7 @@ bool report_draw_steps(struct figure *f, const struct report *report, struct tex
 
 static bool is_end_of(const struct report_run *run, int kind)
 {
-    return run->kind == kind && report_has_end(run) && !run->is_apart;
+    return run->kind == kind && report_is_end(run);
 }
 
 /** Where each finished run ended, by kind. */
@@ -228,21 +241,84 @@ static bool has_end(const struct report *report, int kind)
     return false;
 }
 
-/** The fitted curve of a kind, over the compute of all points. */
-static void plot_curve(struct text *body, const struct report *report, int kind)
+struct fit_curve report_curve_of(const struct report *report, int kind)
 {
     const int fitted = report->has_fit[FIT_FLOPS]
                            ? fit_points_find_kind(&report->points, report->kinds[kind])
                            : -1;
-    const struct fit_curve curve =
-        fitted >= 0 ? report->fits[FIT_FLOPS].curves[fitted] : (struct fit_curve){NAN, NAN};
+    return fitted >= 0 ? report->fits[FIT_FLOPS].curves[fitted] : (struct fit_curve){NAN, NAN};
+}
+
+/** The fitted curve of a kind, over the compute of all points. */
+static void plot_curve(struct text *body, const struct report *report, int kind)
+{
+    const struct fit_curve curve = report_curve_of(report, kind);
     if (!isnan(curve.alpha)) {
         text_add(body,
-                 ",\\\n exp(%.12g - %.12g * log(x)) with lines lc rgb '%s' lw 2.5 title '%s: "
+                 ",\\\n exp(%.12g - %.12g * log(x)) with lines lc rgb '%s' lw 1.5 title '%s: "
                  "%.4g C^-%.4f' ",
                  curve.a, curve.alpha, report_colour(report, kind), report->kinds[kind],
                  exp(curve.a), curve.alpha);
     }
+}
+
+/** What the thin lines are, for the legend: of all runs, or of some each. */
+static const char *name_ways(const struct report *report)
+{
+    bool is_val = false, is_train = false;
+    for (int i = 0; i < report->n_runs; i++) {
+        const struct curve curve = curve_of(&report->runs[i]);
+        is_val = is_val || (!report->runs[i].is_apart && curve.is_val);
+        is_train = is_train || (!report->runs[i].is_apart && !curve.is_val);
+    }
+    return !is_val ? "training loss"
+                   : (is_train ? "training or validation loss" : "validation loss");
+}
+
+/** Thin and pale, so that marks stand out: the way of each run. */
+static void plot_ways(struct text *body, const struct report *report)
+{
+    for (int i = 0, n = 0; i < report->n_runs; i++) {
+        if (!report->runs[i].is_apart) {
+            text_add(body, "%s $r%d using 1:2 with lines lc rgb '#80%s' lw 0.5 notitle",
+                     n++ > 0 ? ",\\\n" : "", i, report_colour(report, report->runs[i].kind) + 1);
+        }
+    }
+    text_add(body, ",\\\n NaN with lines lc rgb '#999999' lw 0.7 title '%s of a run'",
+             name_ways(report));
+}
+
+static void plot_ends(struct text *body, const struct report *report)
+{
+    for (int kind = 0; kind < report->n_kinds; kind++) {
+        if (has_end(report, kind)) {
+            text_add(body,
+                     ",\\\n $e%d using 1:2 with points lc rgb '%s' pt %d ps 0.9 title '%s, "
+                     "validation at the end'",
+                     kind, report_colour(report, kind), report_symbol(report, kind),
+                     report->kinds[kind]);
+        }
+        plot_curve(body, report, kind);
+    }
+    text_add(body, "\n");
+}
+
+/** The axis of compute, which panels share. */
+static void set_compute_axis(struct text *body, double low, double high)
+{
+    text_add(body,
+             "set logscale x\nset format x '10^{%%T}'\nset xrange [%.6g:%.6g]\nset samples 200\n",
+             low, high);
+    report_add_tics(body, "x", low, high);
+}
+
+/** Margins of the panel between two heights; the legend has the right. */
+static void set_panel(struct text *body, double top, double bottom)
+{
+    text_add(body,
+             "set lmargin at screen 0.085\nset rmargin at screen 0.7\nset tmargin at screen "
+             "%.3f\nset bmargin at screen %.3f\n",
+             top, bottom);
 }
 
 bool report_draw_compute(struct figure *f, const struct report *report, struct text *why)
@@ -258,32 +334,27 @@ bool report_draw_compute(struct figure *f, const struct report *report, struct t
     }
     add_ends(f->data, report);
     const struct span span = find_span(report, true);
+    const double low = span.first_x / 1.2, high = span.last_x * 1.2;
+    struct fit_curve all;
+    const bool has_residuals = report_fit_all(&all, report);
     struct text label = {y, sizeof y, 0};
     text_add(&label, "loss, %s", report_loss_unit(report));
-    set_axes(f->body, &span, "training compute C, FLOPs", y);
-    text_add(f->body,
-             "set logscale x\nset format x '10^{%%T}'\nset xrange [%.6g:%.6g]\nset samples 200\n",
-             span.first_x / 1.2, span.last_x * 1.2);
-    report_add_tics(f->body, "x", span.first_x / 1.2, span.last_x * 1.2);
-    text_add(f->body, "plot");
-    for (int i = 0, n_plots = 0; i < report->n_runs; i++) {
-        if (!report->runs[i].is_apart) {
-            text_add(f->body, "%s $r%d using 1:2 with lines lc rgb '%s' lw 0.5 notitle",
-                     n_plots++ > 0 ? ",\\\n" : "", i, report_colour(report, report->runs[i].kind));
-        }
+    text_add(f->body, "set multiplot\n");
+    set_panel(f->body, 0.97, has_residuals ? 0.43 : 0.12);
+    set_axes(f->body, &span, has_residuals ? "" : COMPUTE, y);
+    set_compute_axis(f->body, low, high);
+    text_add(f->body, "set key at screen 0.995, screen 0.97 top right Left reverse\nplot");
+    plot_ways(f->body, report);
+    plot_ends(f->body, report);
+    f->height = 520;
+    f->caption = COMPUTE_CAPTION;
+    if (has_residuals) {
+        f->height = 700;
+        f->caption = RESIDUALS_CAPTION;
+        set_panel(f->body, 0.37, 0.085);
+        text_add(f->body, "set xlabel '%s'\n", COMPUTE);
+        report_draw_residuals(f, report, &all, low, high);
     }
-    for (int kind = 0; kind < report->n_kinds; kind++) {
-        if (has_end(report, kind)) {
-            text_add(f->body,
-                     ",\\\n $e%d using 1:2 with points lc rgb '%s' pt %d ps 1.1 title '%s'", kind,
-                     report_colour(report, kind), report_symbol(report, kind), report->kinds[kind]);
-        }
-        plot_curve(f->body, report, kind);
-    }
-    text_add(f->body, "\n");
-    f->caption =
-        "Thin lines: the way of each run, as above. Marks: validation loss where finished runs "
-        "ended. Thick lines: the curves fitted through these, as attnres fit has them. Compute "
-        "counts the reads of depth attention.";
+    text_add(f->body, "unset multiplot\n");
     return true;
 }

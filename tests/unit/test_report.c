@@ -341,6 +341,45 @@ static void accuracies_are_means_over_runs_that_differ_in_their_seed(void **stat
     finish_drawing(d);
 }
 
+/* Kinds whose lines lie on each other: 1 % above and below one curve. */
+static void ends_are_drawn_off_the_curve_of_all(void **state)
+{
+    (void)state;
+    struct report_line lines[6];
+    struct report_run runs[6];
+    for (int i = 0; i < 6; i++) {
+        const double flops = 1e9 * pow(4.0, i / 2), one = 3.0 * pow(flops, -0.05);
+        lines[i] = (struct report_line){
+            .step = 9, .loss = 1.0, .val_loss = one * (i % 2 == 0 ? 1.01 : 0.99), .flops = flops};
+        runs[i] = (struct report_run){.kind = i % 2,
+                                      .n_layers = 1 + i / 2,
+                                      .dim = 8,
+                                      .lines = &lines[i],
+                                      .n_lines = 1,
+                                      .is_done = true};
+    }
+    struct drawing *d = draw(report_draw_compute, runs, 6);
+    struct fit_curve all;
+    assert_true(report_fit_all(&all, d->report));
+    assert_true(fabs(all.alpha - 0.05) < 1e-12);
+    assert_true(fabs(exp(all.a) - 3.0 * sqrt(1.01 * 0.99)) < 1e-12);
+    for (int series = 0; series < 6; series++) { /* by kind, then size */
+        char block[16];
+        double compute = 0.0, residual = 0.0, error = 1.0;
+        snprintf(block, sizeof block, "$s%d << EOD", series);
+        const char *found = strstr(d->data, block);
+        assert_non_null(found);
+        assert_int_equal(sscanf(found + strlen(block), "%lf %lf %lf", &compute, &residual, &error),
+                         3);
+        assert_true(fabs(residual - (series < 3 ? 1.005 : -0.995)) < 1e-3 && error == 0.0);
+    }
+    assert_non_null(strstr(d->body, "title 'training loss of a run'"));
+    assert_non_null(strstr(d->body, "title 'block, validation at the end'"));
+    d->report->n_runs = 2; /* of one compute: no curve */
+    assert_false(report_fit_all(&all, d->report));
+    finish_drawing(d);
+}
+
 static void expect_tics(double low, double high, const char *expected)
 {
     char bytes[512] = "";
@@ -370,6 +409,7 @@ int main(void)
         cmocka_unit_test(inspections_that_are_none_are_left_out_alone),
         cmocka_unit_test(depths_are_compared_where_all_have_spent_about_the_same),
         cmocka_unit_test(accuracies_are_means_over_runs_that_differ_in_their_seed),
+        cmocka_unit_test(ends_are_drawn_off_the_curve_of_all),
         cmocka_unit_test(logarithmic_axes_have_round_tics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
