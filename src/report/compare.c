@@ -4,15 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-static const char *const AXIS_LABELS[FIT_AXES] = {"compute", "tokens", "time"};
-
-/** A multiplier: of a kind, on an axis, by slopes of its own or a common one. */
-struct row {
-    const struct fit_comparison *comparison;
-    enum fit_axis axis;
-    enum fit_slopes slopes;
-};
-enum { MOST_ROWS = FIT_AXES * FIT_SLOPES * FIT_MAX_KINDS };
+static const char *const AXIS_LABELS[FIT_AXES] = {"compute", "tokens", "time"},
+                         *const AXIS_UNITS[FIT_AXES] = {"FLOPs", "tokens", "seconds"};
 
 /** Where a baseline hardly falls, it "needs" anything: beyond this a multiplier is no finding, and
  * an axis that holds it shows nothing else. */
@@ -45,17 +38,23 @@ void report_note_multipliers(const struct report *report)
     }
 }
 
-/** Rows from above: for each axis the kinds. */
+/** A row of the figure: the multiplier of a kind on an axis. */
+struct row {
+    const struct fit_comparison *comparison;
+    enum fit_axis axis;
+};
+enum { MOST_ROWS = FIT_AXES * FIT_MAX_KINDS };
+
+/** From above: for each axis the kinds. */
 static int list_rows(struct row rows[MOST_ROWS], const struct report *report)
 {
     int n = 0;
     for (enum fit_axis axis = 0; axis < FIT_AXES; axis++) {
         const struct fit_report *fit = &report->fits[axis];
         for (int i = 0; is_axis_drawn(report, axis) && i < fit->n_comparisons; i++) {
-            for (enum fit_slopes slopes = 0; slopes < FIT_SLOPES; slopes++) {
-                if (is_drawable(fit->comparisons[i].multiplier[slopes])) {
-                    rows[n++] = (struct row){&fit->comparisons[i], axis, slopes};
-                }
+            const double *m = fit->comparisons[i].multiplier;
+            if (is_drawable(m[FIT_SEPARATE]) || is_drawable(m[FIT_COMMON])) {
+                rows[n++] = (struct row){&fit->comparisons[i], axis};
             }
         }
     }
@@ -73,29 +72,43 @@ static void widen(struct range *range, double m)
     range->high = fmax(range->high, m);
 }
 
-/** Wide intervals reach beyond the axis, so that the others can be told apart. */
-static void add_row(struct text *data, int y, const struct row *row, struct range *range)
+/** Where in its row, from above: with slopes of their own, then with a common one. */
+static double place_of(int row, enum fit_slopes slopes)
 {
-    static const double MOST_WIDENED = 3.0;
-    const struct fit_comparison *c = row->comparison;
-    const bool has_interval = c->no_interval == NULL && !isnan(c->low[row->slopes]);
-    const double m = c->multiplier[row->slopes],
-                 low = has_interval ? fmax(c->low[row->slopes], 0.0) : m,
-                 high = has_interval ? fmin(c->high[row->slopes], 1e9) : m;
-    widen(range, low);
-    widen(range, fmin(high, MOST_WIDENED * fmax(m, 1.0)));
-    text_add(data, "%.9g %d %.9g %.9g %d\n", m, y, low, high, (int)row->slopes);
+    static const double OFFSET = 0.17;
+    return slopes == FIT_SEPARATE ? OFFSET - row : -OFFSET - row;
 }
 
-/** The multiplier with each size left out; returns how many. */
-static int add_left_out(struct text *data, int y, const struct row *row, int n_groups,
-                        struct range *range)
+/** One mark with its interval. Wide intervals reach beyond the axis, so that the others can be told
+ * apart. */
+static void add_mark(struct text *data, const struct report *report, const struct row *row, int nth,
+                     enum fit_slopes slopes, struct range *range)
+{
+    static const double MOST_WIDENED = 3.0, FAR = 1e9;
+    const struct fit_comparison *c = row->comparison;
+    const double m = c->multiplier[slopes];
+    if (!is_drawable(m)) {
+        return;
+    }
+    const bool has_interval = c->no_interval == NULL && !isnan(c->low[slopes]);
+    const double low = has_interval ? fmax(c->low[slopes], 0.0) : m,
+                 high = has_interval ? fmin(c->high[slopes], FAR) : m;
+    const char *kind = report->points.kinds[c->kind];
+    widen(range, low);
+    widen(range, fmin(high, MOST_WIDENED * fmax(m, 1.0)));
+    text_add(data, "%.9g %.3f %.9g %.9g 0x%s\n", m, place_of(nth, slopes), low, high,
+             report_colour_of(report, kind) + 1);
+}
+
+/** The multipliers with each size left out. */
+static int add_left_out(struct text *data, int n_groups, const struct row *row, int nth,
+                        enum fit_slopes slopes, struct range *range)
 {
     int n = 0;
     for (int group = 0; group < n_groups; group++) {
-        const double m = row->comparison->without[group][row->slopes];
-        if (is_drawable(m)) {
-            text_add(data, "%.9g %d\n", m, y);
+        const double m = row->comparison->without[group][slopes];
+        if (is_drawable(m) && is_drawable(row->comparison->multiplier[slopes])) {
+            text_add(data, "%.9g %.3f\n", m, place_of(nth, slopes));
             widen(range, m);
             n++;
         }
@@ -103,16 +116,37 @@ static int add_left_out(struct text *data, int y, const struct row *row, int n_g
     return n;
 }
 
+static int add_rows(struct text *data, const struct report *report, const struct row *rows, int n,
+                    struct range *range)
+{
+    int n_left_out = 0;
+    for (enum fit_slopes slopes = 0; slopes < FIT_SLOPES; slopes++) {
+        text_add(data, "$m%d << EOD\n", (int)slopes);
+        for (int i = 0; i < n; i++) {
+            add_mark(data, report, &rows[i], i, slopes, range);
+        }
+        text_add(data, "EOD\n");
+    }
+    text_add(data, "$left << EOD\n");
+    for (int i = 0; i < n; i++) {
+        for (enum fit_slopes slopes = 0; slopes < FIT_SLOPES; slopes++) {
+            n_left_out += add_left_out(data, report->points.n_groups, &rows[i], i, slopes, range);
+        }
+    }
+    text_add(data, "EOD\n");
+    return n_left_out;
+}
+
 static void set_row_tics(struct text *body, const struct report *report, const struct row *rows,
                          int n)
 {
     text_add(body, "set ytics (");
     for (int i = 0; i < n; i++) {
-        text_add(body, "%s'%s, %s%s' %d", i > 0 ? ", " : "",
-                 report->points.kinds[rows[i].comparison->kind], AXIS_LABELS[rows[i].axis],
-                 rows[i].slopes == FIT_COMMON ? ", common slope" : "", -i);
+        text_add(body, "%s\"%s\\nat %.4g %s\" %d", i > 0 ? ", " : "",
+                 report->points.kinds[rows[i].comparison->kind], rows[i].comparison->at,
+                 AXIS_UNITS[rows[i].axis], -i);
     }
-    text_add(body, ") noenhanced\nset yrange [%d:1]\n", -n);
+    text_add(body, ") noenhanced\nset yrange [%.2f:0.55]\n", 0.45 - n);
 }
 
 bool report_draw_multiplier(struct figure *f, const struct report *report, struct text *why)
@@ -120,40 +154,37 @@ bool report_draw_multiplier(struct figure *f, const struct report *report, struc
     struct row rows[MOST_ROWS];
     struct range range = {1.0, 1.0};
     const int n = list_rows(rows, report);
-    int n_left_out = 0;
     if (n == 0) {
-        text_add(why, "it takes finished runs of the kind standard and of another, at two sizes or "
-                      "more, a factor of 1.5 of compute apart, and losses that fall with it");
+        text_add(why, "it takes finished runs of the baseline's kind and of another, at two sizes "
+                      "or more, a factor of 1.5 of compute apart, and losses that fall with it");
         return false;
     }
-    text_add(f->data, "$m << EOD\n");
-    for (int i = 0; i < n; i++) {
-        add_row(f->data, -i, &rows[i], &range);
-    }
-    text_add(f->data, "EOD\n$left << EOD\n");
-    for (int i = 0; i < n; i++) {
-        n_left_out += add_left_out(f->data, -i, &rows[i], report->points.n_groups, &range);
-    }
-    text_add(f->data, "EOD\n");
+    const int n_left_out = add_rows(f->data, report, rows, n, &range);
     const double pad = 0.08 * (range.high - range.low) + 0.01;
+    const char *baseline = report->points.kinds[report->fits[rows[0].axis].baseline];
     set_row_tics(f->body, report, rows, n);
     text_add(f->body,
-             "set xlabel 'times as much the baseline needs for the same loss'\nset xrange "
-             "[%.6g:%.6g]\nset arrow 1 from 1,graph 0 to 1,graph 1 nohead dt 2 lc rgb '#666666'\n"
-             "plot $m using ($5==0?$1:NaN):2:3:4 with xerrorbars lc rgb '#0072b2' pt 7 ps 1.2 lw 2 "
-             "title 'a slope for each kind', $m using ($5==1?$1:NaN):2:3:4 with xerrorbars lc rgb "
-             "'#d55e00' pt 5 ps 1.2 lw 2 title 'a common slope'%s\n",
-             range.low - pad, range.high + pad,
-             n_left_out > 0 ? ", $left using 1:2 with points lc rgb '#555555' pt 2 ps 0.7 title "
+             "set xlabel 'times as much %s needs for the same loss (below 1: less)' noenhanced\n"
+             "set xrange [%.6g:%.6g]\nset bmargin 5.5\nset key at screen 0.5, screen 0.015 bottom "
+             "center horizontal\n"
+             "set arrow 1 from 1,graph 0 to 1,graph 1 nohead dt 2 lc rgb '#666666'\n"
+             "plot $m0 using 1:2:3:4:5 with xerrorbars lc rgb variable pt 7 ps 1.2 lw 2 notitle, "
+             "$m1 using 1:2:3:4:5 with xerrorbars lc rgb variable pt 6 ps 1.2 lw 2 notitle, "
+             "NaN with points lc rgb '#444444' pt 7 ps 1.2 title 'a slope for each kind', "
+             "NaN with points lc rgb '#444444' pt 6 ps 1.2 lw 2 title 'a common slope'%s\n",
+             baseline, range.low - pad, range.high + pad,
+             n_left_out > 0 ? ", $left using 1:2 with points lc rgb '#555555' pt 2 ps 0.6 title "
                               "'with one size left out'"
                             : "");
-    f->height = 170 + 34 * n;
+    f->height = 150 + 56 * n;
     f->caption =
         report->wants_time
-            ? "Bars: 95 % intervals, where there are two or more seeds a size; see attnres "
-              "fit. Times compare on one machine alone, with nothing else on it."
-            : "Bars: 95 % intervals, where there are two or more seeds a size; see attnres "
-              "fit.";
+            ? "Above 1 the kind pays, below 1 the baseline does. Bars: 95 % intervals, where there "
+              "are two or more seeds a size (what reaches the frame goes on beyond it); see "
+              "attnres fit. Times compare on one machine alone, with nothing else on it."
+            : "Above 1 the kind pays, below 1 the baseline does. Bars: 95 % intervals, where there "
+              "are two or more seeds a size (what reaches the frame goes on beyond it); see "
+              "attnres fit.";
     return true;
 }
 
@@ -173,7 +204,7 @@ static int sort_finished(const struct report_run **sorted, const struct report *
     int n = 0;
     for (int i = 0; i < report->n_runs; i++) {
         const struct report_run *run = &report->runs[i];
-        if (report_has_end(run) && !run->is_apart) {
+        if (report_is_end(run)) {
             sorted[n++] = run;
         }
     }

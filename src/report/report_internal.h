@@ -149,6 +149,8 @@ void report_note_multipliers(const struct report *report);
 void report_sort_kinds(struct report *report);
 /** A kind's colour: from a palette that does without red against green. */
 const char *report_colour(const struct report *report, int kind);
+/** The same by name: the points of the fit count kinds in their own order. */
+const char *report_colour_of(const struct report *report, const char *kind);
 /** A kind's symbol, so that colours are not needed. */
 int report_symbol(const struct report *report, int kind);
 /** Values on a logarithmic axis at round numbers, as gnuplot's set xtics or ytics. */

@@ -57,6 +57,15 @@ const char *report_colour(const struct report *report, int kind)
     return STYLES[style_of(report, kind)].colour;
 }
 
+const char *report_colour_of(const struct report *report, const char *kind)
+{
+    int i = 0;
+    while (i + 1 < report->n_kinds && strcmp(report->kinds[i], kind) != 0) {
+        i++;
+    }
+    return report_colour(report, i);
+}
+
 int report_symbol(const struct report *report, int kind)
 {
     return STYLES[style_of(report, kind)].symbol;

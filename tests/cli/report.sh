@@ -29,8 +29,10 @@ END
 }
 run attnres report runs/*
 check report
+grep -c 'times as much standard needs' report/multiplier.gp # and at what compute
+grep -o 'set ytics (.block_full.nat [0-9.e+]* FLOPs. 0)' report/multiplier.gp | head -n 1 | sed -E 's/[0-9.]+e/Ne/'
 attnres report runs/* --time --out=timed >/dev/null 2>&1
-grep -c "'block_full, time'" report/multiplier.gp timed/multiplier.gp
+grep -c 'block_full.nat .* seconds' report/multiplier.gp timed/multiplier.gp
 
 # A baseline that hardly falls: its multiplier is beyond all axes. And a figure that fails.
 mkdir flat
