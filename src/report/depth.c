@@ -37,25 +37,87 @@ static double output_gradient_of(const struct report_look *look, int64_t layer)
     return norm_of(look, "output_gradients", layer);
 }
 
-/** One of two panels side by side. */
-struct panel {
+/** One of two columns of panels, in a row for each step. */
+struct column {
     const char *title, *ylabel;
     layer_number *number;
     bool has_head; /* one number more, of the head's read */
 };
 
-/** What a panel's axes have to hold. */
+/** What the axes of a column have to hold. */
 struct extent {
     double low, high;
     int64_t n_layers;
 };
 
-static void add_layers(struct text *data, const struct panel *panel, int which, int kind, int look,
-                       const struct report_look *l, struct extent *extent)
+enum { MOST_ROWS = 3, ROW_PIXELS = 290, FOOT_PIXELS = 34 };
+
+/** The steps that have a row, from above; in the last one stands what each run was at last. */
+struct rows {
+    int64_t steps[MOST_ROWS];
+    int n;
+};
+
+static bool is_new_step(const int64_t *steps, int n, int64_t step)
 {
-    text_add(data, "$p%d_%d_%d << EOD\n", which, kind, look);
-    for (int64_t i = 0; i < l->n_layers + panel->has_head; i++) {
-        const double number = panel->number(l, i);
+    for (int i = 0; i < n; i++) {
+        if (steps[i] == step) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/** The newest look of each run, and, of the steps before that, the first and the middle one. */
+static struct rows choose_rows(const struct report *report, const int *runs, int n_runs)
+{
+    int64_t steps[FIT_MAX_KINDS * REPORT_MAX_LOOKS];
+    int n = 0;
+    struct rows rows = {.n = 0};
+    for (int i = 0; i < n_runs; i++) {
+        const struct report_run *run = &report->runs[runs[i]];
+        for (int look = 0; look + 1 < run->n_looks; look++) {
+            int at = n;
+            if (!is_new_step(steps, n, run->looks[look].step)) {
+                continue;
+            }
+            for (n++; at > 0 && steps[at - 1] > run->looks[look].step; at--) {
+                steps[at] = steps[at - 1];
+            }
+            steps[at] = run->looks[look].step;
+        }
+    }
+    if (n > 0) {
+        rows.steps[rows.n++] = steps[0];
+    }
+    if (n > 1) {
+        rows.steps[rows.n++] = steps[n / 2];
+    }
+    rows.n++;
+    return rows;
+}
+
+/** What a run shows in a row; NULL: nothing. */
+static const struct report_look *find_look(const struct report_run *run, const struct rows *rows,
+                                           int row)
+{
+    if (row == rows->n - 1) {
+        return &run->looks[run->n_looks - 1];
+    }
+    for (int look = 0; look + 1 < run->n_looks; look++) {
+        if (run->looks[look].step == rows->steps[row]) {
+            return &run->looks[look];
+        }
+    }
+    return NULL;
+}
+
+static void add_layers(struct text *data, const struct column *column, const char *block,
+                       const struct report_look *look, struct extent *extent)
+{
+    text_add(data, "$%s << EOD\n", block);
+    for (int64_t i = 0; i < look->n_layers + column->has_head; i++) {
+        const double number = column->number(look, i);
         if (number > 0.0) {
             text_add(data, "%lld %.6g\n", (long long)i, number);
             extent->low = fmin(extent->low, number);
@@ -63,110 +125,184 @@ static void add_layers(struct text *data, const struct panel *panel, int which, 
         }
     }
     text_add(data, "EOD\n");
-    extent->n_layers = l->n_layers > extent->n_layers ? l->n_layers : extent->n_layers;
+    extent->n_layers = look->n_layers > extent->n_layers ? look->n_layers : extent->n_layers;
 }
 
-/** Earlier steps are drawn dashed and paler. */
-static void plot_layers(struct text *body, const struct report *report, int which, int *n_plots,
-                        int run_index)
-{
-    const struct report_run *run = &report->runs[run_index];
-    for (int look = 0; look < run->n_looks; look++) {
-        const bool is_newest = look == run->n_looks - 1;
-        text_add(body,
-                 "%s $p%d_%d_%d using 1:2 with linespoints lc rgb '#%s%s' lw %s dt %d pt %d ps %s ",
-                 (*n_plots)++ > 0 ? ",\\\n" : "", which, run->kind, look, is_newest ? "" : "70",
-                 report_colour(report, run->kind) + 1, is_newest ? "2" : "1.2",
-                 is_newest ? 1 : 2 + look % 4, report_symbol(report, run->kind),
-                 is_newest ? "0.8" : "0.5");
-        if (which == 1) {
-            const char *kind = report->kinds[run->kind];
-            const bool says_kind = strstr(run->name, kind) != NULL;
-            text_add(body, "title '%s%s%s, step %lld'", says_kind ? "" : kind,
-                     says_kind ? "" : ", ", run->name, (long long)run->looks[look].step);
-        } else {
-            text_add(body, "notitle");
-        }
-    }
-}
+/** The runs that are drawn. */
+struct chosen {
+    const struct report *report;
+    int runs[FIT_MAX_KINDS], n;
+    struct rows rows;
+};
 
-/** Data of a panel: of each kind's inspected run, all steps. */
-static struct extent add_panel(struct text *data, const struct report *report,
-                               const struct panel *panel, int which)
+static struct extent add_column(struct text *data, const struct chosen *chosen,
+                                const struct column *column, int which)
 {
     struct extent extent = {.low = INFINITY, .high = -INFINITY};
-    for (int kind = 0; kind < report->n_kinds; kind++) {
-        const int run = report_inspected_run(report, kind);
-        for (int look = 0; run >= 0 && look < report->runs[run].n_looks; look++) {
-            add_layers(data, panel, which, kind, look, &report->runs[run].looks[look], &extent);
+    for (int row = 0; row < chosen->rows.n; row++) {
+        for (int i = 0; i < chosen->n; i++) {
+            const struct report_run *run = &chosen->report->runs[chosen->runs[i]];
+            const struct report_look *look = find_look(run, &chosen->rows, row);
+            char block[48];
+            struct text name = {block, sizeof block, 0};
+            text_add(&name, "p%d_%d_%d", which, row, i);
+            if (look != NULL) {
+                add_layers(data, column, block, look, &extent);
+            }
         }
     }
     return extent;
 }
 
-static void draw_panel(struct figure *f, const struct report *report, const struct panel *panel,
-                       int which, const struct extent *extent)
+/** The legend, once: kinds at the top right. Data there are none of where a kind was not looked at
+ * in this step. */
+static void plot_kind(struct text *body, const struct chosen *chosen, int which, int row, int i)
+{
+    const struct report *report = chosen->report;
+    const struct report_run *run = &report->runs[chosen->runs[i]];
+    text_add(body, "%s ", i > 0 ? ",\\\n" : "");
+    if (find_look(run, &chosen->rows, row) != NULL) {
+        text_add(body, "$p%d_%d_%d using 1:2", which, row, i);
+    } else {
+        text_add(body, "NaN");
+    }
+    text_add(body, " with linespoints lc rgb '%s' lw 1.5 pt %d ps 0.7 ",
+             report_colour(report, run->kind), report_symbol(report, run->kind));
+    if (which == 1 && row == 0) {
+        text_add(body, "title '%s'", report->kinds[run->kind]);
+    } else {
+        text_add(body, "notitle");
+    }
+}
+
+/** "step 200", or the range of them where runs ended at other ones. */
+static void add_step(struct text *t, const struct chosen *chosen, int row)
+{
+    int64_t first = INT64_MAX, last = 0;
+    for (int i = 0; i < chosen->n; i++) {
+        const struct report_look *look =
+            find_look(&chosen->report->runs[chosen->runs[i]], &chosen->rows, row);
+        if (look != NULL) {
+            first = look->step < first ? look->step : first;
+            last = look->step > last ? look->step : last;
+        }
+    }
+    text_add(t, first < last ? "step %lld to %lld" : "step %lld", (long long)first,
+             (long long)last);
+}
+
+static void set_panel(struct text *body, const struct chosen *chosen, const struct column *column,
+                      int which, int row, double height)
+{
+    const int n = chosen->rows.n;
+    const double top = 1.0 - row * ROW_PIXELS / height;
+    const bool is_last = row == n - 1;
+    text_add(body, "set title '");
+    add_step(body, chosen, row);
+    text_add(body,
+             ": %s'\nset ylabel '%s'\nset xlabel '%s'\nset lmargin at screen %s\nset rmargin at "
+             "screen %s\nset tmargin at screen %.4f\nset bmargin at screen %.4f\n",
+             column->title, column->ylabel, is_last ? "layer" : "", which == 0 ? "0.075" : "0.5",
+             which == 0 ? "0.43" : "0.855", top - 34.0 / height,
+             top - (ROW_PIXELS - 26.0) / height);
+    if (which == 1 && row == 0) {
+        const struct report_run *run = &chosen->report->runs[chosen->runs[0]];
+        text_add(
+            body,
+            "set key at screen 0.995, screen %.4f top right Left reverse title '%lld × %lld'\n",
+            1.0 - 12.0 / height, (long long)run->n_layers, (long long)run->dim);
+    } else {
+        text_add(body, "unset key\n");
+    }
+}
+
+static void draw_column(struct figure *f, const struct chosen *chosen, const struct column *column,
+                        int which, const struct extent *extent)
 {
     static const double PAD = 1.15;
     const double low = extent->low / PAD, high = extent->high * PAD;
-    int n_plots = 0;
-    text_add(f->body,
-             "set title '%s'\nset ylabel '%s'\nset lmargin at screen %s\nset rmargin at screen "
-             "%s\nset xrange [-0.3:%lld.3]\nset xtics %lld\nset yrange [%.6g:%.6g]\n",
-             panel->title, panel->ylabel, which == 0 ? "0.08" : "0.455",
-             which == 0 ? "0.37" : "0.745", (long long)extent->n_layers - !panel->has_head,
-             (long long)extent->n_layers / 10 + 1, low, high);
+    text_add(f->body, "set xrange [-0.3:%lld.3]\nset xtics %lld\nset yrange [%.6g:%.6g]\n",
+             (long long)extent->n_layers - !column->has_head, (long long)extent->n_layers / 10 + 1,
+             low, high);
     report_add_tics(f->body, "y", low, high);
-    text_add(f->body, "plot");
-    for (int kind = 0; kind < report->n_kinds; kind++) {
-        const int run = report_inspected_run(report, kind);
-        if (run >= 0) {
-            plot_layers(f->body, report, which, &n_plots, run);
+    for (int row = 0; row < chosen->rows.n; row++) {
+        set_panel(f->body, chosen, column, which, row, f->height);
+        text_add(f->body, "plot");
+        for (int i = 0; i < chosen->n; i++) {
+            plot_kind(f->body, chosen, which, row, i);
         }
+        text_add(f->body, "\n");
     }
-    text_add(f->body, "\n");
 }
 
-static bool draw_panels(struct figure *f, const struct report *report, const struct panel panels[2],
-                        struct text *why)
+static bool draw_columns(struct figure *f, const struct report *report,
+                         const struct column columns[2], struct text *why)
 {
-    text_add(f->body, "set multiplot\nset logscale y\nset xlabel 'layer'\nset format y '%%g'\n");
+    struct chosen chosen = {.report = report};
+    chosen.n = report_choose_alike(report, chosen.runs);
+    if (chosen.n == 0) {
+        text_add(why, "%s", NO_INSPECTION);
+        return false;
+    }
+    chosen.rows = choose_rows(report, chosen.runs, chosen.n);
+    f->width = 1100;
+    f->height = chosen.rows.n * ROW_PIXELS + FOOT_PIXELS;
+    text_add(f->body, "set multiplot\nset logscale y\nset format y '%%g'\n");
     for (int which = 0; which < 2; which++) {
-        const struct extent extent = add_panel(f->data, report, &panels[which], which);
+        const struct extent extent = add_column(f->data, &chosen, &columns[which], which);
         if (!(extent.low > 0.0 && extent.low <= extent.high)) {
-            text_add(why, "%s", NO_INSPECTION);
+            text_add(why, "the inspections hold no number above 0");
             return false;
         }
-        draw_panel(f, report, &panels[which], which, &extent);
+        draw_column(f, &chosen, &columns[which], which, &extent);
     }
     text_add(f->body, "unset multiplot\n");
-    f->width = 1100;
     return true;
+}
+
+void report_note_looks(const struct report *report)
+{
+    int runs[FIT_MAX_KINDS];
+    const int n = report_choose_alike(report, runs);
+    for (int kind = 0; n > 0 && kind < report->n_kinds; kind++) {
+        bool is_chosen = report_inspected_run(report, kind) < 0;
+        for (int i = 0; i < n; i++) {
+            is_chosen = is_chosen || report->runs[runs[i]].kind == kind;
+        }
+        if (!is_chosen) {
+            text_add(report->notes,
+                     "%s is not among the magnitudes and gradients along the depth: no run of it "
+                     "with %lld × %lld, which the others have, was inspected\n",
+                     report->kinds[kind], (long long)report->runs[runs[0]].n_layers,
+                     (long long)report->runs[runs[0]].dim);
+        }
+    }
 }
 
 bool report_draw_magnitude(struct figure *f, const struct report *report, struct text *why)
 {
-    static const struct panel PANELS[2] = {
+    static const struct column COLUMNS[2] = {
         {"what the attention of a layer reads", "root mean square", input_of, true},
         {"what the MLP of a layer puts out", "root mean square", output_of, false},
     };
     f->caption =
-        "Of each kind the inspected run with the most compute. Behind the last layer on the "
-        "left: what the head reads. Dashed: earlier steps.";
-    return draw_panels(f, report, PANELS, why);
+        "Of each kind an inspected run, of the size and budget that the most kinds share; "
+        "below one another as training goes on. Behind the last layer on the left: what the head "
+        "reads.";
+    return draw_columns(f, report, COLUMNS, why);
 }
 
 bool report_draw_gradient(struct figure *f, const struct report *report, struct text *why)
 {
-    static const struct panel PANELS[2] = {
+    static const struct column COLUMNS[2] = {
         {"of the weights of a layer", "norm of the gradient", weight_gradient_of, false},
         {"of what a layer puts out", "norm of the gradient", output_gradient_of, false},
     };
     f->caption =
         "Of the mean loss over the tokens that were inspected, before clipping; the weights "
-        "without the reads' own, so that they are the same for every kind. Dashed: earlier "
-        "steps.";
-    return draw_panels(f, report, PANELS, why);
+        "without the reads' own, so that they are the same for every kind. Runs and steps as "
+        "above.";
+    return draw_columns(f, report, COLUMNS, why);
 }
 
 /** Sources that some read of this parity has, in their order. */
@@ -262,15 +398,17 @@ static bool draw_maps_of(struct figure *f, const struct report *report, int run_
         add_map(f->data, look, columns, n_columns, parity, block);
         set_map_tics(f->body, look, columns, n_columns, parity);
         text_add(f->body,
-                 "set title '%s: sources of the reads before %s' noenhanced\nset lmargin at screen "
+                 "set title '%s %lld × %lld: sources of the reads before %s' noenhanced\nset "
+                 "lmargin at screen "
                  "%s\nset rmargin at "
                  "screen "
                  "%s\nset tmargin at screen %.4f\nset bmargin at screen %.4f\nset xrange "
                  "[-0.5:%lld.5]\nset yrange [-0.5:%lld.5]\n%s\nplot $%s matrix with image pixels "
                  "notitle\n",
-                 report->kinds[run->kind], parity == 0 ? "attention and the head" : "the MLP",
-                 parity == 0 ? "0.085" : "0.55", parity == 0 ? "0.45" : "0.915", top - 42 * share,
-                 bottom + 80 * share, (long long)n_columns - 1, (long long)look->n_layers - parity,
+                 report->kinds[run->kind], (long long)run->n_layers, (long long)run->dim,
+                 parity == 0 ? "attention and the head" : "the MLP", parity == 0 ? "0.085" : "0.55",
+                 parity == 0 ? "0.45" : "0.915", top - 42 * share, bottom + 80 * share,
+                 (long long)n_columns - 1, (long long)look->n_layers - parity,
                  parity == 0 ? "unset colorbox" : "set colorbox", block);
     }
     free(columns);

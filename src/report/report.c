@@ -258,6 +258,7 @@ static bool make(struct report *r, const char *const *runs, int n, bool *has_pag
     }
     report_sort_kinds(r);
     fit_runs(r);
+    report_note_looks(r);
     if (!r->has_gnuplot) {
         text_add(
             r->notes,

@@ -144,6 +144,10 @@ struct fit_curve report_curve_of(const struct report *report, int kind);
 /** Note the multipliers that the figure leaves out. */
 void report_note_multipliers(const struct report *report);
 
+/* depth.c */
+/** Note the kinds that have no run of the others' size. */
+void report_note_looks(const struct report *report);
+
 /* style.c */
 /** Kinds in the order of the palette, whatever order runs came in. */
 void report_sort_kinds(struct report *report);
@@ -162,6 +166,9 @@ int report_count_runs(const struct report *report, int kind);
 /** Of each kind the run that was inspected and spent the most compute; -1: there is none. Runs
  * whose loss does not compare count only where no other was inspected. */
 int report_inspected_run(const struct report *report, int kind);
+/** Of the kinds such a run each, all of one size: of that which the most kinds have. Returns how
+ * many. */
+int report_choose_alike(const struct report *report, int runs[FIT_MAX_KINDS]);
 
 /* gnuplot.c */
 bool report_find_gnuplot(void);

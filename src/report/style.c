@@ -97,14 +97,17 @@ static void add_even_tics(struct text *body, double low, double high)
     }
 }
 
-/** 1, 2 and 5 times powers of ten. */
+/** A few round multiples of powers of ten: more of them on an axis that spans no more than one. */
 static void add_round_tics(struct text *body, double low, double high)
 {
-    static const double FACTORS[] = {1.0, 2.0, 5.0};
+    static const double FEW[] = {1.0, 2.0, 5.0}, MORE[] = {1.0, 2.0, 3.0, 5.0, 7.0};
+    const bool is_short = high / low <= 10.0;
+    const double *factors = is_short ? MORE : FEW;
+    const int n = is_short ? 5 : 3;
     bool is_first = true;
     for (double power = pow(10.0, floor(log10(low))); power <= high; power *= 10.0) {
-        for (int i = 0; i < 3; i++) {
-            const double value = power * FACTORS[i];
+        for (int i = 0; i < n; i++) {
+            const double value = power * factors[i];
             if (value >= low && value <= high) {
                 add_tic(body, is_first, value, high);
                 is_first = false;
@@ -148,27 +151,71 @@ int report_count_runs(const struct report *report, int kind)
     return n;
 }
 
-static bool is_inspected(const struct report_run *run, bool is_apart)
+/** Whether inspected runs are looked at that stand apart: only where there is no other. */
+static bool are_apart(const struct report *report)
 {
-    return run->n_looks > 0 && run->is_apart == is_apart;
+    for (int i = 0; i < report->n_runs; i++) {
+        if (report->runs[i].n_looks > 0 && !report->runs[i].is_apart) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static double spent_by(const struct report_run *run)
+{
+    const double flops = run->lines[run->n_lines - 1].flops;
+    return isnan(flops) ? 0.0 : flops;
+}
+
+/** The same, of the size of one of the runs; NULL: of any. */
+static int find_inspected(const struct report *report, int kind, const struct report_run *alike)
+{
+    const bool is_apart = are_apart(report);
+    int best = -1;
+    for (int i = 0; i < report->n_runs; i++) {
+        const struct report_run *run = &report->runs[i];
+        const bool is_of_size =
+            alike == NULL || (run->n_layers == alike->n_layers && run->dim == alike->dim);
+        if (run->kind == kind && run->n_looks > 0 && run->is_apart == is_apart && is_of_size &&
+            (best < 0 || spent_by(run) > spent_by(&report->runs[best]))) {
+            best = i;
+        }
+    }
+    return best;
 }
 
 int report_inspected_run(const struct report *report, int kind)
 {
-    int best = -1;
-    double most = -1.0;
-    bool are_apart = true;
-    for (int i = 0; i < report->n_runs; i++) {
-        are_apart = are_apart && !is_inspected(&report->runs[i], false);
+    return find_inspected(report, kind, NULL);
+}
+
+static int choose_of_size(const struct report *report, const struct report_run *alike,
+                          int runs[FIT_MAX_KINDS])
+{
+    int n = 0;
+    for (int kind = 0; kind < report->n_kinds; kind++) {
+        const int run = find_inspected(report, kind, alike);
+        if (run >= 0) {
+            runs[n++] = run;
+        }
     }
+    return n;
+}
+
+int report_choose_alike(const struct report *report, int runs[FIT_MAX_KINDS])
+{
+    int n = 0;
+    double most = -1.0;
     for (int i = 0; i < report->n_runs; i++) {
-        const struct report_run *run = &report->runs[i];
-        const double flops = run->lines[run->n_lines - 1].flops;
-        const double spent = isnan(flops) ? 0.0 : flops;
-        if (run->kind == kind && is_inspected(run, are_apart) && spent > most) {
-            best = i;
+        int found[FIT_MAX_KINDS] = {0};
+        const double spent = spent_by(&report->runs[i]);
+        const int n_found = choose_of_size(report, &report->runs[i], found);
+        if (n_found > n || (n_found == n && spent > most)) {
+            memcpy(runs, found, sizeof found);
+            n = n_found;
             most = spent;
         }
     }
-    return best;
+    return n;
 }

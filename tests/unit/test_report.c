@@ -380,6 +380,36 @@ static void ends_are_drawn_off_the_curve_of_all(void **state)
     finish_drawing(d);
 }
 
+/* The run of another size has spent the most, and its kind has no other. */
+static void kinds_are_compared_along_one_depth(void **state)
+{
+    (void)state;
+    struct trial trial;
+    begin(&trial, "run");
+    struct report *report = trial.report;
+    struct report_line lines[] = {
+        {.step = 1, .flops = 1.0}, {.step = 1, .flops = 1.0}, {.step = 1, .flops = 9.0}};
+    struct report_run runs[3];
+    for (int i = 0; i < 3; i++) {
+        runs[i] = (struct report_run){.kind = i,
+                                      .n_layers = i < 2 ? 12 : 24,
+                                      .dim = 64,
+                                      .lines = &lines[i],
+                                      .n_lines = 1,
+                                      .n_looks = 1};
+        snprintf(report->kinds[i], FIT_KIND_BYTES, "kind%d", i);
+    }
+    report->runs = runs;
+    report->n_runs = report->n_kinds = 3;
+    int chosen[FIT_MAX_KINDS];
+    assert_int_equal(report_choose_alike(report, chosen), 2);
+    assert_true(chosen[0] == 0 && chosen[1] == 1);
+    report_note_looks(report);
+    assert_non_null(strstr(trial.note_bytes, "kind2 is not among the magnitudes"));
+    assert_null(strstr(trial.note_bytes, "kind1 is not"));
+    end(&trial);
+}
+
 static void expect_tics(double low, double high, const char *expected)
 {
     char bytes[512] = "";
@@ -393,7 +423,9 @@ static void logarithmic_axes_have_round_tics(void **state)
     (void)state;
     expect_tics(1.2, 1.75, "set ytics (1.2, 1.3, 1.4, 1.5, 1.6, 1.7)\n");
     expect_tics(0.09, 3.0, "set ytics (0.1, 0.2, 0.5, 1, 2)\n");
-    expect_tics(9e11, 4e12, "set ytics ('1·10^{12}' 1e+12, '2·10^{12}' 2e+12)\n");
+    expect_tics(9e11, 4e12,
+                "set ytics ('1·10^{12}' 1e+12, '2·10^{12}' 2e+12, '3·10^{12}' 3e+12)\n");
+    expect_tics(0.0411, 0.165, "set ytics (0.05, 0.07, 0.1)\n");
     expect_tics(1.0, 1e6, "set ytics autofreq\n");
     expect_tics(2.0, 2.0, "set ytics autofreq\n");
 }
@@ -410,6 +442,7 @@ int main(void)
         cmocka_unit_test(depths_are_compared_where_all_have_spent_about_the_same),
         cmocka_unit_test(accuracies_are_means_over_runs_that_differ_in_their_seed),
         cmocka_unit_test(ends_are_drawn_off_the_curve_of_all),
+        cmocka_unit_test(kinds_are_compared_along_one_depth),
         cmocka_unit_test(logarithmic_axes_have_round_tics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
