@@ -14,4 +14,8 @@ struct text {
 /** Append. What does not fit is cut; with any capacity the bytes end in 0. */
 void text_add(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/** The length of the UTF-8 character at s (RFC 3629: no overlong forms, no surrogates, at most
+ * U+10FFFF), 0 if there is none. A terminating 0 is no continuation, so nothing is read beyond. */
+size_t text_utf8_length(const unsigned char *s);
+
 #endif

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <attnres/text.h>
+
 /* Append whole or not at all; once something did not fit, nothing more is added. */
 static void append(struct json_writer *w, const char *bytes, size_t length)
 {
@@ -16,36 +18,6 @@ static void append(struct json_writer *w, const char *bytes, size_t length)
     memcpy(w->text + w->length, bytes, length);
     w->length += length;
     w->text[w->length] = '\0';
-}
-
-static bool is_continuation(unsigned char c)
-{
-    return (c & 0xC0) == 0x80;
-}
-
-/* The length of the UTF-8 character at s (RFC 3629: no overlong forms, no surrogates, at most
- * U+10FFFF), 0 if there is none. A terminating 0 is no continuation, so nothing is read beyond. */
-static size_t utf8_length(const unsigned char *s)
-{
-    if (s[0] < 0x80) {
-        return 1;
-    }
-    if (s[0] >= 0xC2 && s[0] <= 0xDF) {
-        return is_continuation(s[1]) ? 2 : 0;
-    }
-    if (s[0] >= 0xE0 && s[0] <= 0xEF) {
-        const bool overlong = s[0] == 0xE0 && s[1] < 0xA0;
-        const bool surrogate = s[0] == 0xED && s[1] > 0x9F;
-        const bool whole = is_continuation(s[1]) && is_continuation(s[2]);
-        return whole && !overlong && !surrogate ? 3 : 0;
-    }
-    if (s[0] >= 0xF0 && s[0] <= 0xF4) {
-        const bool overlong = s[0] == 0xF0 && s[1] < 0x90;
-        const bool too_large = s[0] == 0xF4 && s[1] > 0x8F;
-        const bool whole = is_continuation(s[1]) && is_continuation(s[2]) && is_continuation(s[3]);
-        return whole && !overlong && !too_large ? 4 : 0;
-    }
-    return 0;
 }
 
 static void append_escaped(struct json_writer *w, unsigned char c)
@@ -67,7 +39,7 @@ static void append_quoted(struct json_writer *w, const char *value)
 {
     append(w, "\"", 1);
     for (const unsigned char *s = (const unsigned char *)value; *s != '\0';) {
-        const size_t length = utf8_length(s);
+        const size_t length = text_utf8_length(s);
         if (length == 0) {
             append(w, "\xEF\xBF\xBD", 3);
         } else if (*s < 0x20 || *s == '"' || *s == '\\') {
