@@ -25,13 +25,20 @@ struct report_notes {
     bool has_page; /* index.html was written: also where a figure has failed */
 };
 
-/** Write the report of n run folders into the folder out, which is made if needed. wants_time: the
- * multiplier against the clock too, which says something of an undisturbed machine alone. A run
- * that cannot be read is left out and noted, as is an inspect.json or hops.jsonl alone; ERROR_DATA
- * if no run is left, ERROR_CREATE or ERROR_IO if the report cannot be written, also where a file
- * that it would replace or remove was not made by it. A figure that gnuplot fails at is left out
- * and noted, and false is returned in the end. Without gnuplot the page has the tables alone. */
-bool report_write(const char *out, const char *const *runs, int n, bool wants_time,
+struct report_options {
+    const char *out; /* the folder that is written, made if needed */
+    const char
+        *baseline;   /* the kind that others are compared with; NULL: standard, if it is there */
+    bool wants_time; /* the multiplier against the clock too, which says something of an undisturbed
+                        machine alone */
+};
+
+/** Write the report of n run folders. A run that cannot be read is left out and noted, as is an
+ * inspect.json or hops.jsonl alone; ERROR_DATA if no run is left, ERROR_USAGE if none is of the
+ * baseline's kind, ERROR_CREATE or ERROR_IO if the report cannot be written, also where a file that
+ * it would replace or remove was not made by it. A figure that gnuplot fails at is left out and
+ * noted, and false is returned in the end. Without gnuplot the page has the tables alone. */
+bool report_write(const struct report_options *options, const char *const *runs, int n,
                   struct report_notes *notes, struct error *err);
 
 #endif

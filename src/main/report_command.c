@@ -7,16 +7,17 @@
 
 static bool run(const struct command_line *line, struct error *err)
 {
-    const char *out = command_text(line, "out", "report");
+    const struct report_options options = {.out = command_text(line, "out", "report"),
+                                           .baseline = command_text(line, "baseline", NULL),
+                                           .wants_time = command_has(line, "time")};
     struct report_notes *notes = calloc(1, sizeof *notes);
     if (notes == NULL) {
         return error_set(err, ERROR_CREATE, "no memory for notes");
     }
-    const bool ok = report_write(out, line->positionals, line->n_positionals,
-                                 command_has(line, "time"), notes, err);
+    const bool ok = report_write(&options, line->positionals, line->n_positionals, notes, err);
     fputs(notes->text, stderr);
     if (notes->has_page) {
-        printf("%s/index.html\n", out);
+        printf("%s/index.html\n", options.out);
     }
     free(notes);
     return ok;
@@ -24,7 +25,7 @@ static bool run(const struct command_line *line, struct error *err)
 
 const struct command report_command = {
     .name = "report",
-    .usage = "RUN... [--out=DIR] [--time]",
+    .usage = "RUN... [--out=DIR] [--baseline KIND] [--time]",
     .summary = "draw what runs say: figures, and one page with all of them",
     .details =
         "Writes index.html, which holds all, and each figure as SVG, PNG and the gnuplot script "
@@ -40,6 +41,7 @@ const struct command report_command = {
         "  attnres eval RUN --task=hops --json >RUN/hops.jsonl\n\n"
         "What is not there is left out and said.",
     .flags = {{"out", FLAG_TEXT, "DIR", "where to (default report)"},
+              {"baseline", FLAG_TEXT, "KIND", "the kind to compare with (default standard)"},
               {"time", FLAG_SWITCH, NULL,
                "compare on the clock too: of runs on one machine with nothing else on it"}},
     .least = 1,

@@ -44,11 +44,28 @@ static bool read_runs(struct report *r, const char *const *paths, int n, struct 
     return r->n_runs > 0 || error_set(err, first.kind, "%s", first.message);
 }
 
+/** A word of the user's must name a kind that there is; without one, standard may be missing. */
+static bool check_baseline(const struct report *r, struct error *err)
+{
+    const char *wanted = r->baseline;
+    for (int i = 0; i < r->n_kinds; i++) {
+        if (wanted == NULL || strcmp(r->kinds[i], wanted) == 0) {
+            return true;
+        }
+    }
+    error_set(err, ERROR_USAGE, "--baseline=%s: no run is of that kind; there are:", wanted);
+    for (int i = 0; i < r->n_kinds; i++) {
+        error_add(err, ERROR_USAGE, "  %s", r->kinds[i]);
+    }
+    return false;
+}
+
 static bool fit_axis(struct report *r, enum fit_axis axis, struct error *err)
 {
     const struct fit_options options = {.axis = axis, .seed = 1, .n_redraws = 2000};
-    return fit_report_make(&r->fits[axis], &r->points, fit_points_find_kind(&r->points, "standard"),
-                           &options, err);
+    const int baseline =
+        fit_points_find_kind(&r->points, r->baseline != NULL ? r->baseline : "standard");
+    return fit_report_make(&r->fits[axis], &r->points, baseline, &options, err);
 }
 
 /** Finished runs that are no points are not drawn among those that are. */
@@ -74,11 +91,12 @@ static void fit_runs(struct report *r)
     for (int i = 0; ok && i < r->n_runs; i++) {
         ok = !r->runs[i].is_done || fit_points_read_run(&r->points, r->runs[i].path, &failure);
     }
+    const bool has_points = ok && r->points.n > 0;
+    ok = has_points && fit_points_arrange(&r->points, &failure);
     text_add(r->notes, "%s", r->points.notes);
-    if (ok && r->points.n > 0) {
+    if (has_points) {
         set_apart(r);
     }
-    ok = ok && r->points.n > 0 && fit_points_arrange(&r->points, &failure);
     for (enum fit_axis axis = 0; ok && axis < FIT_AXES; axis++) {
         r->has_fit[axis] = fit_axis(r, axis, &failure);
         ok = r->has_fit[axis];
@@ -90,9 +108,13 @@ static void fit_runs(struct report *r)
     report_note_multipliers(r);
 }
 
+/** For paper: 300 dots an inch at a width of 8 inches, lines and letters as on the screen. */
+static const char PNG[] = "pngcairo font 'Helvetica,10' fontscale 2.5 linewidth 2.5 pointscale 2.5";
+static const double PNG_SCALE = 2.5;
+
 /** A terminal's settings, then those of all figures, then the figure's own. */
-static void add_drawing(struct text *t, const char *terminal, const char *name, const char *ending,
-                        const struct figure *f)
+static void add_drawing(struct text *t, const char *terminal, double scale, const char *name,
+                        const char *ending, const struct figure *f)
 {
     text_add(t,
              "set terminal %s size %d,%d background '#ffffff'\nset output '%s.%s'\n"
@@ -100,7 +122,8 @@ static void add_drawing(struct text *t, const char *terminal, const char *name, 
              "rgb '#d8d8d8' lw 1 dt 1\nset key outside right top Left reverse noenhanced spacing "
              "1.25\n%s"
              "set output\nreset\n",
-             terminal, f->width, f->height, name, ending, f->body->bytes);
+             terminal, (int)(scale * f->width), (int)(scale * f->height), name, ending,
+             f->body->bytes);
 }
 
 static bool write_script(const struct report *r, const char *name, const struct figure *f,
@@ -116,8 +139,8 @@ static bool write_script(const struct report *r, const char *name, const struct 
     for (char *c = svg; *c != '\0'; c++) {
         *c = *c == '-' ? '_' : *c; /* a name of gnuplot's has none */
     }
-    add_drawing(&script, svg, name, "svg", f);
-    add_drawing(&script, "pngcairo font 'Helvetica,10'", name, "png", f);
+    add_drawing(&script, svg, 1.0, name, "svg", f);
+    add_drawing(&script, PNG, PNG_SCALE, name, "png", f);
     assert(bytes == NULL || script.length < capacity);
     snprintf(file, sizeof file, "%s.gp", name);
     const bool ok = (bytes != NULL || error_set(err, ERROR_CREATE, "no memory for a figure")) &&
@@ -253,10 +276,12 @@ static bool make(struct report *r, const char *const *runs, int n, bool *has_pag
     struct error failed = {0};
     struct report_picture pictures[N_FIGURES];
     int n_pictures = 0;
-    if (!read_runs(r, runs, n, err) || !check_files(r, err) || !file_make_folders(r->out, err)) {
+    if (!read_runs(r, runs, n, err) || !check_baseline(r, err) || !check_files(r, err) ||
+        !file_make_folders(r->out, err)) {
         return false;
     }
     report_sort_kinds(r);
+    report_name_runs(r);
     fit_runs(r);
     report_note_looks(r);
     if (!r->has_gnuplot) {
@@ -271,7 +296,20 @@ static bool make(struct report *r, const char *const *runs, int n, bool *has_pag
            (failed.kind == ERROR_NONE || error_set(err, failed.kind, "%s", failed.message));
 }
 
-bool report_write(const char *out, const char *const *runs, int n, bool wants_time,
+static void finish(struct report *r)
+{
+    for (int i = 0; i < r->n_runs; i++) {
+        report_finish_run(&r->runs[i]);
+    }
+    for (enum fit_axis axis = 0; axis < FIT_AXES; axis++) {
+        fit_report_finish(&r->fits[axis]);
+    }
+    fit_points_finish(&r->points);
+    free(r->runs);
+    free(r);
+}
+
+bool report_write(const struct report_options *options, const char *const *runs, int n,
                   struct report_notes *notes, struct error *err)
 {
     struct text note_text = {notes->text, sizeof notes->text, 0};
@@ -281,25 +319,17 @@ bool report_write(const char *out, const char *const *runs, int n, bool wants_ti
         return error_set(err, ERROR_USAGE, "%d runs; at most %d make a report", n, REPORT_MAX_RUNS);
     }
     struct report *r = calloc(1, sizeof *r);
-    if (r != NULL) {
-        *r = (struct report){.out = out,
-                             .notes = &note_text,
-                             .has_gnuplot = report_find_gnuplot(),
-                             .wants_time = wants_time};
-        r->runs = calloc((size_t)n, sizeof *r->runs);
+    if (r == NULL) {
+        return error_set(err, ERROR_CREATE, "no memory");
     }
-    const bool ok = (r != NULL && r->runs != NULL) ? make(r, runs, n, &notes->has_page, err)
-                                                   : error_set(err, ERROR_CREATE, "no memory");
-    for (int i = 0; r != NULL && i < r->n_runs; i++) {
-        report_finish_run(&r->runs[i]);
-    }
-    for (enum fit_axis axis = 0; r != NULL && axis < FIT_AXES; axis++) {
-        fit_report_finish(&r->fits[axis]);
-    }
-    if (r != NULL) {
-        fit_points_finish(&r->points);
-        free(r->runs);
-    }
-    free(r);
+    *r = (struct report){.out = options->out,
+                         .baseline = options->baseline,
+                         .notes = &note_text,
+                         .has_gnuplot = report_find_gnuplot(),
+                         .wants_time = options->wants_time};
+    r->runs = calloc((size_t)n, sizeof *r->runs);
+    const bool ok = (r->runs != NULL || error_set(err, ERROR_CREATE, "no memory")) &&
+                    make(r, runs, n, &notes->has_page, err);
+    finish(r);
     return ok;
 }

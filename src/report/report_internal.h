@@ -11,7 +11,7 @@
 #include <attnres/report.h>
 #include <attnres/text.h>
 
-enum { REPORT_NAME_BYTES = 64, REPORT_MAX_LOOKS = 16, REPORT_MAX_HOPS = 128 };
+enum { REPORT_NAME_BYTES = 96, REPORT_MAX_LOOKS = 16, REPORT_MAX_HOPS = 128 };
 
 /** A line of metrics. NAN: not there. */
 struct report_line {
@@ -38,8 +38,9 @@ struct report_hops {
 
 struct report_run {
     char path[FILE_PATH_BYTES];
-    char name[REPORT_NAME_BYTES]; /* the last part of the path, plain characters alone */
-    int kind;                     /* of report.kinds */
+    char name[REPORT_NAME_BYTES]; /* the last n_parts of the path, plain characters alone */
+    int n_parts;
+    int kind; /* of report.kinds */
     int64_t n_layers, dim, seed, n_steps;
     struct report_line *lines;
     int64_t n_lines;
@@ -53,7 +54,7 @@ struct report_run {
 };
 
 struct report {
-    const char *out;
+    const char *out, *baseline; /* baseline: NULL, or the kind that the user names */
     struct report_run *runs;
     int n_runs;
     char kinds[FIT_MAX_KINDS][FIT_KIND_BYTES];
@@ -71,6 +72,8 @@ struct report {
 bool report_read_run(struct report_run *run, struct report *report, const char *path,
                      struct error *err);
 void report_finish_run(struct report_run *run);
+/** Where runs of several folders have one name, name them by these folders too. */
+void report_name_runs(struct report *report);
 /** The last line that has a loss of some sort, or NULL; and that loss: val_loss where there is one.
  */
 const struct report_line *report_last_line(const struct report_run *run);

@@ -213,6 +213,22 @@ static void read_looks(struct report_run *run, struct text *notes)
     }
 }
 
+/** The length of what may stand in a name at c: a character beyond ASCII whole; 0: nothing. */
+static size_t plain_length(const char *c)
+{
+    const unsigned char *u = (const unsigned char *)c;
+    if (*u < 0x80) {
+        return (*u >= 'a' && *u <= 'z') || (*u >= 'A' && *u <= 'Z') || (*u >= '0' && *u <= '9') ||
+                       (*u != '\0' && strchr("-_.=+,/", *c) != NULL)
+                   ? 1
+                   : 0;
+    }
+    const bool is_control = u[0] == 0xC2 && u[1] < 0xA0,
+               is_none = u[0] == 0xEF && u[1] == 0xBF && u[2] >= 0xBE; /* no character of XML */
+    return is_control || is_none ? 0 : text_utf8_length(u);
+}
+
+/** After the last n_parts of its path; what does not fit is cut. */
 static void name_run(struct report_run *run)
 {
     const char *end = run->path + strlen(run->path);
@@ -220,15 +236,50 @@ static void name_run(struct report_run *run)
         end--;
     }
     const char *start = end;
-    while (start > run->path && start[-1] != '/') {
-        start--;
+    for (int i = 0; i < run->n_parts; i++) {
+        start -= i > 0 && start > run->path; /* the slash before the part */
+        while (start > run->path && start[-1] != '/') {
+            start--;
+        }
     }
     size_t n = 0;
-    for (; start < end && n + 1 < sizeof run->name; start++) {
-        const bool is_plain = (*start >= 'a' && *start <= 'z') ||
-                              (*start >= 'A' && *start <= 'Z') ||
-                              (*start >= '0' && *start <= '9') || strchr("-_.=+,", *start) != NULL;
-        run->name[n++] = *start == '\0' || !is_plain ? '?' : *start;
+    for (size_t length = 0; start < end; start += length) {
+        const size_t plain = plain_length(start);
+        length = plain > 0 ? plain : 1;
+        if (n + length >= sizeof run->name) {
+            break;
+        }
+        memcpy(run->name + n, plain > 0 ? start : "?", length);
+        n += length;
+    }
+    run->name[n] = '\0';
+}
+
+static bool is_doubled(const struct report *report, int which)
+{
+    const struct report_run *run = &report->runs[which];
+    for (int i = 0; i < report->n_runs; i++) {
+        if (i != which && strcmp(report->runs[i].name, run->name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void report_name_runs(struct report *report)
+{
+    enum { MOST_PARTS = 4 };
+    bool doubled[REPORT_MAX_RUNS];
+    for (int parts = 2; parts <= MOST_PARTS; parts++) {
+        for (int i = 0; i < report->n_runs; i++) {
+            doubled[i] = is_doubled(report, i);
+        }
+        for (int i = 0; i < report->n_runs; i++) {
+            if (doubled[i]) {
+                report->runs[i].n_parts = parts;
+                name_run(&report->runs[i]);
+            }
+        }
     }
 }
 
@@ -306,6 +357,7 @@ bool report_read_run(struct report_run *run, struct report *report, const char *
         return error_set(err, ERROR_DATA, "a path of %zu bytes is too long", strlen(path));
     }
     memcpy(run->path, path, strlen(path) + 1);
+    run->n_parts = 1;
     name_run(run);
     if (!read_config(run, kind, err) || !read_metrics(run, err) ||
         !add_kind(run, report, kind, err)) {

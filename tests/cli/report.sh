@@ -34,6 +34,11 @@ grep -o 'set ytics (.block_full.nat [0-9.e+]* FLOPs. 0)' report/multiplier.gp | 
 attnres report runs/* --time --out=timed >/dev/null 2>&1
 grep -c 'block_full.nat .* seconds' report/multiplier.gp timed/multiplier.gp
 
+attnres report runs/* --baseline=block_full --out=other 2>/dev/null
+sed -n 's/.*that \(.*\) reaches with .* FLOPs, \(.*\) needs.*/\1 against \2/p' other/index.html
+run attnres report runs/* --baseline=blocks --out=none
+python3 -c "import struct; print(*struct.unpack('>2I', open('report/loss-steps.png', 'rb').read()[16:24]))"
+
 # A baseline that hardly falls: its multiplier is beyond all axes. And a figure that fails.
 mkdir flat
 cp -r runs/* flat

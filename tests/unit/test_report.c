@@ -114,6 +114,29 @@ static void a_run_is_read_without_its_torn_line(void **state)
     end(&trial);
 }
 
+static void runs_of_one_name_are_told_apart_by_their_folders(void **state)
+{
+    (void)state;
+    static const char *const PATHS[] = {"x/A/run/", "x/B/run", "x/B/other",
+                                        "y/B/run",  "/run",    "m\xc3\xbcll\xff<"};
+    static const char *const NAMES[] = {"A/run",   "x/B/run", "other",
+                                        "y/B/run", "/run",    "m\xc3\xbcll??"};
+    enum { N = sizeof PATHS / sizeof PATHS[0] };
+    struct report_run runs[N];
+    struct report report = {.runs = runs, .n_runs = N};
+    for (int i = 0; i < N; i++) {
+        struct error err = {0};
+        struct text notes = {0};
+        report.notes = &notes;
+        assert_false(report_read_run(&runs[i], &report, PATHS[i], &err)); /* its name is there */
+    }
+    report_name_runs(&report);
+    for (int i = 0; i < N; i++) {
+        assert_string_equal(runs[i].name, NAMES[i]);
+        report_finish_run(&runs[i]);
+    }
+}
+
 static void metrics_that_go_back_are_refused(void **state)
 {
     (void)state;
@@ -434,6 +457,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_is_read_without_its_torn_line),
+        cmocka_unit_test(runs_of_one_name_are_told_apart_by_their_folders),
         cmocka_unit_test(metrics_that_go_back_are_refused),
         cmocka_unit_test(accuracies_of_tasks_that_there_are_not_are_left_out),
         cmocka_unit_test(inspections_are_read_in_the_order_of_steps),
