@@ -31,7 +31,8 @@ enum {
     FIT_MAX_KINDS = 16,
     FIT_KIND_BYTES = 32,
     FIT_MAX_POINTS = 1 << 14,
-    FIT_NOTES_BYTES = 8192,
+    FIT_WHY_BYTES = 1024,
+    FIT_DETAIL_BYTES = 256,
 };
 
 /** What loss is set against. */
@@ -49,6 +50,12 @@ struct fit_point {
     int group, cell, unit; /* set by fit_points_arrange */
 };
 
+/** A run's folder that does not count. */
+struct fit_left_out {
+    const char *path;                                  /* borrowed */
+    char why[FIT_WHY_BYTES], detail[FIT_DETAIL_BYTES]; /* detail: of this run alone; may be empty */
+};
+
 /** Groups, cells and units count from 0 in the order of the rows: a group is the runs of a size, a
  * unit those of a cell and seed. */
 struct fit_points {
@@ -59,7 +66,9 @@ struct fit_points {
     int n_groups, n_cells, n_units;
     struct config *first; /* heap: of the first run's folder, which the others are held against */
     const char *first_path;
-    char notes[FIT_NOTES_BYTES]; /* what was left out and why, a line each */
+    int n_runs; /* folders read, those left out too */
+    struct fit_left_out *left_out;
+    int n_left_out, left_out_capacity;
 };
 
 /** Add the points of a file: a JSON object a line, or comma-separated values under a line of names.
@@ -70,10 +79,13 @@ bool fit_points_read(struct fit_points *points, const char *path, struct error *
 bool fit_points_parse(struct fit_points *points, const char *name, const char *bytes, size_t length,
                       struct error *err);
 /** Add a run's folder: kind, size and seed from its config.yaml; val_loss, FLOPs, tokens and time
- * from the last line of its metrics.jsonl. Left out and noted are folders without these, runs that
+ * from the last line of its metrics.jsonl. Left out are folders without these, runs that
  * have not reached their last step or have no val_loss there, and those whose val_loss is of other
  * data, windows or as many tokens as the first run's. path must outlive the points. */
 bool fit_points_read_run(struct fit_points *points, const char *path, struct error *err);
+/** How many runs were left out, and why: those of one reason together. Nothing if there are none.
+ */
+void fit_tell_left_out(struct text *t, const struct fit_points *points);
 /** What a run is called among the kinds: its model's, +static, and how its sources are rounded. */
 void fit_name_kind(char kind[FIT_KIND_BYTES], const struct config *config);
 /** Sort by cell, seed and kind, and number groups, cells and units. Tokens within 5 % count as the

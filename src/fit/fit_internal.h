@@ -9,6 +9,11 @@
 bool fit_points_add(struct fit_points *points, const char *kind, const struct fit_point *point,
                     struct error *err);
 
+/** Note that a run does not count: why, in words that other runs may share, and what else there is
+ * to say of this one. Copies both. */
+bool fit_points_leave_out(struct fit_points *points, const char *path, const char *why,
+                          const char *detail, struct error *err);
+
 /** separate, common */
 const char *fit_slopes_name(enum fit_slopes slopes);
 

@@ -87,6 +87,7 @@ void fit_points_finish(struct fit_points *points)
     }
     free(points->rows);
     free(points->first);
+    free(points->left_out);
     *points = (struct fit_points){0};
 }
 

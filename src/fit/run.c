@@ -111,20 +111,6 @@ void fit_name_kind(char kind[FIT_KIND_BYTES], const struct config *config)
              ROUNDED[config->representative.value]);
 }
 
-/** Notes that do not fit are cut. */
-static struct text notes_of(struct fit_points *points)
-{
-    return (struct text){points->notes, sizeof points->notes, strlen(points->notes)};
-}
-
-static void note(struct fit_points *points, const char *path, const char *why, int64_t step,
-                 int64_t n_steps)
-{
-    struct text t = notes_of(points);
-    text_add(&t, "%s is left out: %s (step %lld of %lld)\n", path, why, (long long)step,
-             (long long)n_steps);
-}
-
 /** The settings in which a run differs from the first, of those that val_loss depends on. */
 struct otherness {
     struct text *text;
@@ -164,18 +150,16 @@ static bool remember_first(struct fit_points *points, const char *path, const st
     return true;
 }
 
-/** Losses on other data, or on other parts of it, do not compare: such a run is noted. */
-static bool is_comparable(struct fit_points *points, const char *path, const struct config *config)
+/** Losses on other data, or on other parts of it, do not compare: why. */
+static bool is_comparable(char why[FIT_WHY_BYTES], const struct fit_points *points,
+                          const struct config *config)
 {
     char differences[1024] = "";
     struct text t = {differences, sizeof differences, 0};
     struct otherness o = {.text = &t, .first = points->first};
     config_compare(points->first, config, note_otherness, &o);
-    if (o.n > 0) {
-        struct text notes = notes_of(points);
-        text_add(&notes, "%s is left out: its loss does not compare with that of %s:%s\n", path,
-                 points->first_path, differences);
-    }
+    snprintf(why, FIT_WHY_BYTES, "the loss does not compare with that of %s:%s", points->first_path,
+             differences);
     return o.n == 0;
 }
 
@@ -184,20 +168,22 @@ static bool add_run(struct fit_points *points, const char *path, const char *met
 {
     const int64_t n_steps = config->train.n_steps;
     if (last->step < n_steps) {
-        note(points, path, "it has not reached its last step", last->step, n_steps);
-        return true;
+        char detail[64];
+        snprintf(detail, sizeof detail, "step %lld of %lld", (long long)last->step,
+                 (long long)n_steps);
+        return fit_points_leave_out(points, path, "the last step is not reached", detail, err);
     }
     if (isnan(last->val_loss)) {
-        note(points, path,
-             "no val_loss on its last line; train.eval_every of 1 or more measures it", last->step,
-             n_steps);
-        return true;
+        return fit_points_leave_out(
+            points, path, "no val_loss on the last line; train.eval_every of 1 or more measures it",
+            "", err);
     }
     if (!remember_first(points, path, config, err)) {
         return false;
     }
-    if (!is_comparable(points, path, config)) {
-        return true;
+    char why[FIT_WHY_BYTES];
+    if (!is_comparable(why, points, config)) {
+        return fit_points_leave_out(points, path, why, "", err);
     }
     struct fit_point point = {.size = size_of(&config->model),
                               .seed = config->run.seed,
@@ -209,23 +195,13 @@ static bool add_run(struct fit_points *points, const char *path, const char *met
     return check_reached(last, metrics, err) && fit_points_add(points, kind, &point, err);
 }
 
-/** Whether a folder is that of a run which has begun to measure; if not, it is noted. */
-static bool has_begun(struct fit_points *points, const char *path, const char *config,
-                      const char *metrics)
+/** Why a folder is not that of a run which has begun to measure; NULL: it is. */
+static const char *reason_against(const char *config, const char *metrics)
 {
-    struct text t = notes_of(points);
     if (!file_exists(config)) {
-        text_add(&t,
-                 "%s is left out: no config.yaml in it; expected the folder of a run (those of a "
-                 "sweep are in its dir: %s/*)\n",
-                 path, path);
-        return false;
+        return "no config.yaml in it; expected the folder of a run (those of a sweep are DIR/*)";
     }
-    if (!file_exists(metrics)) {
-        text_add(&t, "%s is left out: no metrics.jsonl in it yet\n", path);
-        return false;
-    }
-    return true;
+    return file_exists(metrics) ? NULL : "no metrics.jsonl in it yet";
 }
 
 bool fit_points_read_run(struct fit_points *points, const char *path, struct error *err)
@@ -236,8 +212,10 @@ bool fit_points_read_run(struct fit_points *points, const char *path, struct err
         !file_join(metrics_path, path, "metrics.jsonl", err)) {
         return false;
     }
-    if (!has_begun(points, path, config_path, metrics_path)) {
-        return true;
+    points->n_runs++;
+    const char *why = reason_against(config_path, metrics_path);
+    if (why != NULL) {
+        return fit_points_leave_out(points, path, why, "", err);
     }
     struct config *config = calloc(1, sizeof *config);
     if (config == NULL) {

@@ -9,6 +9,22 @@
 
 enum { TEXT_BYTES = 1 << 24 };
 
+/** Loud: a fit of few runs looks like one of many. */
+static bool print_left_out(const struct fit_points *points, struct error *err)
+{
+    struct text measured = {0};
+    fit_tell_left_out(&measured, points);
+    char *bytes = calloc(measured.length + 1, 1);
+    if (bytes == NULL) {
+        return error_set(err, ERROR_CREATE, "no memory to tell what is left out");
+    }
+    struct text t = {bytes, measured.length + 1, 0};
+    fit_tell_left_out(&t, points);
+    fputs(bytes, stderr);
+    free(bytes);
+    return true;
+}
+
 static bool read_inputs(struct fit_points *points, const struct command_line *line,
                         struct error *err)
 {
@@ -19,8 +35,8 @@ static bool read_inputs(struct fit_points *points, const struct command_line *li
             return false;
         }
     }
-    fputs(points->notes, stderr);
-    return (points->n > 0 || error_set(err, ERROR_DATA, "no finished run is left to fit")) &&
+    return print_left_out(points, err) &&
+           (points->n > 0 || error_set(err, ERROR_DATA, "no finished run is left to fit")) &&
            fit_points_arrange(points, err);
 }
 

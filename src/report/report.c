@@ -93,7 +93,7 @@ static void fit_runs(struct report *r)
     }
     const bool has_points = ok && r->points.n > 0;
     ok = has_points && fit_points_arrange(&r->points, &failure);
-    text_add(r->notes, "%s", r->points.notes);
+    fit_tell_left_out(r->notes, &r->points);
     if (has_points) {
         set_apart(r);
     }

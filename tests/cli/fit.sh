@@ -69,6 +69,9 @@ attnres config "$small" --dump run.dir=other model.seq_len=32 train.eval_tokens=
 cp -r runs/standard-32-1 answers
 sed -i 's/loss: all/loss: answer/' answers/config.yaml
 run attnres fit runs/standard-16-1 begun other answers runs
+for seed in 4 5 6 7 8 9; do forge block 64 $seed 64e9 1.5 "$((2 * seed))"; done
+run attnres fit runs/standard-16-1 begun runs/block-64-[1-9]
+rm -r runs/block-64-[4-9]
 
 # What is refused.
 run attnres fit
