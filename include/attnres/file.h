@@ -94,6 +94,7 @@ void file_refresh(const char *folder);
 bool file_exists(const char *path);
 bool file_is_folder(const char *path);
 bool file_is_same(const char *a, const char *b);       /* both there, under whatever names */
+bool file_holds_same(const char *a, const char *b);    /* both regular, of the same bytes */
 int64_t file_length(const char *path);                 /* -1: not a regular file */
 bool file_remove(const char *path, struct error *err); /* one file; absent is no error */
 /** Remove a folder of ours with its contents, at most four deep, following no symbolic link; absent

@@ -47,6 +47,7 @@ struct fit_point {
     double loss;
     const char *source;    /* file or folder it comes from, borrowed */
     int line;              /* of that file; 0: a run's folder */
+    int form;              /* of a run: of fit_points.forms */
     int group, cell, unit; /* set by fit_points_arrange */
 };
 
@@ -54,6 +55,12 @@ struct fit_point {
 struct fit_left_out {
     const char *path;                                  /* borrowed */
     char why[FIT_WHY_BYTES], detail[FIT_DETAIL_BYTES]; /* detail: of this run alone; may be empty */
+};
+
+/** What runs have in common whose losses compare: the configuration of the first of them. */
+struct fit_form {
+    struct config *config; /* heap */
+    const char *path;
 };
 
 /** Groups, cells and units count from 0 in the order of the rows: a group is the runs of a size, a
@@ -64,8 +71,8 @@ struct fit_points {
     char kinds[FIT_MAX_KINDS][FIT_KIND_BYTES];
     int n_kinds;
     int n_groups, n_cells, n_units;
-    struct config *first; /* heap: of the first run's folder, which the others are held against */
-    const char *first_path;
+    struct fit_form *forms;
+    int n_forms;
     int n_runs; /* folders read, those left out too */
     struct fit_left_out *left_out;
     int n_left_out, left_out_capacity;
@@ -79,18 +86,20 @@ bool fit_points_read(struct fit_points *points, const char *path, struct error *
 bool fit_points_parse(struct fit_points *points, const char *name, const char *bytes, size_t length,
                       struct error *err);
 /** Add a run's folder: kind, size and seed from its config.yaml; val_loss, FLOPs, tokens and time
- * from the last line of its metrics.jsonl. Left out are folders without these, runs that
- * have not reached their last step or have no val_loss there, and those whose val_loss is of other
- * data, windows or as many tokens as the first run's. path must outlive the points. */
+ * from the last line of its metrics.jsonl. Left out are folders without these, and runs that have
+ * not reached their last step or have no val_loss there. path must outlive the points. */
 bool fit_points_read_run(struct fit_points *points, const char *path, struct error *err);
 /** How many runs were left out, and why: those of one reason together. Nothing if there are none.
  */
 void fit_tell_left_out(struct text *t, const struct fit_points *points);
 /** What a run is called among the kinds: its model's, +static, and how its sources are rounded. */
 void fit_name_kind(char kind[FIT_KIND_BYTES], const struct config *config);
-/** Sort by cell, seed and kind, and number groups, cells and units. Tokens within 5 % count as the
- * same: runs of equal compute differ by that. ERROR_DATA if two points are of one kind, cell and
- * seed. Without a size, points of the same compute are a cell, and a group. */
+/** Keep of the runs those whose val_loss compares with that of most (of the first, where forms are
+ * as common): it is of the same data, windows and number of tokens. The data are the same if the
+ * files are, or, where they are not here, if one path ends in the other. Then sort by cell, seed
+ * and kind, and number groups, cells and units. Tokens within 5 % count as the same: runs of equal
+ * compute differ by that. ERROR_DATA if two points are of one kind, cell and seed. Without a size,
+ * points of the same compute are a cell, and a group. */
 bool fit_points_arrange(struct fit_points *points, struct error *err);
 void fit_points_finish(struct fit_points *points);
 /** Index of a kind; -1: there is none. */

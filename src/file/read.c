@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -175,4 +176,15 @@ void file_reader_close(struct file_reader *r)
         close(r->fd);
     }
     *r = (struct file_reader){.fd = -1};
+}
+
+bool file_holds_same(const char *a, const char *b)
+{
+    struct file_map of_a = {0}, of_b = {0};
+    const bool is_same = file_map_init(&of_a, a, NULL) && file_map_init(&of_b, b, NULL) &&
+                         of_a.length == of_b.length &&
+                         (of_a.length == 0 || memcmp(of_a.bytes, of_b.bytes, of_a.length) == 0);
+    file_map_finish(&of_a);
+    file_map_finish(&of_b);
+    return is_same;
 }

@@ -154,7 +154,7 @@ static bool copy_pair(struct fit_points *pair, const struct fit_points *points, 
             return false;
         }
     }
-    return fit_points_arrange(pair, err);
+    return fit_points_sort(pair, err);
 }
 
 /** The cell that begins with row `first` ends before the returned one. */

@@ -14,6 +14,18 @@ bool fit_points_add(struct fit_points *points, const char *kind, const struct fi
 bool fit_points_leave_out(struct fit_points *points, const char *path, const char *why,
                           const char *detail, struct error *err);
 
+/** The form of a run's loss: a number that runs share whose losses compare. path must outlive the
+ * points. */
+bool fit_points_find_form(int *form, struct fit_points *points, const char *path,
+                          const struct config *config, struct error *err);
+/** Leave out the runs of all forms but that of most runs, or the first of those. */
+bool fit_points_keep_comparable(struct fit_points *points, struct error *err);
+void fit_points_drop_forms(struct fit_points *points);
+/** Forget kinds without points. */
+void fit_points_drop_kinds(struct fit_points *points);
+/** Sort and number as fit_points_arrange does, and that alone. */
+bool fit_points_sort(struct fit_points *points, struct error *err);
+
 /** separate, common */
 const char *fit_slopes_name(enum fit_slopes slopes);
 

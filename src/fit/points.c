@@ -86,7 +86,7 @@ void fit_points_finish(struct fit_points *points)
         return;
     }
     free(points->rows);
-    free(points->first);
+    fit_points_drop_forms(points);
     free(points->left_out);
     *points = (struct fit_points){0};
 }
@@ -153,7 +153,23 @@ static void number_cells(struct fit_points *points)
     }
 }
 
-bool fit_points_arrange(struct fit_points *points, struct error *err)
+void fit_points_drop_kinds(struct fit_points *points)
+{
+    int n_kept = 0;
+    for (int kind = 0; kind < points->n_kinds; kind++) {
+        if (fit_count_runs(points, kind) == 0) {
+            continue;
+        }
+        memmove(points->kinds[n_kept], points->kinds[kind], sizeof points->kinds[kind]);
+        for (int i = 0; i < points->n; i++) {
+            points->rows[i].kind = points->rows[i].kind == kind ? n_kept : points->rows[i].kind;
+        }
+        n_kept++;
+    }
+    points->n_kinds = n_kept;
+}
+
+bool fit_points_sort(struct fit_points *points, struct error *err)
 {
     struct fit_point *rows = points->rows;
     points->n_groups = points->n_cells = points->n_units = 0;
@@ -173,4 +189,13 @@ bool fit_points_arrange(struct fit_points *points, struct error *err)
         rows[i].unit = points->n_units - 1;
     }
     return true;
+}
+
+bool fit_points_arrange(struct fit_points *points, struct error *err)
+{
+    if (!fit_points_keep_comparable(points, err)) {
+        return false;
+    }
+    fit_points_drop_kinds(points);
+    return fit_points_sort(points, err);
 }

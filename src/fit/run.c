@@ -111,58 +111,6 @@ void fit_name_kind(char kind[FIT_KIND_BYTES], const struct config *config)
              ROUNDED[config->representative.value]);
 }
 
-/** The settings in which a run differs from the first, of those that val_loss depends on. */
-struct otherness {
-    struct text *text;
-    const struct config *first;
-    int n;
-};
-
-static void note_otherness(void *user, const char *key, const char *value_a, const char *value_b,
-                           enum config_resume_rule rule)
-{
-    static const char *const KEYS[] = {"data.kind", "data.task",     "data.tasks",       "data.val",
-                                       "data.loss", "model.seq_len", "train.eval_tokens"};
-    struct otherness *o = user;
-    (void)rule;
-    bool matters = strcmp(key, "data.train") == 0 && o->first->data.val[0] == '\0';
-    for (size_t i = 0; i < sizeof KEYS / sizeof KEYS[0]; i++) {
-        matters = matters || strcmp(key, KEYS[i]) == 0;
-    }
-    if (matters) {
-        text_add(o->text, "%s %s is %s, not %s", o->n++ > 0 ? ";" : "", key, value_b, value_a);
-    }
-}
-
-/** The first run is what others are held against. */
-static bool remember_first(struct fit_points *points, const char *path, const struct config *config,
-                           struct error *err)
-{
-    if (points->first != NULL) {
-        return true;
-    }
-    points->first = malloc(sizeof *points->first);
-    if (points->first == NULL) {
-        return error_set(err, ERROR_CREATE, "no memory for a configuration");
-    }
-    *points->first = *config;
-    points->first_path = path;
-    return true;
-}
-
-/** Losses on other data, or on other parts of it, do not compare: why. */
-static bool is_comparable(char why[FIT_WHY_BYTES], const struct fit_points *points,
-                          const struct config *config)
-{
-    char differences[1024] = "";
-    struct text t = {differences, sizeof differences, 0};
-    struct otherness o = {.text = &t, .first = points->first};
-    config_compare(points->first, config, note_otherness, &o);
-    snprintf(why, FIT_WHY_BYTES, "the loss does not compare with that of %s:%s", points->first_path,
-             differences);
-    return o.n == 0;
-}
-
 static bool add_run(struct fit_points *points, const char *path, const char *metrics,
                     const struct config *config, const struct reached *last, struct error *err)
 {
@@ -178,13 +126,6 @@ static bool add_run(struct fit_points *points, const char *path, const char *met
             points, path, "no val_loss on the last line; train.eval_every of 1 or more measures it",
             "", err);
     }
-    if (!remember_first(points, path, config, err)) {
-        return false;
-    }
-    char why[FIT_WHY_BYTES];
-    if (!is_comparable(why, points, config)) {
-        return fit_points_leave_out(points, path, why, "", err);
-    }
     struct fit_point point = {.size = size_of(&config->model),
                               .seed = config->run.seed,
                               .loss = last->val_loss,
@@ -192,7 +133,9 @@ static bool add_run(struct fit_points *points, const char *path, const char *met
     memcpy(point.spent, last->spent, sizeof point.spent);
     char kind[FIT_KIND_BYTES];
     fit_name_kind(kind, config);
-    return check_reached(last, metrics, err) && fit_points_add(points, kind, &point, err);
+    return check_reached(last, metrics, err) &&
+           fit_points_find_form(&point.form, points, path, config, err) &&
+           fit_points_add(points, kind, &point, err);
 }
 
 /** Why a folder is not that of a run which has begun to measure; NULL: it is. */

@@ -35,9 +35,9 @@ static bool read_inputs(struct fit_points *points, const struct command_line *li
             return false;
         }
     }
-    return print_left_out(points, err) &&
-           (points->n > 0 || error_set(err, ERROR_DATA, "no finished run is left to fit")) &&
-           fit_points_arrange(points, err);
+    const bool ok = fit_points_arrange(points, err);
+    return print_left_out(points, err) && ok &&
+           (points->n > 0 || error_set(err, ERROR_DATA, "no finished run is left to fit"));
 }
 
 static bool choose_axis(enum fit_axis *axis, const char *name, struct error *err)
@@ -145,7 +145,7 @@ const struct command fit_command = {
         "out in turn. Kinds are compared on the sizes and tokens that both have; a curve needs two "
         "sizes, whose "
         "mean compute is a\n"
-        "factor of 1.5 apart or more. Runs whose validation is not the first run's are left out. "
+        "factor of 1.5 apart or more. Runs whose validation is not that of most are left out. "
         "Compute counts\n"
         "the reads of depth attention; times compare on one machine alone.",
     .flags = {{"x", FLAG_TEXT, "AXIS",

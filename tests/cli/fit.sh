@@ -68,7 +68,20 @@ attnres config "$small" --dump run.dir=other model.seq_len=32 train.eval_tokens=
     >other/config.yaml
 cp -r runs/standard-32-1 answers
 sed -i 's/loss: all/loss: answer/' answers/config.yaml
-run attnres fit runs/standard-16-1 begun other answers runs
+run attnres fit other runs/standard-16-[12] begun answers runs
+# One file by several paths, here and elsewhere; another of the same name.
+printf 'text' >val.txt
+mkdir -p copy others
+printf 'text' >copy/val.txt
+printf 'TEXT' >others/val.txt
+seed=0
+for data in val.txt "$PWD/val.txt" copy/val.txt others/val.txt nowhere/val.txt /lost/nowhere/val.txt; do
+    mkdir -p on/$((++seed))
+    sed "s|kind: synthetic|kind: text|; s|  val: .*|  val: $data|; s|  train: .*|  train: a.txt|; s|seed: .*|seed: $seed|" \
+        runs/standard-32-1/config.yaml >on/$seed/config.yaml
+    cp runs/standard-32-1/metrics.jsonl on/$seed
+done
+run attnres fit on/* 2>&1 | head -n 8
 for seed in 4 5 6 7 8 9; do forge block 64 $seed 64e9 1.5 "$((2 * seed))"; done
 run attnres fit runs/standard-16-1 begun runs/block-64-[1-9]
 rm -r runs/block-64-[4-9]
