@@ -86,8 +86,9 @@ bool fit_points_read(struct fit_points *points, const char *path, struct error *
 bool fit_points_parse(struct fit_points *points, const char *name, const char *bytes, size_t length,
                       struct error *err);
 /** Add a run's folder: kind, size and seed from its config.yaml; val_loss, FLOPs, tokens and time
- * from the last line of its metrics.jsonl. Left out are folders without these, and runs that have
- * not reached their last step or have no val_loss there. path must outlive the points. */
+ * from the last line of its metrics.jsonl. Left out are folders where these are absent or damaged,
+ * and runs that have not reached their last step or have no val_loss there. path must outlive the
+ * points. */
 bool fit_points_read_run(struct fit_points *points, const char *path, struct error *err);
 /** How many runs were left out, and why: those of one reason together. Nothing if there are none.
  */

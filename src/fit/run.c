@@ -147,6 +147,19 @@ static const char *reason_against(const char *config, const char *metrics)
     return file_exists(metrics) ? NULL : "no metrics.jsonl in it yet";
 }
 
+/** What is damaged does not count; without memory, or room for points, there is no going on. */
+static bool pass_over(struct fit_points *points, const char *path, struct error *failure,
+                      struct error *err)
+{
+    if (failure->kind == ERROR_CREATE || points->n == FIT_MAX_POINTS) {
+        return error_set(err, failure->kind, "%s", failure->message);
+    }
+    for (char *end = strchr(failure->message, '\n'); end != NULL; end = strchr(end, '\n')) {
+        *end = ' ';
+    }
+    return fit_points_leave_out(points, path, failure->message, "", err);
+}
+
 bool fit_points_read_run(struct fit_points *points, const char *path, struct error *err)
 {
     char config_path[FILE_PATH_BYTES], metrics_path[FILE_PATH_BYTES];
@@ -164,9 +177,10 @@ bool fit_points_read_run(struct fit_points *points, const char *path, struct err
     if (config == NULL) {
         return error_set(err, ERROR_CREATE, "no memory for a configuration");
     }
-    const bool ok = config_load(config, config_path, 0, NULL, err) &&
-                    read_metrics(&last, metrics_path, err) &&
-                    add_run(points, path, metrics_path, config, &last, err);
+    struct error failure = {0};
+    const bool ok = config_load(config, config_path, 0, NULL, &failure) &&
+                    read_metrics(&last, metrics_path, &failure) &&
+                    add_run(points, path, metrics_path, config, &last, &failure);
     free(config);
-    return ok;
+    return ok || pass_over(points, path, &failure, err);
 }

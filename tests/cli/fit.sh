@@ -81,7 +81,7 @@ for data in val.txt "$PWD/val.txt" copy/val.txt others/val.txt nowhere/val.txt /
         runs/standard-32-1/config.yaml >on/$seed/config.yaml
     cp runs/standard-32-1/metrics.jsonl on/$seed
 done
-run attnres fit on/* 2>&1 | head -n 8
+run attnres fit on/* 2>&1 | sed -n 1,7p
 for seed in 4 5 6 7 8 9; do forge block 64 $seed 64e9 1.5 "$((2 * seed))"; done
 run attnres fit runs/standard-16-1 begun runs/block-64-[1-9]
 rm -r runs/block-64-[4-9]
@@ -102,5 +102,9 @@ sed -i '2s/40/1/' runs/standard-16-1/metrics.jsonl
 run attnres fit runs/standard-16-1
 sed -i '2s/"step": 1/"step": 40/; 2s/16.0e9/-1/' runs/standard-16-1/metrics.jsonl
 run attnres fit runs/standard-16-1
+# One that is damaged among others.
+cp -r runs/standard-16-2 wrong
+sed -i 's/layers: .*/layers: many/; s/dim: .*/dim: -1/' wrong/config.yaml
+run attnres fit runs/standard-16-1 runs/standard-16-2 wrong 2>&1 | sed -n 1,5p
 printf '{"step": 1\n' >runs/standard-16-1/metrics.jsonl
 run attnres fit runs/standard-16-1
