@@ -33,7 +33,7 @@ struct checkpoint_state {
     int64_t data_tokens; /* size of the training data, -1: endless; must be the same on resume */
     int64_t data_crc32;  /* of its contents, see data_checksum; -1: endless, or not recorded */
     int64_t tokens;      /* trained on so far */
-    double time_s;       /* spent so far, over resumes */
+    double time_s;       /* spent so far, over resumes, but for evaluations */
 };
 
 /** A rank's part in saving, one checkpoint after another:

@@ -18,7 +18,8 @@ struct metrics_line {
     int64_t step;
     double loss, grad_norm, lr;
     int64_t tokens;
-    double flops, time_s;
+    double flops;
+    double time_s; /* spent, over resumes, but for evaluations, which are not training */
     double step_s, tokens_per_s, wire_bytes, bubble;
     double val_loss, bits_per_byte;
     bool skipped; /* printed only when true */

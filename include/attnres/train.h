@@ -38,7 +38,7 @@ struct train_result {
     int64_t step;
     double loss, grad_norm, val_loss; /* NAN where none */
     double order1_entropy; /* rank 0, byte data, if asked for: of the training text, nats; or NAN */
-    double time_s;
+    double time_s;         /* spent, over resumes, but for evaluations */
     int64_t n_tokens;
     uint64_t weights_hash;
     struct summary summary; /* rank 0; of 0 steps if none was made */

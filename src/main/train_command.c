@@ -15,8 +15,8 @@ static void print_result(const struct train_result *r, bool as_json)
 {
     char text[4096 + SUMMARY_TEXT_BYTES];
     if (!as_json) {
-        printf("steps         %" PRId64 " (%" PRId64 " tokens, %.1f s)\n", r->step, r->n_tokens,
-               r->time_s);
+        printf("steps         %" PRId64 " (%" PRId64 " tokens, %.1f s but for evaluations)\n",
+               r->step, r->n_tokens, r->time_s);
         if (isfinite(r->loss)) {
             printf("loss          %.6f nats per token in the last step\n", r->loss);
         }

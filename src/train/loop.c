@@ -10,7 +10,7 @@
 
 /** Sums at the last logged line, to take means from. */
 struct since {
-    double at_s;
+    double spent_s;
     int64_t step, bytes_sent;
     double wait_s;
 };
@@ -19,7 +19,7 @@ static const double LN2 = 0.69314718055994530942;
 
 double train_spent_s(const struct train *t)
 {
-    return t->time_before_s + clock_monotonic_s() - t->start_s;
+    return t->time_before_s + clock_monotonic_s() - t->start_s - t->session.engine.times.evaluate_s;
 }
 
 static void format_eta(char *text, size_t capacity, double seconds)
@@ -37,7 +37,7 @@ static struct metrics_line make_line(const struct train *t, const struct train_d
                                      double val_loss, const struct since *since)
 {
     const struct config *config = &t->session.config;
-    const double elapsed_s = clock_monotonic_s() - since->at_s;
+    const double spent_s = train_spent_s(t), elapsed_s = spent_s - since->spent_s;
     const double n_steps = (double)(t->state.step - since->step);
     const double step_tokens = (double)(config->batch.n_sequences * config->model.seq_len);
     return (struct metrics_line){
@@ -47,7 +47,7 @@ static struct metrics_line make_line(const struct train *t, const struct train_d
         .lr = optim_lr(&config->optim, config->train.n_steps, t->state.step - 1),
         .tokens = t->state.tokens,
         .flops = plan_flops_per_token(&t->session.plan) * (double)t->state.tokens,
-        .time_s = train_spent_s(t),
+        .time_s = spent_s,
         .step_s = elapsed_s / n_steps,
         .tokens_per_s = step_tokens * n_steps / elapsed_s,
         .wire_bytes = (double)(d->bytes_sent - since->bytes_sent) / n_steps,
@@ -147,7 +147,7 @@ static bool finish_step(struct train *t, const struct train_decision *d, struct 
         if (!t->log->terminal || evaluated || is_last) {
             print_line(t, &line);
         }
-        *since = (struct since){clock_monotonic_s(), step, d->bytes_sent, d->wait_s};
+        *since = (struct since){train_spent_s(t), step, d->bytes_sent, d->wait_s};
     }
     const bool is_late = step < config->train.n_steps && d->stop != TRAIN_GOES_ON &&
                          !d->has_time_to_save; /* what stands stays; conclude tells */
@@ -164,7 +164,7 @@ static bool run_steps(struct train *t, struct error *err)
 {
     const int64_t n_steps = t->session.config.train.n_steps;
     const double start_s = clock_monotonic_s();
-    struct since since = {.at_s = start_s, .step = t->state.step};
+    struct since since = {.spent_s = train_spent_s(t), .step = t->state.step};
     t->save_at_s = start_s;
     journal_set_phase(transport_journal(t->transport), JOURNAL_TRAINING);
     if (t->state.step == 0 && t->session.config.checkpoint.initial) {

@@ -367,7 +367,7 @@ bool train_run(struct train_result *result, const struct config *config,
     }
     result->step = t->state.step;
     result->n_tokens = t->state.tokens;
-    result->time_s = t->time_before_s + clock_monotonic_s() - t->start_s;
+    result->time_s = train_spent_s(t);
     snprintf(result->run_path, sizeof result->run_path, "%s", t->run_path);
     close_folder(t, ok, err);
     checkpoint_saver_destroy(t->saver);

@@ -24,3 +24,15 @@ if cmp -s <(sed 1d one.txt) <(sed 1d two.txt); then
 else
     od -c one.txt two.txt
 fi
+
+echo 'time_s of the metrics leaves evaluations out'
+start_ns=$(date +%s%N)
+attnres train $small train.eval_tokens=50000 run.dir=timed --json >timed.json 2>/dev/null
+python3 - $(($(date +%s%N) - start_ns)) <<'END'
+import json, sys
+result = json.load(open("timed.json"))
+last = [json.loads(line) for line in open("timed/metrics.jsonl")][-1]
+evaluated_s = result["summary"]["sections"]["evaluate"]["mean_s"]
+print("spent" if 0 < last["time_s"] <= result["time_s"] else (last, result))
+print("left out" if last["time_s"] + evaluated_s < int(sys.argv[1]) * 1e-9 else (last, evaluated_s, sys.argv[1]))
+END
