@@ -112,6 +112,7 @@ struct checkpoint {
     struct checkpoint_state state;
     const char *config_text;         /* YAML; borrowed from the document, as the next two */
     const char *kernels, *blas_core; /* level and core type that its bits come from */
+    uint32_t crc32;                  /* of the manifest */
     struct json_document manifest;
 };
 
@@ -132,6 +133,12 @@ bool checkpoint_open(struct checkpoint *c, const char *step_path, struct error *
 bool checkpoint_parse(struct checkpoint *c, const char *step_path, const char *bytes, size_t length,
                       struct error *err);
 void checkpoint_close(struct checkpoint *c);
+/** The same on every rank: the path that rank 0 finds, FILE_PATH_BYTES. Collective over all ranks,
+ * as the next one; all return the same. */
+bool checkpoint_find_together(char *out, const char *path, struct transport *t, struct error *err);
+/** ERROR_CONFIG if a rank reads another checkpoint there than rank 0. */
+bool checkpoint_open_together(struct checkpoint *c, const char *step_path, struct transport *t,
+                              struct error *err);
 
 /** Load the weights of the rank's stages, with the optimiser's moments of what it owns if asked
  * (they must be in the plan), checking every tensor. ERROR_CONFIG if the model is not the one that

@@ -186,7 +186,7 @@ static const char MANIFEST[] = "manifest.json";
 bool checkpoint_parse(struct checkpoint *c, const char *step_path, const char *bytes, size_t length,
                       struct error *err)
 {
-    *c = (struct checkpoint){0};
+    *c = (struct checkpoint){.crc32 = zip_crc32(0, bytes, length)};
     snprintf(c->path, sizeof c->path, "%s", step_path);
     char path[FILE_PATH_BYTES];
     const bool ok = file_join(path, step_path, MANIFEST, err) &&

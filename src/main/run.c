@@ -95,8 +95,8 @@ bool run_open_checkpoint(struct session *session, const struct command_line *lin
     struct checkpoint c = {0};
     char path[FILE_PATH_BYTES];
     struct config *config = heap_take(1, sizeof *config, "the configuration");
-    bool ok = checkpoint_find(path, line->positionals[0], err) && checkpoint_open(&c, path, err);
-    ok = collective_agree(transport, ok, err);
+    bool ok = checkpoint_find_together(path, line->positionals[0], transport, err) &&
+              checkpoint_open_together(&c, path, transport, err);
     if (ok) {
         const bool is_root = transport_rank(transport) == 0;
         ok = session_share_config(config, transport,

@@ -59,13 +59,12 @@ static void warn_of_other_bits(const struct train *t, const struct checkpoint *c
     }
 }
 
-/** Load everything of one checkpoint on this rank. The caller takes the state over once all ranks
- * have loaded: those that failed may go on without it. */
-static bool load(struct checkpoint_state *state, const struct train *t, const char *step_path,
-                 struct error *err)
+/** Load everything of one checkpoint. The state is taken over if all ranks have loaded. Collective.
+ */
+static bool load(struct train *t, const char *step_path, struct error *err)
 {
     struct checkpoint c;
-    if (!checkpoint_open(&c, step_path, err)) {
+    if (!checkpoint_open_together(&c, step_path, t->transport, err)) {
         return false;
     }
     bool ok = check_config(t, &c, err);
@@ -93,9 +92,13 @@ static bool load(struct checkpoint_state *state, const struct train *t, const ch
     if (ok) {
         warn_of_other_bits(t, &c);
     }
-    *state = c.state;
-    state->data_crc32 = t->state.data_crc32;
-    state->position = position;
+    ok = collective_agree(t->transport, ok, err);
+    if (ok) {
+        const int64_t data_crc32 = t->state.data_crc32;
+        t->state = c.state;
+        t->state.data_crc32 = data_crc32;
+        t->state.position = position;
+    }
     checkpoint_close(&c);
     return ok;
 }
@@ -107,31 +110,62 @@ static bool may_fall_back(const struct error *err)
     return err->kind == ERROR_DATA || err->kind == ERROR_IO || err->kind == ERROR_NO_INPUT;
 }
 
+/** The steps that rank 0 finds in the run's folder, newest first; -1 on failure, on all ranks. A
+ * rank that finds some where rank 0 finds none knows better. Collective. */
+static int list_steps(const struct train *t, int64_t *steps, int most, struct error *err)
+{
+    const int32_t n_here = checkpoint_list(steps, most, t->run_path, err);
+    int32_t n = n_here;
+    transport_broadcast(t->transport, 0, &n, sizeof n);
+    transport_broadcast(t->transport, 0, steps, (size_t)most * sizeof steps[0]);
+    const bool is_unseen = n == 0 && n_here > 0;
+    const bool ok =
+        n_here >= 0 && (!is_unseen || error_set(err, ERROR_IO,
+                                                "%s/checkpoints holds checkpoints that rank 0 does "
+                                                "not see: it must be the same folder on all hosts",
+                                                t->run_path));
+    return collective_agree(t->transport, ok, err) ? n : -1;
+}
+
+/** Whether rank 0 sees all files of a checkpoint that another rank did not find. Collective. */
+static bool is_seen_by_root(const struct train *t, const char *path)
+{
+    struct checkpoint_contents contents;
+    int32_t is_seen = t->is_root && checkpoint_measure(&contents, path, NULL);
+    transport_broadcast(t->transport, 0, &is_seen, sizeof is_seen);
+    return is_seen != 0;
+}
+
 /** The newest checkpoint of the run's folder that loads on all ranks. Collective; *found says
- * whether there was one. Where reading failed and none loads, whole ones may be there: an error,
- * for a run that starts afresh removes them. */
+ * whether there was one. Where a rank does not see what rank 0 sees, or reading failed and none
+ * loads, whole ones may be there: an error, for a run that goes on from before removes them. */
 static bool load_newest(struct train *t, bool *found, struct error *err)
 {
     enum { MOST = 64 };
     int64_t steps[MOST] = {0};
-    int32_t n = t->is_root ? checkpoint_list(steps, MOST, t->run_path, err) : 0;
-    if (!collective_agree(t->transport, n >= 0, err)) {
+    const int n = list_steps(t, steps, MOST, err);
+    if (n < 0) {
         return false;
     }
-    transport_broadcast(t->transport, 0, &n, sizeof n);
-    transport_broadcast(t->transport, 0, steps, sizeof steps);
     *found = false;
     bool is_unread = false;
     for (int i = 0; i < n; i++) {
         char path[FILE_PATH_BYTES];
-        struct checkpoint_state state;
         struct error failure = {0};
-        const bool ok = checkpoint_step_path(path, t->run_path, steps[i], &failure) &&
-                        load(&state, t, path, &failure);
-        if (collective_agree(t->transport, ok, &failure)) {
-            t->state = state;
+        if (checkpoint_step_path(path, t->run_path, steps[i], &failure) &&
+            load(t, path, &failure)) {
             *found = true;
             return true;
+        }
+        if (failure.kind == ERROR_NO_INPUT && is_seen_by_root(t, path)) {
+            if (failure.message[0] != '\0') { /* the rank that tells */
+                error_add(&failure, ERROR_IO,
+                          "but rank 0 sees it: %s/checkpoints must be the same folder on all hosts",
+                          t->run_path);
+            }
+            failure.kind = ERROR_IO;
+            *err = failure;
+            return false;
         }
         if (!may_fall_back(&failure)) {
             *err = failure;
@@ -154,7 +188,7 @@ static bool load_newest(struct train *t, bool *found, struct error *err)
     return collective_agree(t->transport, ok, err);
 }
 
-/** Initial weights: drawn, or taken from another run's checkpoint (train.init). */
+/** Initial weights: drawn, or taken from another run's checkpoint (train.init). Collective. */
 static bool start_weights(struct train *t, struct error *err)
 {
     const char *init = t->session.config.train.init;
@@ -166,12 +200,13 @@ static bool start_weights(struct train *t, struct error *err)
     }
     char path[FILE_PATH_BYTES];
     struct checkpoint c;
-    if (!checkpoint_find(path, init, err) || !checkpoint_open(&c, path, err)) {
+    if (!checkpoint_find_together(path, init, t->transport, err) ||
+        !checkpoint_open_together(&c, path, t->transport, err)) {
         return false;
     }
     const bool ok = checkpoint_load(&c, t->session.models, false, err);
     checkpoint_close(&c);
-    return ok;
+    return collective_agree(t->transport, ok, err);
 }
 
 /** Clear what a failed attempt to load may have left. */
@@ -218,13 +253,10 @@ bool train_start_state(struct train *t, struct error *err)
     bool found = false;
     if (t->options->resume_from != NULL) {
         char path[FILE_PATH_BYTES];
-        struct checkpoint_state state;
-        const bool ok =
-            checkpoint_find(path, t->options->resume_from, err) && load(&state, t, path, err);
-        if (!collective_agree(t->transport, ok, err)) {
+        if (!checkpoint_find_together(path, t->options->resume_from, t->transport, err) ||
+            !load(t, path, err)) {
             return false;
         }
-        t->state = state;
         found = true;
     } else if (t->options->resume && !load_newest(t, &found, err)) {
         return false;
@@ -245,7 +277,7 @@ bool train_start_state(struct train *t, struct error *err)
             warn_of_later_checkpoints(t);
         }
         clear_moments(t);
-        if (!collective_agree(t->transport, start_weights(t, err), err)) {
+        if (!start_weights(t, err)) {
             return false;
         }
     }

@@ -45,3 +45,36 @@ run attnres train $common --resume=$newest 2>log.txt
 errors_of log.txt
 run attnres eval run
 run attnres generate run --prompt=A
+
+# checkpoints/ leads each rank to a folder of its own, as on a host that has not mounted what others have.
+beside() { # command's words: rank 0 in here/, rank 1 in there/
+    mpirun --quiet --oversubscribe --bind-to none --mca mpi_yield_when_idle 1 -n 1 --wdir "$PWD/here" "$@" : \
+        -n 1 --wdir "$PWD/there" "$@"
+}
+mkdir here there
+attnres train $small run.dir=shared >/dev/null 2>&1
+mv shared/checkpoints here/mine
+ln -s /proc/self/cwd/mine shared/checkpoints
+cp shared/metrics.jsonl before.jsonl
+echo 'rank 1 sees no checkpoint: nothing begins afresh'
+beside attnres train $small run.dir="$PWD/shared" train.steps=6 --resume >/dev/null 2>unseen.log
+echo "exit code $?"
+errors_of unseen.log
+grep -o 'but rank 0 sees it.*' unseen.log
+echo 'nor if rank 0 does not'
+mv here/mine there
+beside attnres train $small run.dir="$PWD/shared" train.steps=6 --resume >/dev/null 2>unseen.log
+echo "exit code $?"
+errors_of unseen.log
+echo 'each rank would find another one'
+cp -r there/mine here
+attnres train $small run.dir=other run.seed=2 >/dev/null 2>&1
+rm -r there/mine/* && cp -r other/checkpoints/* there/mine
+beside attnres eval "$PWD/shared" --task=loss >/dev/null 2>unseen.log
+echo "exit code $?"
+errors_of unseen.log
+beside attnres train $small run.dir="$PWD/new" train.steps=6 --resume="$PWD/shared" >/dev/null 2>unseen.log
+echo "exit code $?"
+errors_of unseen.log
+ls here/mine
+cmp before.jsonl shared/metrics.jsonl && echo 'as it was'
