@@ -136,7 +136,8 @@ static bool read_manifest_back(const struct checkpoint_saver *s, const char *pat
     return ok;
 }
 
-/** A folder of the same step that an older run may have left goes once the new one has its name. */
+/** A folder of the same step that an older run may have left gives way; its new name is one of
+ * those that are removed when old checkpoints are. */
 static bool give_name(const struct checkpoint_saver *s, struct error *err)
 {
     char old[FILE_PATH_BYTES];
@@ -151,7 +152,7 @@ static bool give_name(const struct checkpoint_saver *s, struct error *err)
         file_rename(old, s->final, NULL);
         return false;
     }
-    return file_flush_folder(s->parent, err) && file_remove_tree(old, err);
+    return file_flush_folder(s->parent, err);
 }
 
 /** The rename makes it complete. */

@@ -27,6 +27,16 @@ static bool disown(const char *run_path, const char *parent, int64_t step, struc
            file_rename(path, partial, err);
 }
 
+bool checkpoint_remove_partial(const char *run_path, struct error *err)
+{
+    char parent[FILE_PATH_BYTES];
+    if (!file_join(parent, run_path, "checkpoints", err)) {
+        return false;
+    }
+    struct leftovers l = {.parent = parent, .err = err, .ok = true};
+    return !file_exists(parent) || (file_list(parent, remove_if_partial, &l, err) && l.ok);
+}
+
 bool checkpoint_prune(const char *run_path, int64_t step, int64_t keep, struct error *err)
 {
     enum { MOST = 4096 };
@@ -44,6 +54,5 @@ bool checkpoint_prune(const char *run_path, int64_t step, int64_t keep, struct e
             return false;
         }
     }
-    struct leftovers l = {.parent = parent, .err = err, .ok = true};
-    return file_list(parent, remove_if_partial, &l, err) && l.ok;
+    return checkpoint_remove_partial(run_path, err);
 }

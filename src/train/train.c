@@ -111,6 +111,10 @@ static bool open_folder(struct train *t, struct error *err)
         return false;
     }
     t->saved_step = n > 0 ? newest : -1;
+    struct error failure = {0};
+    if (!checkpoint_remove_partial(t->run_path, &failure)) {
+        log_write(t->log, LOG_WARNING, "%s", failure.message);
+    }
     return watch_clear(t->run_path, err) && train_write_status(t, RUN_STARTING, "", err) &&
            file_join(log_path, t->run_path, "log.txt", err) && log_open_file(t->log, log_path, err);
 }

@@ -12,7 +12,7 @@ newest=$(ls run/checkpoints | tail -n 1)
 touch run/STOP
 wait $job
 echo "exit code $?"
-grep 'error: checkpoint' log.txt | sed -E 's/step[- ][0-9]+/step N/g' | sort -u
+grep 'error: checkpoint' log.txt | sed -E 's/step[- ][0-9]+/step N/g; s/(model|optim)-00002/FILE-00002/' | sort -u
 grep -E '^(attnres|error):' log.txt | sed -E 's/step[- ][0-9]+/step N/g' | sort -u
 sed -E 's/step [0-9]*/step N/g; s/, "step.*//' run/STATUS
 [ "$(ls run/checkpoints | tail -n 1)" = $newest ] && echo 'the newest before stands'
@@ -25,4 +25,10 @@ ranks 2 attnres train $common train.steps=$end --resume >resumed.txt 2>resumed.l
 echo "exit code $?"
 attnres train $common train.steps=$end run.dir=whole >whole.txt 2>/dev/null
 [ "$(hash_of resumed.txt)" = "$(hash_of whole.txt)" ] && echo 'the same weights'
+ls -A run/checkpoints | wc -l
+
+echo 'what a killed save has left takes no room from the next one'
+mkdir run/checkpoints/.step-00000001.partial
+ranks 2 attnres train $common train.steps=$end --resume >resumed.txt 2>resumed.log
+echo "exit code $?"
 ls -A run/checkpoints | wc -l
