@@ -1,69 +1,112 @@
-/* Signals are counted and nothing else; the loop looks at the counts between steps, and the watch
- * now and then. A handler has no argument to carry state, and its stack outlives every caller, so
- * these two are the program's mutable globals. */
+/* A thread of its own takes the signals; all threads that compute have them blocked, for oneDNN's
+ * kernels use the stack pointer as one more register, and the frame of a handler would overwrite
+ * what it points to. What arrives is counted and nothing else: the loop looks between steps, and
+ * the watch now and then. The counts outlive every caller; they are the program's mutable globals.
+ */
 #include "train_internal.h"
 
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
 
-enum { ASKS_TO_STOP, ASKS_FOR_EVENTS, ASKS };
-
-static volatile sig_atomic_t arrived[ASKS];
-
-/** Handlers run on a stack of their own: oneDNN's kernels use the stack pointer as one more
- * register, and a handler's frame there would overwrite what it points to. AVX-512 registers alone
- * take 3 KiB of a frame. */
-static unsigned char signal_stack[1 << 16];
+static atomic_int n_stops, n_requests;
 
 static void note(int signal_number)
 {
-    const int asks = signal_number == SIGUSR2 ? ASKS_FOR_EVENTS : ASKS_TO_STOP;
-    arrived[asks] = arrived[asks] % 100 + 1; /* never 0 again, and never too large */
+    atomic_fetch_add(signal_number == SIGUSR2 ? &n_requests : &n_stops, 1);
 }
 
-/** Whether signals that ask for something wait; a second INT must end the program at any time. */
-static void set_mask(int how)
+/** Those that are held back until somebody listens. */
+static void fill_held(sigset_t *set)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGUSR1);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGUSR2);
-    sigprocmask(how, &set, NULL);
+    sigemptyset(set);
+    sigaddset(set, SIGUSR1);
+    sigaddset(set, SIGUSR2);
+    sigaddset(set, SIGTERM);
 }
 
 void train_hold_signals(void)
 {
-    set_mask(SIG_BLOCK);
+    sigset_t set;
+    fill_held(&set);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-static void set_signal_stack(void)
+/** Who presses Ctrl-C again does not want to wait, for a step or for data that is read. */
+static void end_at_the_next(int signal_number)
 {
-    sigaltstack(&(stack_t){.ss_sp = signal_stack, .ss_size = sizeof signal_stack}, NULL);
+    sigset_t set;
+    signal(signal_number, SIG_DFL);
+    sigemptyset(&set);
+    sigaddset(&set, signal_number);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-void train_install_signals(void)
+static void *take_signals(void *user)
 {
-    struct sigaction action = {.sa_handler = note, .sa_flags = SA_RESTART | SA_ONSTACK};
-    set_signal_stack();
+    sigset_t set = *(const sigset_t *)user;
+    for (;;) {
+        int signal_number = 0;
+        sigwait(&set, &signal_number);
+        note(signal_number);
+        if (signal_number == SIGINT) {
+            end_at_the_next(SIGINT);
+            sigdelset(&set, SIGINT);
+        }
+    }
+    return NULL;
+}
+
+/** OpenBLAS has started a thread before main, which nobody has told to block anything: a signal
+ * that is given to it is counted there. */
+static void handle(int signal_number, int flags)
+{
+    struct sigaction action = {.sa_handler = note, .sa_flags = SA_RESTART | flags};
     sigemptyset(&action.sa_mask);
-    sigaction(SIGUSR1, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGUSR2, &action, NULL);
-    /* Who presses Ctrl-C again does not want to wait, for a step or for data that is read. */
-    action.sa_flags |= SA_RESETHAND;
-    sigaction(SIGINT, &action, NULL);
-    /* A file at its size limit is a failed write, like a full disk, not the end of the process. */
-    action.sa_handler = SIG_IGN;
-    sigaction(SIGXFSZ, &action, NULL);
-    set_mask(SIG_UNBLOCK);
+    sigaction(signal_number, &action, NULL);
+}
+
+static bool is_ignored(int signal_number)
+{
+    struct sigaction action;
+    return sigaction(signal_number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+bool train_install_signals(struct error *err)
+{
+    static sigset_t set; /* the thread's */
+    fill_held(&set);
+    sigaddset(&set, SIGINT);
+    if (!is_ignored(SIGHUP)) { /* by nohup */
+        sigaddset(&set, SIGHUP);
+        handle(SIGHUP, 0);
+    }
+    handle(SIGUSR1, 0);
+    handle(SIGUSR2, 0);
+    handle(SIGTERM, 0);
+    handle(SIGINT, (int)SA_RESETHAND);
+    /* A file at its size limit is a failed write, like a full disk, and a reader that has gone away
+     * no reason to lose what was computed: neither is the end of the process. */
+    signal(SIGXFSZ, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    pthread_t thread;
+    const int failed = pthread_create(&thread, NULL, take_signals, &set);
+    if (failed != 0) {
+        return error_set(err, ERROR_CREATE, "cannot start the thread that listens to signals: %s",
+                         strerror(failed));
+    }
+    pthread_detach(thread);
+    return true;
 }
 
 bool train_signal_arrived(void)
 {
-    return arrived[ASKS_TO_STOP] != 0;
+    return atomic_load(&n_stops) != 0;
 }
 
 int train_count_requests(void)
 {
-    return arrived[ASKS_FOR_EVENTS];
+    return atomic_load(&n_requests);
 }

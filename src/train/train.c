@@ -355,10 +355,8 @@ bool train_run(struct train_result *result, const struct config *config,
     t->saved_step = -1;
     t->result = result;
     t->start_s = clock_monotonic_s();
-    if (options->stops_on_signals) {
-        train_install_signals();
-    }
-    bool ok = set_up(t, config, err);
+    bool ok = !options->stops_on_signals || train_install_signals(err);
+    ok = collective_agree(transport, ok, err) && set_up(t, config, err);
     if (ok && !options->dry_run) {
         say_how_to_stop(t);
         const double start_s = clock_monotonic_s();

@@ -166,9 +166,11 @@ bool train_conclude(struct train *t, struct error *err);
 /** Print the plan on standard output, with what every rank holds beside it. Collective. */
 void train_print_plan(struct train *t);
 
-/** Listen to signals that ask to save and stop (INT, TERM, USR1), or for the last events (USR2),
- * and to those held back so far. Once per process. */
-void train_install_signals(void);
+/** Listen to signals that ask to save and stop (INT, TERM, USR1, HUP), or for the last events
+ * (USR2), and to those held back so far. Once per process; threads that it starts later have them
+ * blocked.
+ */
+bool train_install_signals(struct error *err);
 bool train_signal_arrived(void);
 /** Changes with each request for the last events. */
 int train_count_requests(void);

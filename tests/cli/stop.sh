@@ -63,6 +63,24 @@ kill -TERM $job
 wait $job
 echo "exit code $?"
 
+echo 'signals reach no thread that computes'
+OPENBLAS_NUM_THREADS=1 attnres train $endless compute.threads=3 train.steps=1000000 run.dir=masks >out.txt 2>log.txt &
+job=$!
+until_true has_trained masks
+listening=0
+for status in /proc/$job/task/*/status; do # one that waits for signals does not have them blocked
+    mask=$(sed -n 's/^SigBlk:[[:space:]]*//p' $status 2>/dev/null) # a thread of OpenMP may be gone
+    [ -z "$mask" ] || (((0x$mask & 0x4a00) == 0x4a00)) || listening=$((listening + 1))
+done
+echo "threads that listen: $listening"
+kill -TERM $job
+wait $job
+echo "exit code $?"
+
+echo 'whoever reads along goes away'
+{ attnres train $small run.dir=piped 2>&1 >out.txt; echo "exit code $?" >code.txt; } | head -n 1 >/dev/null
+cat code.txt
+
 echo 'INT in a step of minutes: heeded behind it, or now if it comes again'
 attnres train $endless model.dim=128 model.ff=336 model.seq_len=256 batch.microbatch=2 batch.sequences=40000 run.dir=int >out.txt 2>log.txt &
 job=$!
