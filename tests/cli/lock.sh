@@ -1,8 +1,7 @@
 # One run to a folder; the lock goes with its owner.
-has_trained() { [ -s run/metrics.jsonl ]; }
 attnres train $small train.steps=1000000 checkpoint.every=5 >out.txt 2>log.txt &
 first=$!
-until_true has_trained
+until_true has_saved run 5
 for again in '' --resume; do
     run attnres train $small $again 2>second.log
     errors_of second.log | sed "s/by $(uname -n) $first/by HOST PID/"

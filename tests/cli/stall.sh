@@ -10,7 +10,7 @@ stop_rank() { # rank of three
     kill -STOP $(children_of $job | sed -n "$(($1 + 1))p")
     wait $job
     echo "rank $1 stopped: exit code $?"
-    [ $((SECONDS - start)) -lt 15 ] && echo 'ended within seconds'
+    [ $((SECONDS - start)) -lt 60 ] && echo 'ended within a minute'
     errors_of log.txt | sed 's/^rank [0-9]*: //'
     grep -qE '^ *rank [02] has waited [0-9.]+ s for rank 1 to' stop$1/stall.txt && echo 'who waits for it is told'
     sed 's/, "step.*//' stop$1/STATUS

@@ -96,15 +96,16 @@ run attnres train $small run.dir=hours run.max_hours=1e-9 2>log.txt | tail -n 1
 errors_of log.txt
 
 echo "before the job's end"
-SLURM_JOB_END_TIME=$(($(date +%s) + 12)) run attnres train $endless train.steps=1000000 run.dir=job_end 2>log.txt | tail -n 1
+SLURM_JOB_END_TIME=$(($(date +%s) + 20)) run attnres train $endless train.steps=1000000 run.dir=job_end 2>log.txt | tail -n 1
 errors_of log.txt | sed 's/step [0-9]* of/step STEP of/'
 sed 's/step [0-9]* of/step STEP of/; s/, "step.*//' job_end/STATUS
 echo 'too late to save, behind another checkpoint'
-SLURM_JOB_END_TIME=$(($(date +%s) + 12)) attnres train $endless train.steps=1000000 checkpoint.every=5 run.dir=late >out.txt 2>log.txt &
+end=$(($(date +%s) + 20))
+SLURM_JOB_END_TIME=$end attnres train $endless train.steps=1000000 checkpoint.every=5 run.dir=late >out.txt 2>log.txt &
 job=$!
 until_true has_saved late 5
 kill -STOP $job
-sleep 12
+until [ $(date +%s) -gt $end ]; do sleep 0.5; done
 kill -CONT $job
 wait $job
 echo "exit code $?"

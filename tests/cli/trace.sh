@@ -1,6 +1,6 @@
 # Widths follow from numbers, and what is worth a note from the machine.
 table_of() {
-    without_numbers <"$1" | sed -n '/ms a step/,/warnings/p' | sed -E 's/(rank|on) [0-9]+/\1 R/g'
+    without_numbers <"$1" | sed -n '/ms a step/,/warnings/p' | sed -E 's/(rank|on) [0-9]+/\1 R/g; s/warnings: [0-9]+/warnings: N/'
 }
 
 run ranks 2 attnres train $small trace.first=2 trace.steps=2 >result.txt 2>run.log

@@ -75,7 +75,7 @@ static void a_late_wait_aborts_naming_whom_it_waits_for(void **state)
     (void)state;
     char message[1024];
     assert_false(ranks_run_local(2, wait_for_nothing_on_rank_0, message));
-    assert_non_null(strstr(message, "rank 0: stalled: waited 0."));
+    assert_non_null(strstr(message, "rank 0: stalled: waited "));
     assert_non_null(strstr(message, "for rank 1 to send 3 bytes on channel gradients, chunk 2"));
     assert_non_null(strstr(message, "(exit code 69)"));
 }
@@ -86,7 +86,7 @@ static void send_late_to_rank_0(struct transport *t)
     struct transport_request request = {0};
     unsigned char bytes[3] = {0};
     if (transport_rank(t) == 1) {
-        clock_sleep_s(0.02);
+        clock_sleep_s(0.2); /* rank 0 is at its wait by then */
         transport_post_send(t, 0, CHANNEL_VALUES, 2, bytes, sizeof bytes, &request);
         transport_wait(t, &request);
         return;
