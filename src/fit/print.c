@@ -12,9 +12,22 @@ static const char *const AXES[FIT_AXES] = {"compute", "tokens", "seconds"};
 /** What a number is printed with when it may be unknown. */
 static void add_number(struct text *t, const char *format, const char *unknown, double number)
 {
-    char digits[64];
-    snprintf(digits, sizeof digits, format, number);
-    text_add(t, "%s", isnan(number) ? unknown : digits);
+    if (isnan(number)) {
+        text_add(t, "%s", unknown);
+    } else {
+        text_add(t, format, number);
+    }
+}
+
+/** A baseline that hardly falls needs any number of times as much. */
+static void add_multiplier(struct text *t, int width, double m)
+{
+    static const double LARGEST_PLAIN = 1e5;
+    if (isnan(m)) {
+        text_add(t, "%*s", width, "-");
+    } else {
+        text_add(t, m < LARGEST_PLAIN ? "%*.4f" : "%*.4g", width, m);
+    }
 }
 
 void fit_add_interval(struct text *t, int decimals, double low, double high)
@@ -84,8 +97,10 @@ static void print_without(struct text *t, const struct fit_comparison *c,
                 snprintf(name, sizeof name, "without compute %.4g", p->spent[FIT_FLOPS]);
             }
             text_add(t, "    %-32s separate", name);
-            add_number(t, " %8.4f", "        -", c->without[group][FIT_SEPARATE]);
-            text_add(t, "   common %8.4f\n", c->without[group][FIT_COMMON]);
+            add_multiplier(t, 9, c->without[group][FIT_SEPARATE]);
+            text_add(t, "   common");
+            add_multiplier(t, 9, c->without[group][FIT_COMMON]);
+            text_add(t, "\n");
         }
     }
 }
@@ -99,7 +114,7 @@ static void print_comparison(struct text *t, const struct fit_comparison *c,
         add_number(t, " %9.5f", "         -", c->curves[slopes][0].alpha);
         add_number(t, " %9.5f", "         -", c->curves[slopes][1].alpha);
         text_add(t, " %11.4g", c->at);
-        add_number(t, " %11.4f", "           -", c->multiplier[slopes]);
+        add_multiplier(t, 12, c->multiplier[slopes]);
         if (c->no_interval == NULL) {
             text_add(t, "   ");
             fit_add_interval(t, 4, c->low[slopes], c->high[slopes]);

@@ -361,6 +361,26 @@ static void an_interval_that_reaches_zero_has_no_low_end(void **state)
     assert_string_equal(words, "1.20 to 1.30; below 4.80");
 }
 
+static void a_multiplier_of_any_size_is_printed_whole(void **state)
+{
+    (void)state;
+    struct fit_points points = {0};
+    struct fit_report report;
+    struct error err = {0};
+    const struct fit_options options = {.seed = 1, .n_redraws = 100};
+    char text[4096];
+    parse(&points, "kind,compute,loss\nstandard,1,2.0\nstandard,4,1.999\n"
+                   "block,1,1.6\nblock,4,1.5\n");
+    assert_true(fit_report_make(&report, &points, 0, &options, &err));
+    assert_true(report.comparisons[0].multiplier[FIT_SEPARATE] > 1e100);
+    assert_true(fit_report_print(&report, &points, text, sizeof text) < sizeof text);
+    char expected[32];
+    snprintf(expected, sizeof expected, " %.4g\n", report.comparisons[0].multiplier[FIT_SEPARATE]);
+    assert_non_null(strstr(text, expected));
+    fit_report_finish(&report);
+    fit_points_finish(&points);
+}
+
 static void quantiles_are_those_of_the_tables(void **state)
 {
     (void)state;
@@ -497,6 +517,7 @@ int main(void)
         cmocka_unit_test(cells_of_two_kinds_do_not_depend_on_a_third),
         cmocka_unit_test(seeds_pair_where_tokens_are_about_the_same),
         cmocka_unit_test(an_interval_that_reaches_zero_has_no_low_end),
+        cmocka_unit_test(a_multiplier_of_any_size_is_printed_whole),
         cmocka_unit_test(quantiles_are_those_of_the_tables),
         cmocka_unit_test(forged_points_are_refused_with_file_and_line),
         cmocka_unit_test(bytes_that_are_no_text_are_refused),
