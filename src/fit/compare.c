@@ -314,12 +314,23 @@ static void measure(double out[FIT_SLOPES], const struct moments m[2], double x)
     }
 }
 
-/** Where a slope of its own is not known, neither is the common one worth an interval. */
-static const char *reason_against_interval(const struct fit_comparison *c, const struct sample *s)
+static bool has_two_groups(const struct sample *s)
 {
+    return s->n > 0 && s->runs[0].group != s->runs[s->n - 1].group;
+}
+
+/** Where a slope of its own is not known, neither is the common one worth an interval. */
+static const char *reason_against_interval(const struct fit_comparison *c, const struct sample *s,
+                                           const struct moments m[2])
+{
+    if (!has_two_groups(s)) {
+        return "the curves need two sizes that both kinds ran for as many tokens";
+    }
+    if (!spans_enough(m[0]) || !spans_enough(m[1])) {
+        return "the curves need two sizes a factor of 1.5 apart or more";
+    }
     if (isnan(c->multiplier[FIT_SEPARATE]) || isnan(c->multiplier[FIT_COMMON])) {
-        return "the curves need two sizes that both kinds ran, a factor of 1.5 apart or more, and "
-               "a baseline that falls";
+        return "the loss of the baseline does not fall, so that no multiple of it is enough";
     }
     if (s->n_pairs <= s->n_pair_cells) {
         return "no size has two seeds that both kinds ran for as many tokens: what another seed "
@@ -398,7 +409,7 @@ bool fit_compare(struct fit_comparison *comparison, const struct fit_points *poi
         leave_out(&c, &s, points->n_groups, c.at);
         c.freedom = s.n_pairs - s.n_pair_cells;
         c.low[0] = c.low[1] = c.high[0] = c.high[1] = NAN;
-        c.no_interval = reason_against_interval(&c, &s);
+        c.no_interval = reason_against_interval(&c, &s, (const struct moments *)m);
         if (c.no_interval == NULL) {
             find_interval(&c, &s, options);
         }

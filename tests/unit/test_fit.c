@@ -381,6 +381,29 @@ static void a_multiplier_of_any_size_is_printed_whole(void **state)
     fit_points_finish(&points);
 }
 
+static void what_keeps_a_comparison_from_an_interval_is_told_apart(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *reason;
+    } CASES[] = {
+        {"kind,compute,loss\nstandard,1,2.0\nblock,1,1.9\n",
+         "the curves need two sizes that both kinds ran for as many tokens"},
+        {"kind,compute,loss\nstandard,1,2.0\nstandard,1.4,1.9\nblock,1,1.9\nblock,1.4,1.8\n",
+         "the curves need two sizes a factor of 1.5 apart or more"},
+        {"kind,compute,loss\nstandard,1,2.0\nstandard,4,2.1\nblock,1,1.9\nblock,4,1.8\n",
+         "the loss of the baseline does not fall, so that no multiple of it is enough"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct fit_points points = {0};
+        parse(&points, CASES[i].text);
+        struct fit_comparison c = compare_default(&points, FIT_FLOPS);
+        assert_string_equal(c.no_interval, CASES[i].reason);
+        fit_comparison_finish(&c);
+        fit_points_finish(&points);
+    }
+}
+
 static void quantiles_are_those_of_the_tables(void **state)
 {
     (void)state;
@@ -518,6 +541,7 @@ int main(void)
         cmocka_unit_test(seeds_pair_where_tokens_are_about_the_same),
         cmocka_unit_test(an_interval_that_reaches_zero_has_no_low_end),
         cmocka_unit_test(a_multiplier_of_any_size_is_printed_whole),
+        cmocka_unit_test(what_keeps_a_comparison_from_an_interval_is_told_apart),
         cmocka_unit_test(quantiles_are_those_of_the_tables),
         cmocka_unit_test(forged_points_are_refused_with_file_and_line),
         cmocka_unit_test(bytes_that_are_no_text_are_refused),
