@@ -1,7 +1,7 @@
 /* A thread of its own takes the signals; all threads that compute have them blocked, for oneDNN's
  * kernels use the stack pointer as one more register, and the frame of a handler would overwrite
  * what it points to. What arrives is counted and nothing else: the loop looks between steps, and
- * the watch now and then. The counts outlive every caller; they are the program's mutable globals.
+ * the watch now and then. The counts outlive every caller and are the program's mutable globals.
  */
 #include "train_internal.h"
 
@@ -10,11 +10,13 @@
 #include <stdatomic.h>
 #include <string.h>
 
-static atomic_int n_stops, n_requests;
+enum { ASKS_TO_STOP, ASKS_FOR_EVENTS, ASKS };
+
+static atomic_int arrived[ASKS];
 
 static void note(int signal_number)
 {
-    atomic_fetch_add(signal_number == SIGUSR2 ? &n_requests : &n_stops, 1);
+    atomic_fetch_add(&arrived[signal_number == SIGUSR2 ? ASKS_FOR_EVENTS : ASKS_TO_STOP], 1);
 }
 
 /** Those that are held back until somebody listens. */
@@ -33,6 +35,21 @@ void train_hold_signals(void)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
+static bool is_ignored(int signal_number)
+{
+    struct sigaction action;
+    return sigaction(signal_number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+static void fill_taken(sigset_t *set)
+{
+    fill_held(set);
+    sigaddset(set, SIGINT);
+    if (!is_ignored(SIGHUP)) { /* by nohup */
+        sigaddset(set, SIGHUP);
+    }
+}
+
 /** Who presses Ctrl-C again does not want to wait, for a step or for data that is read. */
 static void end_at_the_next(int signal_number)
 {
@@ -45,7 +62,9 @@ static void end_at_the_next(int signal_number)
 
 static void *take_signals(void *user)
 {
-    sigset_t set = *(const sigset_t *)user;
+    (void)user;
+    sigset_t set;
+    fill_taken(&set);
     for (;;) {
         int signal_number = 0;
         sigwait(&set, &signal_number);
@@ -67,19 +86,11 @@ static void handle(int signal_number, int flags)
     sigaction(signal_number, &action, NULL);
 }
 
-static bool is_ignored(int signal_number)
-{
-    struct sigaction action;
-    return sigaction(signal_number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
-}
-
 bool train_install_signals(struct error *err)
 {
-    static sigset_t set; /* the thread's */
-    fill_held(&set);
-    sigaddset(&set, SIGINT);
-    if (!is_ignored(SIGHUP)) { /* by nohup */
-        sigaddset(&set, SIGHUP);
+    sigset_t set;
+    fill_taken(&set);
+    if (sigismember(&set, SIGHUP) == 1) {
         handle(SIGHUP, 0);
     }
     handle(SIGUSR1, 0);
@@ -92,7 +103,7 @@ bool train_install_signals(struct error *err)
     signal(SIGPIPE, SIG_IGN);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     pthread_t thread;
-    const int failed = pthread_create(&thread, NULL, take_signals, &set);
+    const int failed = pthread_create(&thread, NULL, take_signals, NULL);
     if (failed != 0) {
         return error_set(err, ERROR_CREATE, "cannot start the thread that listens to signals: %s",
                          strerror(failed));
@@ -103,10 +114,10 @@ bool train_install_signals(struct error *err)
 
 bool train_signal_arrived(void)
 {
-    return atomic_load(&n_stops) != 0;
+    return atomic_load(&arrived[ASKS_TO_STOP]) != 0;
 }
 
 int train_count_requests(void)
 {
-    return atomic_load(&n_requests);
+    return atomic_load(&arrived[ASKS_FOR_EVENTS]);
 }
