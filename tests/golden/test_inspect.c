@@ -288,7 +288,7 @@ static void the_heaviest_source_is_named_for_each_token_and_read(void **state)
     assert_true(inspect_print(found, &label, text, sizeof text) < sizeof text);
     for (int64_t t = 0; t < T; t++) {
         char line[1024];
-        int n = snprintf(line, sizeof line, "\n%c    ", (char)('a' + t));
+        int n = snprintf(line, sizeof line, "\n'%c'  ", (char)('a' + t));
         for (int64_t l = 1; l <= L; l++) { /* the first read has the embedding alone */
             char name[INSPECT_NAME_BYTES];
             int64_t best = 0;
