@@ -112,7 +112,9 @@ struct fit_curve {
 /** m as above, at x. NAN where the baseline's curve does not fall. */
 double fit_multiplier(struct fit_curve baseline, struct fit_curve kind, double x);
 
-/** The curve of one kind by itself. Requires points with this axis. */
+/** The curve of one kind by itself; kind -1: of all points together. Requires points with this
+ * axis.
+ */
 struct fit_curve fit_curve_of(const struct fit_points *points, int kind, enum fit_axis axis);
 
 enum fit_slopes { FIT_SEPARATE, FIT_COMMON, FIT_SLOPES };

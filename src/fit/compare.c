@@ -8,8 +8,6 @@
 
 #include <attnres/rng.h>
 
-static const double CONFIDENCE = 0.975; /* on each side: an interval of 95 % */
-
 /** A curve needs two sizes whose means of x are so far apart: the clock's jitter between seeds of a
  * size, or shapes of about the same compute, are no two places on it. */
 static const double LEAST_SPAN = 1.5;
@@ -115,7 +113,7 @@ struct fit_curve fit_curve_of(const struct fit_points *points, int kind, enum fi
     struct moments m = {0};
     for (int i = 0; i < points->n; i++) {
         const struct fit_point *p = &points->rows[i];
-        if (p->kind == kind) {
+        if (kind < 0 || p->kind == kind) {
             add_moment(&m, p->group, log(p->spent[axis]), log(p->loss));
         }
     }
@@ -356,7 +354,7 @@ static void find_interval(struct fit_comparison *c, const struct sample *s,
         }
     }
     const double n = options->n_redraws;
-    const double t = fit_student_quantile(CONFIDENCE, c->freedom);
+    const double t = fit_interval_factor(c->freedom);
     double half[FIT_SLOPES];
     for (enum fit_slopes slopes = 0; slopes < FIT_SLOPES; slopes++) {
         const double variance = (squares[slopes] - sum[slopes] * sum[slopes] / n) / (n - 1.0);

@@ -40,6 +40,9 @@ struct fit_summary {
 struct fit_summary fit_summarize(const struct fit_points *points, int cell, int kind,
                                  enum fit_axis axis);
 
+/** Half of a 95 % interval, in standard deviations. */
+double fit_interval_factor(int freedom);
+
 int fit_count_runs(const struct fit_points *points, int kind);
 const struct fit_point *fit_first_of_group(const struct fit_points *points, int group);
 

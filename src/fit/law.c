@@ -21,8 +21,7 @@ static const double LEAST = 0.005, MOST = 5.0; /* exponents; at either end a ter
 static const double LEAST_COLUMN = 1e-9;       /* of a column that the others do not explain */
 static const double MOST_ALIKE = 0.99;         /* squared correlation of ln N and ln D */
 static const double SMALLEST_STEP = 1e-13;
-static const double CONFIDENCE = 0.975; /* on each side: an interval of 95 % */
-static const double WIDEST = 0.5;       /* half an interval, of the exponent that it is of */
+static const double WIDEST = 0.5; /* half an interval, of the exponent that it is of */
 
 /** The problem, and memory for one evaluation. N and D are divided by their geometric means, so
  * that the columns are near 1. */
@@ -277,8 +276,7 @@ static void find_intervals(struct fit_law *law, struct problem *p, const struct 
     double variances[3];
     find_variances(variances, p, best);
     const int freedom = p->n - FREE;
-    const double t =
-        fit_student_quantile(CONFIDENCE, freedom) * sqrt(best->squares / (double)freedom);
+    const double t = fit_interval_factor(freedom) * sqrt(best->squares / (double)freedom);
     const double log_a = t * sqrt(variances[0]), log_b = t * sqrt(variances[1]);
     law->within_E = t * sqrt(variances[2]);
     law->within_a = law->a * log_a;

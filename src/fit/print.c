@@ -124,8 +124,7 @@ static void print_comparison(struct text *t, const struct fit_comparison *c,
     if (c->no_interval != NULL) {
         text_add(t, "    no interval: %s\n", c->no_interval);
     } else {
-        text_add(t, "    t(0.975, %d) = %.3f\n", c->freedom,
-                 fit_student_quantile(0.975, c->freedom));
+        text_add(t, "    t(0.975, %d) = %.3f\n", c->freedom, fit_interval_factor(c->freedom));
     }
     if (c->at > c->reach) {
         text_add(t, "    beyond its runs, which end at %.4g\n", c->reach);

@@ -1,4 +1,4 @@
-#include <attnres/fit.h>
+#include "fit_internal.h"
 
 #include <assert.h>
 #include <math.h>
@@ -27,4 +27,9 @@ double fit_student_quantile(double p, int freedom)
         *(probability_within(middle, freedom) < 2.0 * p - 1.0 ? &low : &high) = middle;
     }
     return tan(low) * sqrt(freedom);
+}
+
+double fit_interval_factor(int freedom)
+{
+    return fit_student_quantile(0.975, freedom);
 }

@@ -335,8 +335,8 @@ bool report_draw_compute(struct figure *f, const struct report *report, struct t
     add_ends(f->data, report);
     const struct span span = find_span(report, true);
     const double low = span.first_x / 1.2, high = span.last_x * 1.2;
-    struct fit_curve all;
-    const bool has_residuals = report_fit_all(&all, report);
+    const struct fit_curve all = fit_curve_of(&report->points, -1, FIT_FLOPS);
+    const bool has_residuals = !isnan(all.alpha);
     struct text label = {y, sizeof y, 0};
     text_add(&label, "loss, %s", report_loss_unit(report));
     text_add(f->body, "set multiplot\n");

@@ -71,15 +71,17 @@ static bool fit_axis(struct report *r, enum fit_axis axis, struct error *err)
 /** Finished runs that are no points are not drawn among those that are. */
 static void set_apart(struct report *r)
 {
+    int n = 0;
     for (int i = 0; i < r->n_runs; i++) {
         struct report_run *run = &r->runs[i];
         run->is_apart = report_has_end(run);
         for (int k = 0; k < r->points.n && run->is_apart; k++) {
             run->is_apart = strcmp(r->points.rows[k].source, run->path) != 0;
         }
-        if (run->is_apart) {
-            text_add(r->notes, "%s is in no figure of losses either\n", run->path);
-        }
+        n += run->is_apart;
+    }
+    if (n > 0) {
+        text_add(r->notes, "in no figure of losses: finished runs that are left out (%d)\n", n);
     }
 }
 

@@ -131,11 +131,8 @@ double report_dodge(int which, int n);
 /* residuals.c */
 /** Whether a run has an end that is compared with others'. */
 bool report_is_end(const struct report_run *run);
-/** L = e^a C^-alpha through the ends of all runs, of whatever kind. False if they are too few or
- * too close together. */
-bool report_fit_all(struct fit_curve *curve, const struct report *report);
-/** The panel of what is off it, between two values of compute; terminal, margins and the axis of
- * compute are set. */
+/** The panel of what ends are off one curve for all kinds, between two values of compute; terminal,
+ * margins and the axis of compute are set. */
 void report_draw_residuals(struct figure *figure, const struct report *report,
                            const struct fit_curve *all, double low, double high);
 

@@ -4,37 +4,9 @@
 
 #include <math.h>
 
-/** A curve needs compute that spans a factor of so much, as fit's curves do. */
-static const double LEAST_SPAN = 1.5;
-
 bool report_is_end(const struct report_run *run)
 {
     return report_has_end(run) && !run->is_apart;
-}
-
-bool report_fit_all(struct fit_curve *curve, const struct report *report)
-{
-    double x = 0.0, y = 0.0, xx = 0.0, xy = 0.0, low = INFINITY, high = -INFINITY;
-    int n = 0;
-    for (int i = 0; i < report->n_runs; i++) {
-        if (report_is_end(&report->runs[i])) {
-            const struct report_line *last = report_last_line(&report->runs[i]);
-            const double u = log(last->flops), v = log(last->val_loss);
-            n++;
-            const double gap = u - x;
-            x += gap / n;
-            xx += gap * (u - x);
-            y += (v - y) / n;
-            xy += gap * (v - y); /* Welford, of two */
-            low = fmin(low, u);
-            high = fmax(high, u);
-        }
-    }
-    if (n < 3 || high - low < log(LEAST_SPAN)) {
-        return false;
-    }
-    *curve = (struct fit_curve){.a = y - xy / xx * x, .alpha = -xy / xx};
-    return true;
 }
 
 /** In percent. */
