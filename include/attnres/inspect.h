@@ -80,4 +80,10 @@ size_t inspect_json_bytes(const struct inspection *inspection);
 size_t inspect_draw(const struct inspection *inspection, const struct inspect_label *label,
                     char *text, size_t capacity);
 
+/** How a weight between 0 and 1 is drawn, as 0xrrggbb, at even places of its root, so that where a
+ * read has many sources the small ones can be told apart: from white to dark blue in even steps of
+ * lightness, which reads without colours as well. */
+enum { INSPECT_N_SHADES = 6 };
+extern const unsigned INSPECT_SHADES[INSPECT_N_SHADES];
+
 #endif

@@ -10,21 +10,19 @@ static const double LEFT = 96, RIGHT = 110, TOP = 64, ROW = 9, COLUMN = 12, PANE
                     PANEL_GAP = 12, TOKENS_FOOT = 26, SCALE_HEIGHT = 120, LEAST_WIDTH = 720;
 enum { SMALL_TEXT = 10 };
 
-/** From white to dark blue in even steps of lightness: reads without colours as well. The scale is
- * that of the maps of attnres report: by the root of the weight, so that where a read has many
- * sources the small ones can be told apart. */
-static const int SHADES[][3] = {{0xf7, 0xfb, 0xff}, {0xd0, 0xe1, 0xf2}, {0x94, 0xc4, 0xdf},
-                                {0x4a, 0x98, 0xc9}, {0x17, 0x64, 0xab}, {0x08, 0x30, 0x6b}};
-enum { N_STEPS = sizeof SHADES / sizeof SHADES[0] - 1 };
+const unsigned INSPECT_SHADES[INSPECT_N_SHADES] = {0xf7fbff, 0xd0e1f2, 0x94c4df,
+                                                   0x4a98c9, 0x1764ab, 0x08306b};
 
 /** As a colour of SVG, between the two shades that are next to it. */
 static void add_shade(struct text *t, double weight)
 {
+    enum { N_STEPS = INSPECT_N_SHADES - 1 };
     const double place = N_STEPS * sqrt(fmin(fmax(weight, 0.0), 1.0));
     const int below = place < N_STEPS ? (int)place : N_STEPS - 1;
     text_add(t, "#");
-    for (int c = 0; c < 3; c++) {
-        const int low = SHADES[below][c], high = SHADES[below + 1][c];
+    for (int shift = 16; shift >= 0; shift -= 8) {
+        const int low = INSPECT_SHADES[below] >> shift & 0xff,
+                  high = INSPECT_SHADES[below + 1] >> shift & 0xff;
         text_add(t, "%02x", (unsigned)lrint(low + (high - low) * (place - below)));
     }
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <attnres/inspect.h>
+
 static const char NO_INSPECTION[] =
     "no run has an inspect.json; attnres inspect RUN --json >RUN/inspect.json makes it";
 
@@ -430,10 +432,12 @@ bool report_draw_maps(struct figure *f, const struct report *report, struct text
         text_add(why, "%s", NO_INSPECTION);
         return false;
     }
+    text_add(f->body, "unset key\nset multiplot\nset cbrange [0:1]\nset palette defined (");
+    for (int i = 0; i < INSPECT_N_SHADES; i++) {
+        text_add(f->body, "%s%d '#%06x'", i > 0 ? ", " : "", i, INSPECT_SHADES[i]);
+    }
     text_add(f->body,
-             "unset key\nset multiplot\nset cbrange [0:1]\nset palette defined (0 '#f7fbff', 0.2 "
-             "'#d0e1f2', 0.4 '#94c4df', 0.6 '#4a98c9', 0.8 '#1764ab', 1 '#08306b')\n"
-             "set cbtics ('0' 0, '0.02' 0.1414, '0.1' 0.3162, '0.25' 0.5, '0.5' 0.7071, '1' 1)\n"
+             ")\nset cbtics ('0' 0, '0.02' 0.1414, '0.1' 0.3162, '0.25' 0.5, '0.5' 0.7071, '1' 1)\n"
              "set cblabel 'mean weight'\nset ylabel 'layer of the read'\n"
              "unset grid\nset object 1 rectangle from graph 0,0 to graph 1,1 behind fc rgb "
              "'#dddddd' fs solid noborder\n");
