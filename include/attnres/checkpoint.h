@@ -102,8 +102,8 @@ struct checkpoint_progress {
 struct checkpoint_progress checkpoint_progress(const struct checkpoint_saver *s);
 
 /** One rank, once the checkpoint of `step` stands: remove all but the newest `keep` up to
- * that step, those beyond it (the run went on from an earlier one, so they are of another
- * continuation or damaged) and what killed saves have left. */
+ * that step (0: none of these), those beyond it (the run went on from an earlier one, so they are
+ * of another continuation or damaged) and what killed saves have left. */
 bool checkpoint_prune(const char *run_path, int64_t step, int64_t keep, struct error *err);
 /** One rank, while nobody saves there: remove what killed saves have left, which may be the room
  * that the next one needs. */

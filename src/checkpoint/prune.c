@@ -48,7 +48,7 @@ bool checkpoint_prune(const char *run_path, int64_t step, int64_t keep, struct e
     }
     int64_t n_kept = 0;
     for (int i = 0; i < n; i++) {
-        if (steps[i] <= step && n_kept < keep) {
+        if (steps[i] <= step && (n_kept < keep || keep == 0)) {
             n_kept++;
         } else if (!disown(run_path, parent, steps[i], err)) {
             return false;

@@ -21,10 +21,8 @@ static void perform(struct checkpoint_saver *s, enum saver_task task)
         ok = checkpoint_write_files(s, err);
     } else {
         ok = checkpoint_publish(s, err);
-        if (ok && s->spec.keep > 0) {
+        if (ok) {
             checkpoint_prune(s->spec.run_path, s->state.step, s->spec.keep, err);
-        } else if (ok) {
-            checkpoint_remove_partial(s->spec.run_path, err);
         }
     }
     if (!ok) {
