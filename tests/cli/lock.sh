@@ -7,8 +7,7 @@ for again in '' --resume; do
     errors_of second.log | sed "s/by $(uname -n) $first/by HOST PID/"
 done
 sed 's/, "reason.*//' run/STATUS
-kill -9 $first
-wait $first 2>/dev/null
+kill_job $first
 run attnres train $small --resume=run/checkpoints/$(ls run/checkpoints | tail -n 1) train.steps=1 2>third.log >/dev/null
 errors_of third.log | grep -v -e train.steps
 

@@ -72,8 +72,7 @@ grep -c 'apart (standard)' of-one-kind/loss-steps.gp
 # One run that is not done, with a name that is none for gnuplot or a page, and a timeline.
 attnres train $small run.dir=one train.steps=100000 >/dev/null 2>&1 &
 until_true test -s one/metrics.jsonl
-kill -KILL $!
-wait $! 2>/dev/null
+kill_job $!
 mkdir -p one/trace && echo '<svg xmlns="http://www.w3.org/2000/svg"><script>1</script></svg>' >one/trace/step.svg
 mv one "it's <b>\`1\`"
 run attnres report "it's <b>\`1\`" --out=of/one
