@@ -122,5 +122,7 @@ enum file_lock {
 enum file_lock file_lock(int *fd, const char *path, const char *owner,
                          char holder[FILE_OWNER_BYTES], struct error *err);
 void file_unlock(int *fd);
+/** Whether somebody has the lock now. False where that cannot be told. */
+bool file_is_locked(const char *path);
 
 #endif

@@ -15,6 +15,8 @@
 struct rundir {
     char path[FILE_PATH_BYTES];
     int lock_fd;
+    double save_rate; /* the owner's to set, STATUS says it: bytes a second that a rank saves; 0:
+                         not known */
 };
 
 /** What STATUS says. */
@@ -41,9 +43,12 @@ struct rundir_taking {
 bool rundir_open(struct rundir *r, const char *path, const struct rundir_taking *taking,
                  struct error *err);
 void rundir_close(struct rundir *r);
+/** Whether a run holds the folder now, as far as locks tell. */
+bool rundir_is_held(const char *path);
 
-/** Replace STATUS: one line, the JSON object {state, reason, resumable, step, time (UTC, as text)}.
- * A reason of NULL is empty; one beyond 1023 bytes is cut. */
+/** Replace STATUS: one line, the JSON object {state, reason, resumable, step, time (UTC, as text)},
+ * with save_bytes_per_s if that is known. A reason of NULL is empty; one beyond 1023 bytes is cut.
+ */
 bool rundir_write_status(const struct rundir *r, enum run_state state, const char *reason,
                          bool resumable, int64_t step, struct error *err);
 /** What the STATUS of the run in this folder says. ERROR_NO_INPUT if there is none; ERROR_DATA if
@@ -53,6 +58,7 @@ struct rundir_status {
     char reason[1024];
     bool resumable;
     int64_t step;
+    double save_rate; /* as in struct rundir */
 };
 bool rundir_read_status(struct rundir_status *out, const char *path, struct error *err);
 /** Write a small file of the folder whole, atomically (run.json, plan.json, config.yaml). */

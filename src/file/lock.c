@@ -7,11 +7,11 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-static int try_lock(int fd)
+static int try_lock(int fd, int kind)
 {
     int failed = 0;
     do {
-        failed = flock(fd, LOCK_EX | LOCK_NB);
+        failed = flock(fd, kind | LOCK_NB);
     } while (failed != 0 && errno == EINTR);
     return failed;
 }
@@ -80,7 +80,7 @@ enum file_lock file_lock(int *fd, const char *path, const char *owner,
         return FILE_LOCK_FAILED;
     }
     enum file_lock outcome = FILE_LOCKED;
-    if (try_lock(opened) != 0) {
+    if (try_lock(opened, LOCK_EX) != 0) {
         outcome = refuse(opened, path, holder, err);
     } else if (!record_owner(opened, path, owner, err)) {
         outcome = FILE_LOCK_FAILED;
@@ -104,4 +104,16 @@ void file_unlock(int *fd)
     (void)emptied; /* a stale name in a free lock misleads nobody: the lock is what counts */
     close(*fd);
     *fd = -1;
+}
+
+/* A shared lock, so that two who ask do not see each other. */
+bool file_is_locked(const char *path)
+{
+    const int fd = file_open(path, O_RDONLY | O_NONBLOCK);
+    if (fd < 0) {
+        return false;
+    }
+    const bool is_locked = try_lock(fd, LOCK_SH) != 0 && errno == EWOULDBLOCK;
+    close(fd);
+    return is_locked;
 }

@@ -179,6 +179,12 @@ void rundir_close(struct rundir *r)
     *r = (struct rundir){.lock_fd = -1};
 }
 
+bool rundir_is_held(const char *path)
+{
+    char lock_path[FILE_PATH_BYTES];
+    return file_join(lock_path, path, ".lock", NULL) && file_is_locked(lock_path);
+}
+
 bool rundir_write_file(const struct rundir *r, const char *name, const void *bytes, size_t length,
                        struct error *err)
 {
@@ -209,6 +215,9 @@ bool rundir_write_status(const struct rundir *r, enum run_state state, const cha
     json_bool(&w, "resumable", resumable);
     json_int(&w, "step", step);
     json_text(&w, "time", now);
+    if (r->save_rate > 0.0) {
+        json_number(&w, "save_bytes_per_s", r->save_rate);
+    }
     json_end_object(&w);
     assert(json_writer_ok(&w)); /* a byte of the reason becomes at most six characters */
     text[w.length] = '\n';
@@ -235,6 +244,8 @@ static bool take_status(struct rundir_status *out, const struct json_value *root
         return false;
     }
     snprintf(out->reason, sizeof out->reason, "%s", reason);
+    const bool has_rate = json_as_real(json_get(root, "save_bytes_per_s"), &out->save_rate);
+    out->save_rate = has_rate && out->save_rate > 0.0 ? out->save_rate : 0.0;
     return true;
 }
 

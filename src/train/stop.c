@@ -14,16 +14,39 @@ static const double ENDING_S = 2.0;
  * stopped for it. */
 static const double SAFETY = 1.5, HICCUP_S = 3.0;
 
-/** How fast a save is thought to be before the first was measured. */
+/** How fast all ranks together are thought to save before any save was measured. */
 static const double BYTES_PER_S = 100e6;
+
+/** A weight and two moments, 4 bytes each. */
+enum { BYTES_PER_PARAMETER = 12 };
+
+static double largest_rank_bytes(const struct train *t)
+{
+    const struct plan *plan = &t->session.plan;
+    int64_t most = 0;
+    for (int rank = 0; rank < grid_size(&plan->grid); rank++) {
+        most = plan->owned_counts[rank] > most ? plan->owned_counts[rank] : most;
+    }
+    return BYTES_PER_PARAMETER * (double)most;
+}
+
+static double guess_save_s(const struct train *t)
+{
+    return t->save_rate > 0.0
+               ? largest_rank_bytes(t) / t->save_rate
+               : BYTES_PER_PARAMETER * (double)t->session.plan.params.n_parameters / BYTES_PER_S;
+}
 
 /** The save, and the one under way that it waits for. */
 static double save_s(const struct train *t)
 {
-    enum { BYTES_PER_PARAMETER = 12 };
-    const double bytes = BYTES_PER_PARAMETER * (double)t->session.plan.params.n_parameters;
-    const double one_s = t->save_s > 0.0 ? t->save_s : bytes / BYTES_PER_S;
+    const double one_s = t->save_s > 0.0 ? t->save_s : guess_save_s(t);
     return t->is_saving ? 2.0 * one_s : one_s;
+}
+
+double train_save_rate(const struct train *t)
+{
+    return t->save_s > 0.0 ? largest_rank_bytes(t) / t->save_s : t->save_rate;
 }
 
 /** Seconds until the job is ended from outside; INFINITY if it is not. */

@@ -78,6 +78,7 @@ bool train_write_status(struct train *t, enum run_state state, const char *reaso
     /* Stopped before the first step, too: --resume begins where this did. */
     const bool is_resumable = state == RUN_STOPPED || (t->saved_step >= 0 && state != RUN_DONE);
     const int64_t step = t->state.step > t->saved_step ? t->state.step : t->saved_step;
+    t->folder.save_rate = train_save_rate(t);
     return rundir_write_status(&t->folder, state, reason, is_resumable, step, err);
 }
 
@@ -111,6 +112,10 @@ static bool open_folder(struct train *t, struct error *err)
         return false;
     }
     t->saved_step = n > 0 ? newest : -1;
+    struct rundir_status before;
+    if (rundir_read_status(&before, t->run_path, NULL)) {
+        t->save_rate = before.save_rate;
+    }
     struct error failure = {0};
     if (!checkpoint_remove_partial(t->run_path, &failure)) {
         log_write(t->log, LOG_WARNING, "%s", failure.message);

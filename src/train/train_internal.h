@@ -51,6 +51,8 @@ struct train {
     bool is_saving;                    /* in the background; the same on every rank */
     bool save_failed;                  /* the last attempt */
     double step_s, evaluate_s, save_s; /* how long each last took, rank 0; 0: not yet */
+    double save_rate;                  /* of its files' bytes a second, as an earlier process of the
+                                          run measured it, rank 0; 0: not known */
     double save_at_s;                  /* when a save last began, or the loop; clock_monotonic_s */
     struct watch *watch;
     struct trace trace;               /* if trace.steps is not 0 */
@@ -95,6 +97,9 @@ bool train_loop(struct train *t, struct error *err);
 enum train_stop train_find_stop(const struct train *t, bool signal_arrived);
 /** Rank 0: whether checkpoint.minutes have passed. */
 bool train_save_is_due(const struct train *t);
+/** Rank 0: bytes a second that the rank with the most saves, by the last save that was measured; 0:
+ * not known. */
+double train_save_rate(const struct train *t);
 /** Rank 0: whether a save would be done before the job's end. */
 bool train_has_time_to_save(const struct train *t);
 

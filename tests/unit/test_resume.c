@@ -150,6 +150,7 @@ static void expect_status(enum run_state state, const char *reason, bool resumab
     assert_int_equal(status.state, state);
     assert_string_equal(status.reason, reason);
     assert_int_equal(status.resumable, resumable);
+    assert_true(status.save_rate > 0.0 || !resumable);
 }
 
 /* Requeued, such a job would come back to the same step each time. */
@@ -210,6 +211,25 @@ static void time_is_left_to_step_and_save_or_to_save_or_none(void **state)
         assert_int_equal(train_has_time_to_save(t), CASES[i].has_time_to_save);
     }
     assert_int_equal(train_find_stop(t, true), TRAIN_STOP_SIGNAL);
+    free(t);
+}
+
+/* 20 s for the 12 GB of the rank that owns the most, as the one above. */
+static void a_first_save_is_as_fast_as_those_before_the_resume(void **state)
+{
+    (void)state;
+    int64_t owned[] = {500000000, 1000000000};
+    struct train_options options = {.job_end_s = clock_wall_s() + 60.0};
+    struct train *t = make_slow_run(&options);
+    t->session.plan.grid = (struct grid){.n_replicas = 1, .n_places = 2};
+    t->session.plan.owned_counts = owned;
+    assert_true(train_save_rate(t) == 600e6);
+    t->save_s = 0.0;
+    t->save_rate = 600e6;
+    assert_true(train_save_rate(t) == 600e6);
+    assert_int_equal(train_find_stop(t, false), TRAIN_GOES_ON);
+    t->save_rate = 400e6;
+    assert_int_equal(train_find_stop(t, false), TRAIN_STOP_JOB_END);
     free(t);
 }
 
@@ -311,6 +331,7 @@ int main(void)
         IN_FOLDER(a_stop_seen_in_the_last_step_is_removed),
         IN_FOLDER(a_job_that_ends_without_gain_is_not_submitted_again),
         IN_FOLDER(time_is_left_to_step_and_save_or_to_save_or_none),
+        IN_FOLDER(a_first_save_is_as_fast_as_those_before_the_resume),
         IN_FOLDER(the_last_save_fits_into_the_hours),
         IN_FOLDER(saving_in_the_background_changes_no_byte),
         cmocka_unit_test(what_ranks_report_decides_about_a_save),

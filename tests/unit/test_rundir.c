@@ -96,11 +96,15 @@ static void a_second_opening_is_refused_with_host_and_pid(void **state)
     char host[256] = "", holder[300];
     gethostname(host, sizeof host - 1);
     snprintf(holder, sizeof holder, "%s %ld", host, (long)getpid());
+    assert_false(rundir_is_held("runs/a"));
     assert_true(rundir_open(&first, "runs/a", NULL, NULL));
+    assert_true(rundir_is_held("runs/a"));
+    assert_true(rundir_is_held("runs/a") && "asking takes nothing");
     assert_false(rundir_open(&second, "runs/a", NULL, &err));
     assert_int_equal(err.kind, ERROR_CREATE);
     assert_non_null(strstr(err.message, holder));
     rundir_close(&first);
+    assert_false(rundir_is_held("runs/a"));
     assert_true(rundir_open(&second, "runs/a", NULL, NULL));
     rundir_close(&second);
     rundir_close(&second);
@@ -214,7 +218,7 @@ static void check_status(enum run_state state, const char *state_name, const cha
     assert_true(rundir_read_status(&read, "run", NULL));
     assert_int_equal(read.state, state);
     assert_string_equal(read.reason, reason);
-    assert_true(read.resumable == resumable && read.step == step);
+    assert_true(read.resumable == resumable && read.step == step && read.save_rate == 0.0);
     struct file_bytes f = {0};
     struct json_document d;
     bool flag = !resumable;
@@ -251,6 +255,10 @@ static void status_is_replaced_whole(void **state)
     snprintf(cut, sizeof cut, "%.1023s", reason);
     assert_true(rundir_write_status(&r, RUN_FAILED, reason, true, 100, NULL));
     check_status(RUN_FAILED, "failed", cut, true, 100);
+    struct rundir_status read = {0};
+    r.save_rate = 2.5e8;
+    assert_true(rundir_write_status(&r, RUN_STOPPED, "", true, 100, NULL));
+    assert_true(rundir_read_status(&read, "run", NULL) && read.save_rate == 2.5e8);
     rundir_close(&r);
 }
 
