@@ -111,7 +111,8 @@ struct sweep_entry {
     double flops;                  /* of the whole run */
     double time_s, loss, val_loss; /* of its last line of metrics; NAN: none */
     int exit_code;                 /* of this sitting's process; 0: none ended badly */
-    bool is_running;
+    bool is_running;               /* as a process of this sweep */
+    bool is_held;                  /* by a run that somebody else has started */
 };
 const char *sweep_state_name(const struct sweep_entry *entry);
 
@@ -125,10 +126,10 @@ bool sweep_look_at_all(struct sweep_entry *entries, const struct sweep *sweep,
                        const struct sweep_options *options, struct error *err);
 
 /** Run what is not done, n_jobs at a time, each a process of its own; its output goes to output.txt
- * in its folder. A run that fails is told and the sweep goes on. INT, TERM and USR1 pass on to the
- * runs as USR1: they save and stop. Afterwards entries say how things stand. ERROR_EARLY: stopped,
- * or a run stopped early, and the same command goes on; else the kind of the first run that failed.
- */
+ * in its folder. A run that fails is told and the sweep goes on; one that is at work elsewhere is
+ * left to whoever started it. INT, TERM and USR1 pass on to the runs as USR1: they save and stop.
+ * Afterwards entries say how things stand. ERROR_EARLY: stopped, or a run stopped early or is at
+ * work elsewhere, and the same command goes on; else the kind of the first run that failed. */
 bool sweep_run_all(struct sweep_entry *entries, const struct sweep *sweep,
                    const struct sweep_options *options, struct log *log, struct error *err);
 /** Become one run: replaces this process, also where it is one of several ranks. Returns only if

@@ -62,6 +62,11 @@ static bool choose(struct sweep_options *options, char self[FILE_PATH_BYTES],
         return error_set(err, ERROR_USAGE,
                          "--only becomes one run, beside which --jobs says nothing");
     }
+    if (command_has(line, "only") && command_has(line, "json") && !command_has(line, "dry-run")) {
+        return error_set(err, ERROR_USAGE,
+                         "--only becomes one run, whose output is train's: --json goes with "
+                         "--dry-run there");
+    }
     const ssize_t length = readlink("/proc/self/exe", self, FILE_PATH_BYTES - 1);
     if (length <= 0) {
         return error_set(err, ERROR_LAUNCH, "/proc/self/exe does not say where this program is");
@@ -141,7 +146,9 @@ const struct command sweep_command = {
     .summary = "train the runs of a file, one after another or side by side",
     .details =
         "FILE lists runs by their axes:\n\n"
-        "  dir: runs/novels              # run NAME lives in dir/NAME; default runs/<FILE's name>\n"
+        "  dir: runs/novels              # run NAME lives in dir/NAME; from the current folder, as "
+        "run.dir is;\n"
+        "                                # default runs/<FILE's name>\n"
         "  base: novels.yaml             # a configuration beside FILE; default: all at their "
         "defaults\n"
         "  launch: mpirun -n 2           # what starts the ranks of a run; default: one rank\n"
@@ -161,7 +168,9 @@ const struct command sweep_command = {
         "done. Ctrl-C, TERM and USR1 have the runs at work save and stop (75). A run that fails is "
         "told, and "
         "the sweep\n"
-        "goes on; the exit code is then that of the first one. Runs that share a seed and a size "
+        "goes on; the exit code is then that of the first one. A run that is at work elsewhere is "
+        "left alone\n"
+        "(75 in the end, unless it is done by then). Runs that share a seed and a size "
         "share data "
         "order and\n"
         "initial weights whatever their kind. Runs save every ten minutes (checkpoint.minutes=10, "

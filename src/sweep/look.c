@@ -15,11 +15,11 @@ const char *sweep_state_name(const struct sweep_entry *entry)
 {
     static const char *const NAMES[] = {
         [SWEEP_NEW] = "new", [SWEEP_BEGUN] = "begun", [SWEEP_DONE] = "done"};
-    return entry->is_running                 ? "running"
-           : entry->exit_code == ERROR_EARLY ? "stopped"
-           : entry->exit_code != 0           ? "failed"
-           : entry->has_failed               ? "failed"
-                                             : NAMES[entry->state];
+    return entry->is_running || entry->is_held ? "running"
+           : entry->exit_code == ERROR_EARLY   ? "stopped"
+           : entry->exit_code != 0             ? "failed"
+           : entry->has_failed                 ? "failed"
+                                               : NAMES[entry->state];
 }
 
 double sweep_flops_done(const struct sweep_entry *entry)
@@ -30,7 +30,7 @@ double sweep_flops_done(const struct sweep_entry *entry)
 double sweep_flops_left(const struct sweep_entry *entry)
 {
     const bool has_ended = entry->exit_code != 0 && entry->exit_code != ERROR_EARLY;
-    return has_ended ? 0.0 : entry->flops - sweep_flops_done(entry);
+    return has_ended || entry->is_held ? 0.0 : entry->flops - sweep_flops_done(entry);
 }
 
 double sweep_flops_here(const struct sweep_entry *entry)
@@ -100,6 +100,7 @@ void sweep_refresh(struct sweep_entry *entry, const char *dir)
     char path[FILE_PATH_BYTES];
     entry->state = SWEEP_NEW;
     entry->has_failed = false;
+    entry->is_held = !entry->is_running && rundir_is_held(dir);
     entry->step = 0;
     entry->time_s = entry->loss = entry->val_loss = NAN;
     if (!rundir_read_status(&status, dir, NULL)) {

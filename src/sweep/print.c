@@ -60,9 +60,9 @@ static void write_run(struct json_writer *w, const struct sweep *sweep,
     json_int(w, "step", entry->step);
     json_int(w, "steps", entry->n_steps);
     json_number(w, "flops", entry->flops);
-    json_number(w, "loss", entry->loss);
-    json_number(w, "val_loss", entry->val_loss);
-    json_number(w, "time_s", entry->time_s);
+    json_number_or_null(w, "loss", entry->loss);
+    json_number_or_null(w, "val_loss", entry->val_loss);
+    json_number_or_null(w, "time_s", entry->time_s);
     if (entry->exit_code != 0) {
         json_int(w, "exit_code", entry->exit_code);
     }

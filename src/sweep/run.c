@@ -47,6 +47,18 @@ struct work {
     bool has_stopped;        /* a run stopped early */
 };
 
+/** Whether a run is somebody else's: done by now, or in other hands. */
+static bool is_taken(struct work *work, const struct sweep_run *run, int index)
+{
+    struct sweep_entry *entry = &work->entries[index];
+    sweep_refresh(entry, run->dir);
+    if (entry->is_held) {
+        log_write(work->log, LOG_INFO, "%s is at work elsewhere", run->name);
+    }
+    return entry->is_held || entry->state == SWEEP_DONE;
+}
+
+/** No process where the run is taken. */
 static bool start(struct work *work, int slot, int index, struct error *err)
 {
     struct sweep_run run;
@@ -56,6 +68,9 @@ static bool start(struct work *work, int slot, int index, struct error *err)
     pid_t pid = 0;
     if (!sweep_make_run(&run, work->sweep, index, work->options, err)) {
         return false;
+    }
+    if (is_taken(work, &run, index)) {
+        return true;
     }
     sweep_make_command(command, work->sweep, &run, work->options);
     if (!sweep_start_process(&pid, command, run.dir, &share, err)) {
@@ -201,6 +216,12 @@ static void end(struct work *work, struct job *job, int status)
     entry->is_running = false;
     entry->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     sweep_refresh(entry, run.dir);
+    if (entry->exit_code == ERROR_CREATE && entry->is_held) {
+        entry->exit_code = 0; /* somebody else came first by a moment */
+        *job = (struct job){0};
+        log_write(work->log, LOG_INFO, "%s is at work elsewhere", run.name);
+        return;
+    }
     if (entry->exit_code == 0 && entry->state != SWEEP_DONE) {
         entry->exit_code = ERROR_LAUNCH; /* what was launched was no run, or not all of it */
     }
@@ -235,11 +256,11 @@ static void start_next(struct work *work, int slot)
         work->entries[index].exit_code = (int)err.kind;
         work->failure = work->failure == ERROR_NONE ? err.kind : work->failure;
         log_write(work->log, LOG_ERROR, "%s", err.message);
-        return;
+    } else if (work->jobs[slot].pid != 0) {
+        log_write(work->log, LOG_INFO, "%s begins (run %d of %d%s)", work->sweep->names[index],
+                  index + 1, work->sweep->n_runs,
+                  work->entries[index].state == SWEEP_BEGUN ? ", taken on" : "");
     }
-    log_write(work->log, LOG_INFO, "%s begins (run %d of %d%s)", work->sweep->names[index],
-              index + 1, work->sweep->n_runs,
-              work->entries[index].state == SWEEP_BEGUN ? ", taken on" : "");
 }
 
 static void pass_signals_on(struct work *work)
@@ -275,12 +296,24 @@ static int attend(struct work *work)
     return n_busy;
 }
 
-static bool conclude(const struct work *work, struct error *err)
+/** How a run that was in other hands stands by now. */
+static void look_at_held(struct work *work, int index)
 {
-    int n_done = 0, n_failed = 0;
+    struct sweep_run run;
+    if (work->entries[index].is_held &&
+        sweep_make_run(&run, work->sweep, index, work->options, NULL)) {
+        sweep_refresh(&work->entries[index], run.dir);
+    }
+}
+
+static bool conclude(struct work *work, struct error *err)
+{
+    int n_done = 0, n_failed = 0, n_elsewhere = 0;
     for (int i = 0; i < work->sweep->n_runs; i++) {
-        const struct sweep_entry *entry = &work->entries[i];
-        n_done += entry->state == SWEEP_DONE;
+        struct sweep_entry *entry = &work->entries[i];
+        look_at_held(work, i);
+        n_elsewhere += entry->is_held;
+        n_done += entry->state == SWEEP_DONE && !entry->is_held;
         n_failed += entry->exit_code != 0 && entry->exit_code != ERROR_EARLY;
     }
     if (work->has_stopped || (asks_to_stop != 0 && n_done + n_failed < work->sweep->n_runs)) {
@@ -288,9 +321,16 @@ static bool conclude(const struct work *work, struct error *err)
                          "%d of %d runs are done; the same command goes on with the others", n_done,
                          work->sweep->n_runs);
     }
-    return work->failure == ERROR_NONE ||
-           error_set(err, work->failure, "%d of %d runs failed; the same command tries them again",
-                     n_failed, work->sweep->n_runs);
+    if (work->failure != ERROR_NONE) {
+        return error_set(err, work->failure,
+                         "%d of %d runs failed; the same command tries them again", n_failed,
+                         work->sweep->n_runs);
+    }
+    return n_elsewhere == 0 ||
+           error_set(err, ERROR_EARLY,
+                     "%d of %d runs are done, and %d at work elsewhere; the same command tells how "
+                     "they ended",
+                     n_done, work->sweep->n_runs, n_elsewhere);
 }
 
 bool sweep_run_all(struct sweep_entry *entries, const struct sweep *sweep,

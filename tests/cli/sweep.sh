@@ -97,7 +97,11 @@ attnres train base.yaml train.steps=2000 train.log_every=10 train.eval_every=0 c
 echo 'killed: its runs save and stop'
 sed -i 's/2000/1000000/; s/^base/dir: killed\nbase/' long.yaml
 (attnres sweep long.yaml >/dev/null 2>&1 & echo $! >sweep.pid)
+echo 'one that is at work elsewhere is left alone'
 until_true has_trained killed/s1
+sed 's/seed: .*/seed: {s1: run.seed=1}/' long.yaml >one.yaml
+attnres sweep one.yaml 2>&1 | sed -E 's/^INFO: |^info: //; s| +[0-9]+/1000000 .*| STEP|'
+echo "exit code ${PIPESTATUS[0]}"
 kill -KILL "$(cat sweep.pid)"
 until_true grep -q '"stopped"' killed/s1/STATUS
 sed 's/after.*//' killed/s1/STATUS
@@ -108,6 +112,7 @@ run attnres sweep nowhere.yaml
 run attnres sweep grid.yaml --jobs=0
 run attnres sweep grid.yaml --only=6
 run attnres sweep grid.yaml --only=1 --jobs=2
+run attnres sweep grid.yaml --only=1 --json
 run attnres sweep grid.yaml optim.lr=2
 printf 'runs: [{a: {b: model.dmi=3, c: optim.lr=-1}}]\n' >wrong.yaml
 run attnres sweep wrong.yaml
