@@ -126,6 +126,12 @@ struct fit_options {
     int n_redraws; /* 2 or more */
 };
 
+/** A comparison with one group of runs left out. */
+struct fit_without {
+    double multiplier[FIT_SLOPES]; /* NAN: none */
+    double reach;                  /* the largest x that the other runs of both have reached */
+};
+
 struct fit_comparison {
     int kind;
     double at, reach; /* x of the multiplier; the largest that runs of both have reached */
@@ -133,9 +139,9 @@ struct fit_comparison {
     struct fit_curve curves[FIT_SLOPES][2]; /* the baseline's, the kind's */
     double multiplier[FIT_SLOPES];          /* NAN: none */
     double low[FIT_SLOPES], high[FIT_SLOPES];
-    int freedom;                   /* of Student's t */
-    const char *no_interval;       /* why there is none, in words; NULL: there is */
-    double (*without)[FIT_SLOPES]; /* the multiplier with each group left out in turn; NAN: none */
+    int freedom;                 /* of Student's t */
+    const char *no_interval;     /* why there is none, in words; NULL: there is */
+    struct fit_without *without; /* with each group left out in turn */
 };
 
 /** Compare a kind with the baseline, in the cells that both have: one that had an unequal share of

@@ -370,16 +370,27 @@ static void find_interval(struct fit_comparison *c, const struct sample *s,
     }
 }
 
+/** The largest x of both kinds' runs but for one group's. */
+static double reach_without(const struct sample *s, int group)
+{
+    double most[2] = {0.0};
+    for (int i = 0; i < s->n; i++) {
+        const struct run *r = &s->runs[i];
+        most[r->which] = r->group == group ? most[r->which] : fmax(most[r->which], exp(r->x));
+    }
+    return fmin(most[0], most[1]);
+}
+
 static void leave_out(struct fit_comparison *c, const struct sample *s, int n_groups, double x)
 {
     for (int i = 0; i < n_groups; i++) {
-        c->without[i][FIT_SEPARATE] = c->without[i][FIT_COMMON] = NAN;
+        c->without[i] = (struct fit_without){{NAN, NAN}, reach_without(s, i)};
     }
     for (int i = 0; i < s->n; i++) {
         if (i == 0 || s->runs[i].group != s->runs[i - 1].group) {
             struct moments m[2];
             gather(m, s, s->runs[i].group);
-            measure(c->without[s->runs[i].group], (const struct moments *)m, x);
+            measure(c->without[s->runs[i].group].multiplier, (const struct moments *)m, x);
         }
     }
 }

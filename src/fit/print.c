@@ -84,11 +84,17 @@ static void print_curves(struct text *t, const struct fit_report *report,
     }
 }
 
+/** Whether `at` lies beyond the runs, rounding apart. */
+static bool is_beyond(double at, double reach)
+{
+    return at > reach * (1.0 + 1e-9);
+}
+
 static void print_without(struct text *t, const struct fit_comparison *c,
                           const struct fit_points *points)
 {
     for (int group = 0; group < points->n_groups; group++) {
-        if (!isnan(c->without[group][FIT_COMMON])) {
+        if (!isnan(c->without[group].multiplier[FIT_COMMON])) {
             const struct fit_point *p = fit_first_of_group(points, group);
             char name[64];
             if (p->size > 0) {
@@ -97,9 +103,12 @@ static void print_without(struct text *t, const struct fit_comparison *c,
                 snprintf(name, sizeof name, "without compute %.4g", p->spent[FIT_FLOPS]);
             }
             text_add(t, "    %-32s separate", name);
-            add_multiplier(t, 9, c->without[group][FIT_SEPARATE]);
+            add_multiplier(t, 9, c->without[group].multiplier[FIT_SEPARATE]);
             text_add(t, "   common");
-            add_multiplier(t, 9, c->without[group][FIT_COMMON]);
+            add_multiplier(t, 9, c->without[group].multiplier[FIT_COMMON]);
+            if (is_beyond(c->at, c->without[group].reach)) {
+                text_add(t, "   beyond the others, which end at %.4g", c->without[group].reach);
+            }
             text_add(t, "\n");
         }
     }
@@ -126,7 +135,7 @@ static void print_comparison(struct text *t, const struct fit_comparison *c,
     } else {
         text_add(t, "    t(0.975, %d) = %.3f\n", c->freedom, fit_interval_factor(c->freedom));
     }
-    if (c->at > c->reach) {
+    if (is_beyond(c->at, c->reach)) {
         text_add(t, "    beyond its runs, which end at %.4g\n", c->reach);
     }
     if (c->n_left_out > 0) {

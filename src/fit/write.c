@@ -21,7 +21,7 @@ static void write_cells(struct json_writer *w, const struct fit_report *report,
         json_int(w, "seeds", s.n);
         json_number(w, "x", s.x);
         json_number(w, "loss", s.loss);
-        json_number(w, "deviation", s.deviation);
+        json_number_or_null(w, "deviation", s.deviation);
         json_end_object(w);
     }
     json_end_array(w);
@@ -55,8 +55,8 @@ static void write_kinds(struct json_writer *w, const struct fit_report *report,
         json_begin_object(w, NULL);
         json_text(w, "kind", points->kinds[kind]);
         json_int(w, "runs", fit_count_runs(points, kind));
-        json_number(w, "A", exp(report->curves[kind].a));
-        json_number(w, "alpha", report->curves[kind].alpha);
+        json_number_or_null(w, "A", exp(report->curves[kind].a));
+        json_number_or_null(w, "alpha", report->curves[kind].alpha);
         write_cells(w, report, points, kind);
         write_law(w, &report->laws[kind]);
         json_end_object(w);
@@ -68,17 +68,17 @@ static void write_slopes(struct json_writer *w, const struct fit_comparison *c,
                          const struct fit_points *points, enum fit_slopes slopes)
 {
     json_begin_object(w, fit_slopes_name(slopes));
-    json_number(w, "baseline_A", exp(c->curves[slopes][0].a));
-    json_number(w, "baseline_alpha", c->curves[slopes][0].alpha);
-    json_number(w, "A", exp(c->curves[slopes][1].a));
-    json_number(w, "alpha", c->curves[slopes][1].alpha);
-    json_number(w, "multiplier", c->multiplier[slopes]);
-    json_number(w, "low", c->low[slopes]);
-    json_number(w, "high", c->high[slopes]);
+    json_number_or_null(w, "baseline_A", exp(c->curves[slopes][0].a));
+    json_number_or_null(w, "baseline_alpha", c->curves[slopes][0].alpha);
+    json_number_or_null(w, "A", exp(c->curves[slopes][1].a));
+    json_number_or_null(w, "alpha", c->curves[slopes][1].alpha);
+    json_number_or_null(w, "multiplier", c->multiplier[slopes]);
+    json_number_or_null(w, "low", c->low[slopes]);
+    json_number_or_null(w, "high", c->high[slopes]);
     json_begin_array(w, "without");
     for (int group = 0; group < points->n_groups; group++) {
         const struct fit_point *p = fit_first_of_group(points, group);
-        if (isnan(c->without[group][slopes])) {
+        if (isnan(c->without[group].multiplier[slopes])) {
             continue;
         }
         json_begin_object(w, NULL);
@@ -87,7 +87,8 @@ static void write_slopes(struct json_writer *w, const struct fit_comparison *c,
         } else {
             json_number(w, "compute", p->spent[FIT_FLOPS]);
         }
-        json_number(w, "multiplier", c->without[group][slopes]);
+        json_number_or_null(w, "multiplier", c->without[group].multiplier[slopes]);
+        json_number(w, "reach", c->without[group].reach);
         json_end_object(w);
     }
     json_end_array(w);

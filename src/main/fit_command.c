@@ -140,14 +140,19 @@ const struct command fit_command = {
         "loss; "
         "and, if\n"
         "they are known, size (parameters), seed, tokens, time (seconds).\n\n"
-        "The interval of a multiplier needs two or more seeds a size, run with both kinds; each "
-        "size is also left\n"
-        "out in turn. Kinds are compared on the sizes and tokens that both have; a curve needs two "
-        "sizes, whose "
-        "mean compute is a\n"
-        "factor of 1.5 apart or more. Runs whose validation is not that of most are left out. "
-        "Compute counts\n"
-        "the reads of depth attention; times compare on one machine alone.",
+        "A multiplier above 1 says that the baseline needs so many times the compute for the loss "
+        "that a kind has;\n"
+        "below 1 it is the kind that needs more. Its interval needs two or more seeds a size, run "
+        "with both kinds;\n"
+        "each size is also left out in turn. Kinds are compared on the sizes and tokens that both "
+        "have; a curve needs\n"
+        "two sizes, whose mean compute is a factor of 1.5 apart or more. Compute counts the reads "
+        "of depth\n"
+        "attention; times compare on one machine alone.\n\n"
+        "A run's kind is its model.kind, +static for model.read, +bf16 or +int8 for "
+        "representative.value. Runs whose\n"
+        "validation is not that of most are left out; of runs that share kind, size, tokens and "
+        "seed only one may count.",
     .flags = {{"x", FLAG_TEXT, "AXIS",
                "flops (default; compute of a FILE), tokens, or time on the clock"},
               {"baseline", FLAG_TEXT, "KIND", "the kind to compare with (default standard)"},

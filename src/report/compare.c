@@ -106,7 +106,7 @@ static int add_left_out(struct text *data, int n_groups, const struct row *row, 
 {
     int n = 0;
     for (int group = 0; group < n_groups; group++) {
-        const double m = row->comparison->without[group][slopes];
+        const double m = row->comparison->without[group].multiplier[slopes];
         if (is_drawable(m) && is_drawable(row->comparison->multiplier[slopes])) {
             text_add(data, "%.9g %.3f\n", m, place_of(nth, slopes));
             widen(range, m);
