@@ -19,8 +19,8 @@ struct grid {
     int n_places;   /* P: ranks of one pipeline */
 };
 
-/** Fit n_ranks into so many replicas of so many places; n_places 0: as many as there is room for.
- * ERROR_LAUNCH with the launch line that fits if they do not. */
+/** Fit n_ranks into so many replicas of so many places. 0 of one: as many as there is room for; of
+ * both: one replica. ERROR_LAUNCH with the launch line that fits if they do not. */
 bool grid_init(struct grid *grid, int n_ranks, int64_t n_replicas, int64_t n_places,
                struct error *err);
 

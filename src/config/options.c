@@ -136,10 +136,11 @@ const struct option config_options[] = {
      FREE, "Ranks of one pipeline, each with a stage per chunk. auto: ranks / replicas."},
     {"pipeline.chunks", OPTION_INT, AT(pipeline.n_chunks), "1", 1, 64, NULL, FREE,
      "Stages that each rank owns: more than 1 with schedule interleaved, 2 with zb_v."},
-    {"pipeline.replicas", OPTION_INT, AT(pipeline.n_replicas), "1", 1, CONFIG_MAX_REPLICAS, NULL,
-     FREE,
+    {"pipeline.replicas", OPTION_AUTO_INT, AT(pipeline.n_replicas), "1", 1, CONFIG_MAX_REPLICAS,
+     NULL, FREE,
      "Pipelines that share the sequences of a step, each on ranks of its own: stages x replicas "
-     "ranks in all. Numbers depend on how many there are, on nothing else of the grid."},
+     "ranks in all. auto: ranks / stages, 1 where stages is auto too. Numbers depend on how many "
+     "there are, on nothing else of the grid."},
     {"pipeline.schedule", OPTION_CHOICE, AT(pipeline.schedule), "1f1b", 0, 0, schedules, FREE,
      "Order of forwards and backwards. gpipe: all forwards first; 1f1b: as soon as the "
      "pipeline is full, one backward after each forward, which holds less memory; interleaved: "

@@ -124,7 +124,8 @@ static void replicas_share_microbatches(struct reading *reading)
     const struct batch_config *b = &reading->config.batch;
     const int64_t n_microbatches = b->n_sequences / b->microbatch,
                   n_replicas = reading->config.pipeline.n_replicas;
-    if (b->n_sequences % b->microbatch != 0 || n_microbatches % n_replicas == 0) {
+    if (n_replicas == 0 || b->n_sequences % b->microbatch != 0 ||
+        n_microbatches % n_replicas == 0) {
         return;
     }
     char nearest[NEAREST_BYTES];

@@ -1,6 +1,20 @@
 #include <attnres/grid.h>
 
 #include <assert.h>
+#include <stdio.h>
+
+static bool refuse_part_of_a_pipeline(int n_ranks, int64_t n_places, struct error *err)
+{
+    const long long below = n_ranks / n_places * n_places, above = below + n_places;
+    char or_below[32] = "";
+    if (below > 0) {
+        snprintf(or_below, sizeof or_below, "-n %lld or ", below);
+    }
+    return error_set(err, ERROR_LAUNCH,
+                     "%d rank%s cannot be cut into pipelines of pipeline.stages %lld: start it "
+                     "with mpirun %s-n %lld",
+                     n_ranks, n_ranks == 1 ? "" : "s", (long long)n_places, or_below, above);
+}
 
 /** "start it with mpirun -n 4", or with the next smaller number as well. */
 static bool refuse_remainder(int n_ranks, int64_t n_replicas, struct error *err)
@@ -40,7 +54,13 @@ static bool refuse_stages(int n_ranks, int64_t n_replicas, int64_t n_places, str
 bool grid_init(struct grid *grid, int n_ranks, int64_t n_replicas, int64_t n_places,
                struct error *err)
 {
-    assert(n_ranks >= 1 && n_replicas >= 1 && n_places >= 0);
+    assert(n_ranks >= 1 && n_replicas >= 0 && n_places >= 0);
+    if (n_replicas == 0 && n_places > 0 && n_ranks % n_places != 0) {
+        return refuse_part_of_a_pipeline(n_ranks, n_places, err);
+    }
+    if (n_replicas == 0) {
+        n_replicas = n_places > 0 ? n_ranks / n_places : 1;
+    }
     if (n_places > 0 && n_places * n_replicas != n_ranks) {
         return refuse_stages(n_ranks, n_replicas, n_places, err);
     }

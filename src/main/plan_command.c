@@ -132,8 +132,8 @@ static bool plan(const struct command_line *line, struct config *config, struct 
         return false;
     }
     const struct pipeline_config *pipeline = &config->pipeline;
-    const int64_t fallback =
-        (pipeline->n_stages > 0 ? pipeline->n_stages : 1) * pipeline->n_replicas;
+    const int64_t fallback = (pipeline->n_stages > 0 ? pipeline->n_stages : 1) *
+                             (pipeline->n_replicas > 0 ? pipeline->n_replicas : 1);
     const int64_t n_ranks = command_int(line, "ranks", fallback);
     if (n_ranks < 1 || n_ranks > MOST_RANKS) {
         return error_set(err, ERROR_USAGE, "--ranks must be 1 to %d", MOST_RANKS);

@@ -243,6 +243,28 @@ static bool make_schedules(struct plan *plan, struct error *err)
     return true;
 }
 
+/** Of those of a step each replica takes as many. With pipeline.replicas: auto only the grid knows
+ * whether they can. */
+static bool share_microbatches(struct plan *plan, struct error *err)
+{
+    const int64_t n = plan->config->batch.n_sequences / plan->config->batch.microbatch;
+    const struct grid *grid = &plan->grid;
+    plan->n_microbatches = n / grid->n_replicas;
+    if (n % grid->n_replicas == 0) {
+        return true;
+    }
+    int below = grid->n_replicas;
+    while (n % below != 0) {
+        below--;
+    }
+    return error_set(
+        err, ERROR_LAUNCH,
+        "pipeline.replicas: auto makes %d replicas of %d ranks, which cannot share "
+        "the %lld microbatches of a step evenly: start it with mpirun -n %d, or choose "
+        "another batch.sequences",
+        grid->n_replicas, grid_size(grid), (long long)n, below * grid->n_places);
+}
+
 bool plan_init_measured(struct plan *plan, const struct config *config, const struct costs *costs,
                         int n_ranks, enum plan_purpose purpose, struct error *err)
 {
@@ -250,14 +272,13 @@ bool plan_init_measured(struct plan *plan, const struct config *config, const st
         (struct plan){.config = config,
                       .purpose = purpose,
                       .depth = depth_plan_make(&config->model),
-                      .n_microbatches = config->batch.n_sequences / config->batch.microbatch /
-                                        config->pipeline.n_replicas,
                       .microbatch_tokens = config->batch.microbatch *
                                            (purpose == PLAN_GENERATE ? 1 : config->model.seq_len)};
     plan->recompute = plan_trains(plan) ? config->memory.recompute : RECOMPUTE_ALL;
     plan->measured = costs != NULL ? *costs : (struct costs){0};
     if (!grid_init(&plan->grid, n_ranks, config->pipeline.n_replicas, config->pipeline.n_stages,
-                   err)) {
+                   err) ||
+        !share_microbatches(plan, err)) {
         return false;
     }
     plan->n_ranks = plan->grid.n_places;

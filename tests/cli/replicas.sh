@@ -5,6 +5,8 @@ run ranks 3 attnres train $two
 run ranks 2 attnres train $two pipeline.stages=2
 run attnres train $two
 run ranks 2 attnres train $two batch.sequences=3
+run ranks 3 attnres train $small pipeline.stages=2 pipeline.replicas=auto
+run ranks 3 attnres train $small pipeline.stages=1 pipeline.replicas=auto
 run ls
 
 ranks 4 attnres train $two >four.txt 2>four.log
@@ -13,6 +15,8 @@ head -n 1 run/metrics.jsonl | without_numbers
 ls run/checkpoints/step-00000004
 ranks 2 attnres train $two pipeline.schedule=zb_h1 run.dir=pair >pair.txt 2>/dev/null
 [ "$(hash_of four.txt)" = "$(hash_of pair.txt)" ] && echo '2 x 2 ranks: the weights of 2 x 1'
+ranks 4 attnres train $small pipeline.stages=2 pipeline.replicas=auto run.dir=auto >auto.txt 2>/dev/null
+[ "$(hash_of four.txt)" = "$(hash_of auto.txt)" ] && echo 'as many replicas as there are ranks for'
 attnres train $small run.dir=one >one.txt 2>/dev/null
 first_loss() { head -n 1 "$1/metrics.jsonl" | sed 's/, "grad_norm.*//'; }
 [ "$(first_loss run)" = "$(first_loss one)" ] && echo 'the first loss is that of one rank'

@@ -15,6 +15,10 @@ static void ranks_and_places_of_replicas_invert_each_other(void **state)
             struct grid grid;
             assert_true(grid_init(&grid, n_replicas * n_places, n_replicas, 0, NULL));
             assert_int_equal(grid.n_places, n_places);
+            assert_true(grid_init(&grid, n_replicas * n_places, 0, n_places, NULL));
+            assert_int_equal(grid.n_replicas, n_replicas);
+            assert_true(grid_init(&grid, n_replicas * n_places, 0, 0, NULL));
+            assert_int_equal(grid.n_replicas, 1);
             assert_true(grid_init(&grid, n_replicas * n_places, n_replicas, n_places, NULL));
             assert_int_equal(grid_size(&grid), n_replicas * n_places);
             for (int rank = 0; rank < grid_size(&grid); rank++) {
@@ -49,6 +53,11 @@ static void ranks_that_do_not_fit_get_the_launch_line_that_does(void **state)
         {5, 2, 0,
          "5 ranks cannot be shared evenly by pipeline.replicas 2: start it with mpirun "
          "-n 4 or -n 6"},
+        {5, 0, 2,
+         "5 ranks cannot be cut into pipelines of pipeline.stages 2: start it with mpirun -n 4 or "
+         "-n 6"},
+        {1, 0, 2,
+         "1 rank cannot be cut into pipelines of pipeline.stages 2: start it with mpirun -n 2"},
         {1, 3, 0, "pipeline.replicas is 3, but there is 1 rank: start it with mpirun -n 3"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
