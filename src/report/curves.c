@@ -135,10 +135,17 @@ static const char RESIDUALS_CAPTION[] =
          "run; marks: means over runs of a kind, size and budget with their standard errors, kinds "
          "side by side.";
 
-static const char LINES[] =
-    "Lines: validation loss, or, of runs that measured it fewer than eight times, training loss (a "
-    "mean over a few logged steps). What is above the picture belongs to the first twentieth of a "
-    "run.";
+#define LINES                                                                                      \
+    "Lines: validation loss, or, of runs that measured it fewer than eight times, training loss "  \
+    "(a "                                                                                          \
+    "mean over a few logged steps). What is above the picture belongs to the first twentieth of "  \
+    "a "                                                                                           \
+    "run."
+static const char LINES_CAPTION[] = LINES;
+static const char GAPS_CAPTION[] = LINES
+    " Below: how far the training loss of the steps that both have logged is off the "
+    "baseline's run of the same size, budget and seed, which has seen the same batches; means "
+    "over all such pairs, of a fortieth of a run each, and bands of one standard error.";
 
 /** A run's line: named while runs are few, else the first of its kind stands for all of them. */
 static void plot_run(struct text *body, const struct report *report, int i, int nth_of_kind)
@@ -188,6 +195,15 @@ static void set_axes(struct text *body, const struct span *span, const char *x, 
     report_add_tics(body, "y", span->low / pad, span->high * pad);
 }
 
+/** Margins of the panel between two heights; the legend has the right. */
+static void set_panel(struct text *body, double top, double bottom)
+{
+    text_add(body,
+             "set lmargin at screen 0.085\nset rmargin at screen 0.7\nset tmargin at screen "
+             "%.3f\nset bmargin at screen %.3f\n",
+             top, bottom);
+}
+
 bool report_draw_steps(struct figure *f, const struct report *report, struct text *why)
 {
     int64_t n = 0;
@@ -202,11 +218,24 @@ bool report_draw_steps(struct figure *f, const struct report *report, struct tex
     const struct span span = find_span(report, false);
     struct text label = {y, sizeof y, 0};
     text_add(&label, "loss, %s", report_loss_unit(report));
+    const bool has_gaps = report_has_gaps(report);
+    if (has_gaps) {
+        text_add(f->body, "set multiplot\n");
+        set_panel(f->body, 0.97, 0.48);
+        text_add(f->body, "set key at screen 0.995, screen 0.97 top right Left reverse\n");
+    }
     set_axes(f->body, &span, "step", y);
     text_add(f->body, "set xrange [0:*]\nplot");
     plot_runs(f->body, report);
     text_add(f->body, "\n");
-    f->caption = LINES;
+    f->height = has_gaps ? 700 : f->height;
+    f->caption = has_gaps ? GAPS_CAPTION : LINES_CAPTION;
+    if (has_gaps) {
+        set_panel(f->body, 0.36, 0.085);
+        text_add(f->body, "set key at screen 0.995, screen 0.36 top right Left reverse\n");
+        report_draw_gaps(f, report);
+        text_add(f->body, "unset multiplot\n");
+    }
     return true;
 }
 
@@ -310,15 +339,6 @@ static void set_compute_axis(struct text *body, double low, double high)
              "set logscale x\nset format x '10^{%%T}'\nset xrange [%.6g:%.6g]\nset samples 200\n",
              low, high);
     report_add_tics(body, "x", low, high);
-}
-
-/** Margins of the panel between two heights; the legend has the right. */
-static void set_panel(struct text *body, double top, double bottom)
-{
-    text_add(body,
-             "set lmargin at screen 0.085\nset rmargin at screen 0.7\nset tmargin at screen "
-             "%.3f\nset bmargin at screen %.3f\n",
-             top, bottom);
 }
 
 bool report_draw_compute(struct figure *f, const struct report *report, struct text *why)

@@ -136,6 +136,12 @@ bool report_is_end(const struct report_run *run);
 void report_draw_residuals(struct figure *figure, const struct report *report,
                            const struct fit_curve *all, double low, double high);
 
+/* gaps.c */
+/** Whether some run has one of the baseline's beside it, of the same size, budget and seed. */
+bool report_has_gaps(const struct report *report);
+/** The panel of what runs are off those; terminal and margins are set. */
+void report_draw_gaps(struct figure *figure, const struct report *report);
+
 /* curves.c */
 /** A kind's fitted curve; NAN: there is none. */
 struct fit_curve report_curve_of(const struct report *report, int kind);

@@ -408,6 +408,40 @@ static void ends_are_drawn_off_the_curve_of_all(void **state)
     finish_drawing(d);
 }
 
+/* Two seeds, 1 % and 3 % above standard's of theirs at the 3rd of 40 steps and 2 % below at the
+ * last; a run of another seed, and a step that only one has logged, have nothing beside them. */
+static void kinds_are_compared_seed_by_seed(void **state)
+{
+    (void)state;
+    struct report_line lines[5][3];
+    struct report_run runs[5];
+    static const double LOSS[5][3] = {
+        {2.0, 2.0, 2.0}, {2.02, 9.0, 1.96}, {4.0, 4.0, 4.0}, {4.12, 9.0, 3.92}, {7.0, 7.0, 7.0}};
+    for (int i = 0; i < 5; i++) {
+        for (int k = 0; k < 3; k++) {
+            lines[i][k] = (struct report_line){
+                .step = k == 0 ? 3 : 20 * k, .loss = LOSS[i][k], .val_loss = NAN};
+        }
+        lines[i][1].step += i % 2;
+        runs[i] = (struct report_run){.kind = i % 2,
+                                      .n_layers = 4,
+                                      .dim = 8,
+                                      .seed = 1 + i / 2,
+                                      .n_steps = 40,
+                                      .lines = lines[i],
+                                      .n_lines = 3};
+    }
+    runs[4].kind = 1;
+    struct drawing *d = draw(report_draw_steps, runs, 5, NULL);
+    assert_non_null(strstr(d->data, "$g1 << EOD\n6.25 2 1\n98.75 -2 0\nEOD\n"));
+    assert_null(strstr(d->data, "$g0"));
+    assert_non_null(strstr(d->body, "title 'block (2 pairs)'"));
+    finish_drawing(d);
+    d = draw(report_draw_steps, &runs[1], 1, NULL);
+    assert_null(strstr(d->body, "multiplot"));
+    finish_drawing(d);
+}
+
 /* The run of another size has spent the most, and its kind has no other. */
 static void kinds_are_compared_along_one_depth(void **state)
 {
@@ -471,6 +505,7 @@ int main(void)
         cmocka_unit_test(depths_are_compared_where_all_have_spent_about_the_same),
         cmocka_unit_test(accuracies_are_means_over_runs_that_differ_in_their_seed),
         cmocka_unit_test(ends_are_drawn_off_the_curve_of_all),
+        cmocka_unit_test(kinds_are_compared_seed_by_seed),
         cmocka_unit_test(kinds_are_compared_along_one_depth),
         cmocka_unit_test(logarithmic_axes_have_round_tics),
     };
