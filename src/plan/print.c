@@ -264,7 +264,7 @@ static void put_memory(struct text *t, const struct plan *plan,
 /** What the rank with the most would take under each setting, stages as they are. */
 static void put_recompute(struct text *t, const struct plan *plan)
 {
-    text_add(t, "memory.recompute, MiB on the rank with the most:");
+    text_add(t, "memory.recompute with this partition, MiB on the rank with the most:");
     for (int i = RECOMPUTE_NONE; i <= RECOMPUTE_ALL; i++) {
         const enum recompute_kind kind = (enum recompute_kind)i;
         text_add(t, "%s %s %.1f%s", i > 0 ? "," : "", config_recompute_name(kind),
