@@ -123,6 +123,7 @@ struct checkpoint {
  * there is none. */
 bool checkpoint_find(char *out, const char *path, struct error *err);
 
+enum { CHECKPOINT_MOST = 4096 }; /* of a run that are looked at */
 /** Steps for which <run_path>/checkpoints has a folder, newest first; at most `capacity`. Returns
  * how many, 0 where there is no such folder, -1 if it cannot be read. */
 int checkpoint_list(int64_t *steps, int capacity, const char *run_path, struct error *err);

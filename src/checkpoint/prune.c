@@ -37,19 +37,26 @@ bool checkpoint_remove_partial(const char *run_path, struct error *err)
     return !file_exists(parent) || (file_list(parent, remove_if_partial, &l, err) && l.ok);
 }
 
+/** A folder without one is no checkpoint, and must not count as one that stays. */
+static bool has_manifest(const char *run_path, int64_t step)
+{
+    char path[FILE_PATH_BYTES];
+    return checkpoint_step_path(path, run_path, step, NULL) &&
+           file_join(path, path, "manifest.json", NULL) && file_exists(path);
+}
+
 bool checkpoint_prune(const char *run_path, int64_t step, int64_t keep, struct error *err)
 {
-    enum { MOST = 4096 };
-    int64_t steps[MOST];
+    int64_t steps[CHECKPOINT_MOST];
     char parent[FILE_PATH_BYTES];
-    const int n = checkpoint_list(steps, MOST, run_path, err);
+    const int n = checkpoint_list(steps, CHECKPOINT_MOST, run_path, err);
     if (n < 0 || !file_join(parent, run_path, "checkpoints", err)) {
         return false;
     }
     int64_t n_kept = 0;
     for (int i = 0; i < n; i++) {
         if (steps[i] <= step && (n_kept < keep || keep == 0)) {
-            n_kept++;
+            n_kept += has_manifest(run_path, steps[i]);
         } else if (!disown(run_path, parent, steps[i], err)) {
             return false;
         }

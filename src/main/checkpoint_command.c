@@ -8,7 +8,7 @@
 #include <attnres/checkpoint.h>
 #include <attnres/json.h>
 
-enum { MOST_STEPS = 4096, TEXT_BYTES = 1 << 24 };
+enum { TEXT_BYTES = 1 << 24 };
 
 /** What was found of one checkpoint. */
 struct finding {
@@ -75,11 +75,11 @@ static void look_at(struct look *look, const char *path)
 
 static bool look_at_run(struct look *look, const char *run_path, struct error *err)
 {
-    int64_t *steps = calloc(MOST_STEPS, sizeof *steps);
+    int64_t *steps = calloc(CHECKPOINT_MOST, sizeof *steps);
     if (steps == NULL) {
         return error_set(err, ERROR_CREATE, "no memory to list checkpoints");
     }
-    const int n = checkpoint_list_some(steps, MOST_STEPS, run_path, err);
+    const int n = checkpoint_list_some(steps, CHECKPOINT_MOST, run_path, err);
     bool ok = n > 0;
     for (int i = 0; i < n && ok; i++) {
         char path[FILE_PATH_BYTES];

@@ -224,7 +224,7 @@ bool train_heed_guards(struct train *t, const struct train_decision *d, struct e
     snprintf(text, sizeof text,
              "step %" PRId64 ": loss %g, gradient norm %g: %s; %" PRId64
              " update%s skipped in a row (guard.max_skips); --resume goes on from the last "
-             "checkpoint, and data.skip leaves windows out; %s",
+             "checkpoint, --resume=DIR from an older one, and data.skip leaves windows out; %s",
              t->state.step, d->loss, d->grad_norm, j->not_finite ? "not finite" : "a spike", n,
              n == 1 ? "" : "s", where);
     return end_run(t, err, text);

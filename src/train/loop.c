@@ -125,6 +125,23 @@ static bool is_due(int64_t step, int64_t every)
     return every > 0 && step % every == 0;
 }
 
+/** Whether a step is evaluated after; not where the run stops early, which must not wait. */
+static bool is_evaluated(const struct train *t, const struct train_decision *d)
+{
+    const struct config *config = &t->session.config;
+    const bool is_end = t->state.step == config->train.n_steps;
+    return is_end || (d->stop == TRAIN_GOES_ON && is_due(t->state.step, config->train.eval_every));
+}
+
+/** Whether a checkpoint is due. While updates are skipped it is put off: the state may be one from
+ * which no update can be made, and must not push out those of before. */
+static bool is_save_due(struct train *t, const struct train_decision *d)
+{
+    t->save_is_due = t->save_is_due || d->is_save_due ||
+                     is_due(t->state.step, t->session.config.checkpoint.every);
+    return t->save_is_due && d->guard.n_skips_in_a_row == 0;
+}
+
 /** Nothing is saved of replicas that do not hold the same weights. False if they do not. */
 static bool finish_step(struct train *t, const struct train_decision *d, struct since *since,
                         struct error *err)
@@ -133,7 +150,7 @@ static bool finish_step(struct train *t, const struct train_decision *d, struct 
     const int64_t step = t->state.step;
     const bool is_last = step == config->train.n_steps || d->stop != TRAIN_GOES_ON;
     double val_loss = NAN;
-    if (step == config->train.n_steps || is_due(step, config->train.eval_every)) {
+    if (is_evaluated(t, d)) {
         const double start_s = clock_monotonic_s();
         val_loss = train_evaluate(t);
         t->evaluate_s = clock_monotonic_s() - start_s;
@@ -151,11 +168,12 @@ static bool finish_step(struct train *t, const struct train_decision *d, struct 
     }
     const bool is_late = step < config->train.n_steps && d->stop != TRAIN_GOES_ON &&
                          !d->has_time_to_save; /* what stands stays; conclude tells */
-    if ((is_last || d->is_save_due || is_due(step, config->checkpoint.every)) && !is_late) {
+    if ((is_save_due(t, d) || is_last) && !is_late) {
         if (!train_compare_replicas(t, err)) {
             return false;
         }
         train_save(t);
+        t->save_is_due = false;
     }
     return true;
 }

@@ -141,9 +141,8 @@ static bool is_seen_by_root(const struct train *t, const char *path)
  * loads, whole ones may be there: an error, for a run that goes on from before removes them. */
 static bool load_newest(struct train *t, bool *found, struct error *err)
 {
-    enum { MOST = 64 };
-    int64_t steps[MOST] = {0};
-    const int n = list_steps(t, steps, MOST, err);
+    int64_t steps[CHECKPOINT_MOST] = {0};
+    const int n = list_steps(t, steps, CHECKPOINT_MOST, err);
     if (n < 0) {
         return false;
     }

@@ -48,6 +48,7 @@ struct train {
     int64_t saved_step; /* of the last checkpoint saved or resumed from; before that, rank 0: of the
                            newest in the folder; -1 */
     struct checkpoint_saver *saver;
+    bool save_is_due;                  /* put off while updates are skipped */
     bool is_saving;                    /* in the background; the same on every rank */
     bool save_failed;                  /* the last attempt */
     double step_s, evaluate_s, save_s; /* how long each last took, rank 0; 0: not yet */

@@ -23,6 +23,14 @@ sed 's/.*"data_position": *\([^]]*]\).*/data position \1/' skips/checkpoints/ste
 grep ' skip:' skips/config.yaml
 run attnres config 'data.skip=[15-12]'
 
+echo 'checkpoints of a row of skips do not push out those of before'
+ranks 2 attnres train $small run.dir=row optim.lr=1000 optim.clip=0 train.steps=20 guard.max_skips=6 checkpoint.every=1 checkpoint.keep=2 >/dev/null 2>log.txt
+echo "exit code $?"
+last=$(ls row/checkpoints | tail -n 1 | sed 's/step-0*//')
+[ $(ls row/checkpoints | wc -l) -eq 2 ] && ! sed -n 's/"skipped": true//p' row/metrics.jsonl | grep -q "\"step\": $last," && echo 'two, of steps that were updates'
+attnres train $small run.dir=row --resume=row/checkpoints/$(ls row/checkpoints | head -n 1) optim.lr=1e-4 optim.clip=0 train.steps=20 >/dev/null 2>&1
+echo "exit code $?"
+
 echo 'spikes'
 ranks 2 attnres train $small run.dir=spikes train.steps=60 train.eval_every=0 checkpoint.every=0 \
     guard.spike_z=0.3 guard.spike_skip=true guard.max_skips=100 >out.txt 2>log.txt

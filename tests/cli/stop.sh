@@ -24,6 +24,11 @@ signal_rank() { kill -$signal $(children_of $1 | tail -n 1); }
 
 echo 'touch STOP'
 ask stop_file stop_file
+echo 'a stop does not wait for an evaluation'
+mkdir now && touch now/STOP
+attnres train $small train.eval_every=1 run.dir=now >/dev/null 2>&1
+echo "exit code $?"
+grep -c '"val_loss"' now/metrics.jsonl
 echo 'USR1 to mpirun'
 ask usr1 signal_mpirun
 echo 'TERM to one rank'

@@ -275,6 +275,7 @@ static void only_whole_steps_are_listed_newest_first(void **state)
     assert_int_equal(checkpoint_list(steps, 8, "elsewhere", NULL), 0);
 }
 
+/* What has no manifest is no checkpoint: it takes no other's place. */
 static void pruning_keeps_the_newest_up_to_the_step(void **state)
 {
     (void)state;
@@ -282,14 +283,17 @@ static void pruning_keeps_the_newest_up_to_the_step(void **state)
     for (int64_t step = 1; step <= 6; step++) {
         assert_true(checkpoint_step_path(path, "run", step, NULL));
         assert_true(file_make_folders(path, NULL));
+        assert_true(file_join(path, path, "manifest.json", NULL));
+        assert_true(step == 4 || file_replace(path, "", 0, NULL));
     }
     assert_true(file_make_folders("run/checkpoints/.step-00000009.partial", NULL));
     assert_true(file_make_folders("run/checkpoints/notes", NULL));
     assert_true(checkpoint_prune("run", 5, 2, NULL));
     int64_t steps[8];
-    assert_int_equal(checkpoint_list(steps, 8, "run", NULL), 2);
+    assert_int_equal(checkpoint_list(steps, 8, "run", NULL), 3);
     assert_int_equal(steps[0], 5);
     assert_int_equal(steps[1], 4);
+    assert_int_equal(steps[2], 3);
     assert_false(file_exists("run/checkpoints/.step-00000009.partial"));
     assert_true(file_exists("run/checkpoints/notes"));
 }

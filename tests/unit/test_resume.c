@@ -186,6 +186,9 @@ static struct train *make_slow_run(const struct train_options *options)
     t->step_s = 10.0;
     t->evaluate_s = 2.0;
     t->save_s = 20.0;
+    t->session.config.batch.n_sequences = 3;
+    t->session.config.train.eval_every = 5;
+    t->state.step = 4;
     return t;
 }
 
@@ -212,6 +215,30 @@ static void time_is_left_to_step_and_save_or_to_save_or_none(void **state)
     }
     assert_int_equal(train_find_stop(t, true), TRAIN_STOP_SIGNAL);
     free(t);
+}
+
+/* Behind the step in hand, and behind the last one; not yet measured, a third of three steps. */
+static void evaluations_take_time_where_they_are_due(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t step, n_steps;
+        double evaluate_s, least_s;
+    } CASES[] = {{3, 9, 2.0, 50.0}, {4, 9, 2.0, 53.0}, {7, 9, 2.0, 53.0},
+                 {4, 6, 2.0, 56.0}, {4, 9, 0.0, 65.0}, {5, 9, 0.0, 50.0}};
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct train_options options = {0};
+        struct train *t = make_slow_run(&options);
+        t->state.step = CASES[i].step;
+        t->session.config.train.n_steps = CASES[i].n_steps;
+        t->evaluate_s = CASES[i].evaluate_s;
+        t->n_val_windows = 9;
+        options.job_end_s = clock_wall_s() + CASES[i].least_s + 0.5;
+        assert_int_equal(train_find_stop(t, false), TRAIN_GOES_ON);
+        options.job_end_s = clock_wall_s() + CASES[i].least_s - 0.5;
+        assert_int_equal(train_find_stop(t, false), TRAIN_STOP_JOB_END);
+        free(t);
+    }
 }
 
 /* 20 s for the 12 GB of the rank that owns the most, as the one above. */
@@ -331,6 +358,7 @@ int main(void)
         IN_FOLDER(a_stop_seen_in_the_last_step_is_removed),
         IN_FOLDER(a_job_that_ends_without_gain_is_not_submitted_again),
         IN_FOLDER(time_is_left_to_step_and_save_or_to_save_or_none),
+        IN_FOLDER(evaluations_take_time_where_they_are_due),
         IN_FOLDER(a_first_save_is_as_fast_as_those_before_the_resume),
         IN_FOLDER(the_last_save_fits_into_the_hours),
         IN_FOLDER(saving_in_the_background_changes_no_byte),
