@@ -51,9 +51,9 @@ struct fit_point {
     int group, cell, unit; /* set by fit_points_arrange */
 };
 
-/** A run's folder that does not count. */
+/** A run that does not count. */
 struct fit_left_out {
-    const char *path;                                  /* borrowed */
+    const char *path;                                  /* folder or file, borrowed */
     char why[FIT_WHY_BYTES], detail[FIT_DETAIL_BYTES]; /* detail: of this run alone; may be empty */
 };
 
@@ -73,7 +73,7 @@ struct fit_points {
     int n_groups, n_cells, n_units;
     struct fit_form *forms;
     int n_forms;
-    int n_runs; /* folders read, those left out too */
+    int n_runs; /* folders and points of files read, those left out too */
     struct fit_left_out *left_out;
     int n_left_out, left_out_capacity;
 };
@@ -97,10 +97,12 @@ void fit_tell_left_out(struct text *t, const struct fit_points *points);
 void fit_name_kind(char kind[FIT_KIND_BYTES], const struct config *config);
 /** Keep of the runs those whose val_loss compares with that of most (of the first, where forms are
  * as common): it is of the same data, windows and number of tokens. The data are the same if the
- * files are, or, where they are not here, if one path ends in the other. Then sort by cell, seed
- * and kind, and number groups, cells and units. Tokens within 5 % count as the same: runs of equal
- * compute differ by that. ERROR_DATA if two points are of one kind, cell and seed. Without a size,
- * points of the same compute are a cell, and a group. */
+ * files are, or, where they are not here, if one path ends in the other. Of these leave out all
+ * that share kind, size, tokens and seed with another (they may differ in a learning rate): which
+ * one should count is for the user to say. Then sort by cell, seed and kind, and number groups,
+ * cells and units. Tokens within 5 % count as the same: runs of equal compute differ by that.
+ * Without a size, points of the same compute are a cell, and a group. ERROR_DATA if no point is
+ * left. */
 bool fit_points_arrange(struct fit_points *points, struct error *err);
 void fit_points_finish(struct fit_points *points);
 /** Index of a kind; -1: there is none. */

@@ -152,7 +152,8 @@ static bool copy_pair(struct fit_points *pair, const struct fit_points *points, 
             return false;
         }
     }
-    return fit_points_sort(pair, err);
+    fit_points_sort(pair);
+    return true;
 }
 
 /** The cell that begins with row `first` ends before the returned one. */

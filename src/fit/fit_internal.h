@@ -23,8 +23,9 @@ bool fit_points_keep_comparable(struct fit_points *points, struct error *err);
 void fit_points_drop_forms(struct fit_points *points);
 /** Forget kinds without points. */
 void fit_points_drop_kinds(struct fit_points *points);
-/** Sort and number as fit_points_arrange does, and that alone. */
-bool fit_points_sort(struct fit_points *points, struct error *err);
+/** Sort and number as fit_points_arrange does, and that alone. Requires that no two points are of
+ * one kind, size, tokens and seed. */
+void fit_points_sort(struct fit_points *points);
 
 /** separate, common */
 const char *fit_slopes_name(enum fit_slopes slopes);

@@ -1,5 +1,6 @@
 #include "fit_internal.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,26 +112,70 @@ static int by_spent(const void *left, const void *right)
     return order_of(a->spent[axis_of(a)], b->spent[axis_of(a)]);
 }
 
-/** qsort is not stable; source and line make the order that of the input. */
 static int by_unit(const void *left, const void *right)
 {
     const struct fit_point *a = left, *b = right;
     int order = a->cell - b->cell;
     order = order != 0 ? order : (a->seed > b->seed) - (a->seed < b->seed);
-    order = order != 0 ? order : a->kind - b->kind;
+    return order != 0 ? order : a->kind - b->kind;
+}
+
+/** Twins after each other; source and line make the order that of the input. */
+static int by_twin(const void *left, const void *right)
+{
+    const struct fit_point *a = left, *b = right;
+    int order = a->kind - b->kind;
+    order = order != 0 ? order : (a->seed > b->seed) - (a->seed < b->seed);
+    order = order != 0 ? order : by_spent(a, b);
     order = order != 0 ? order : strcmp(a->source, b->source);
     return order != 0 ? order : a->line - b->line;
 }
 
-static bool refuse_twin(const struct fit_points *points, const struct fit_point *a,
-                        const struct fit_point *b, struct error *err)
+/** Whether a point of the same size, which spent no less, spent about as much. */
+static bool is_near(const struct fit_point *less, const struct fit_point *more)
 {
-    char first[PLACE_BYTES], second[PLACE_BYTES];
-    return error_set(err, ERROR_DATA,
-                     "%s: of the same kind (%s), size, tokens and seed (%lld) as %s: only one of "
-                     "them can count",
-                     place_of(second, b), points->kinds[a->kind], (long long)a->seed,
-                     place_of(first, a));
+    const double factor = less->size > 0 ? SAME_TOKENS : 1.0;
+    return more->spent[axis_of(more)] <= factor * less->spent[axis_of(less)];
+}
+
+static bool are_twins(const struct fit_point *a, const struct fit_point *b)
+{
+    return a->kind == b->kind && a->seed == b->seed && a->size == b->size && is_near(a, b);
+}
+
+static bool leave_twin_out(struct fit_points *points, const struct fit_point *twin,
+                           struct error *err)
+{
+    char line[32] = "";
+    if (twin->line > 0) {
+        snprintf(line, sizeof line, "line %d", twin->line);
+    }
+    return fit_points_leave_out(points, twin->source,
+                                "another is of the same kind, size, tokens and seed; give only the "
+                                "one that shall count",
+                                line, err);
+}
+
+/** All of them: which one should count is not for the fit to say. */
+static bool leave_twins_out(struct fit_points *points, struct error *err)
+{
+    struct fit_point *rows = points->rows;
+    int n_kept = 0;
+    bool follows_twin = false;
+    if (points->n > 0) {
+        qsort(rows, (size_t)points->n, sizeof *rows, by_twin);
+    }
+    for (int i = 0; i < points->n; i++) {
+        const bool precedes_twin = i + 1 < points->n && are_twins(&rows[i], &rows[i + 1]);
+        if (!follows_twin && !precedes_twin) {
+            rows[n_kept++] = rows[i];
+        } else if (!leave_twin_out(points, &rows[i], err)) {
+            return false;
+        }
+        follows_twin = precedes_twin;
+    }
+    points->n = n_kept;
+    return true;
 }
 
 /** Of rows in the order of what was spent: a cell goes on while tokens are within SAME_TOKENS of
@@ -141,9 +186,7 @@ static void number_cells(struct fit_points *points)
     points->n_groups = points->n_cells = 0;
     for (int i = 0, first = 0; i < points->n; i++) {
         const bool is_new_size = i == 0 || rows[i].size != rows[first].size;
-        const double factor = rows[i].size > 0 ? SAME_TOKENS : 1.0;
-        const enum fit_axis axis = axis_of(&rows[i]);
-        if (is_new_size || rows[i].spent[axis] > factor * rows[first].spent[axis]) {
+        if (is_new_size || !is_near(&rows[first], &rows[i])) {
             first = i;
             points->n_cells++;
             points->n_groups += is_new_size || rows[i].size == 0;
@@ -169,12 +212,12 @@ void fit_points_drop_kinds(struct fit_points *points)
     points->n_kinds = n_kept;
 }
 
-bool fit_points_sort(struct fit_points *points, struct error *err)
+void fit_points_sort(struct fit_points *points)
 {
     struct fit_point *rows = points->rows;
     points->n_groups = points->n_cells = points->n_units = 0;
     if (points->n == 0) {
-        return true;
+        return;
     }
     qsort(rows, (size_t)points->n, sizeof *rows, by_spent);
     number_cells(points);
@@ -182,20 +225,18 @@ bool fit_points_sort(struct fit_points *points, struct error *err)
     for (int i = 0; i < points->n; i++) {
         const bool is_new =
             i == 0 || rows[i - 1].cell != rows[i].cell || rows[i - 1].seed != rows[i].seed;
-        if (!is_new && rows[i - 1].kind == rows[i].kind) {
-            return refuse_twin(points, &rows[i - 1], &rows[i], err);
-        }
+        assert(is_new || rows[i - 1].kind != rows[i].kind);
         points->n_units += is_new;
         rows[i].unit = points->n_units - 1;
     }
-    return true;
 }
 
 bool fit_points_arrange(struct fit_points *points, struct error *err)
 {
-    if (!fit_points_keep_comparable(points, err)) {
+    if (!fit_points_keep_comparable(points, err) || !leave_twins_out(points, err)) {
         return false;
     }
     fit_points_drop_kinds(points);
-    return fit_points_sort(points, err);
+    fit_points_sort(points);
+    return points->n > 0 || error_set(err, ERROR_DATA, "no finished run is left to fit");
 }

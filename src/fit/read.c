@@ -115,6 +115,7 @@ static bool end_row(struct fit_points *points, const struct row *row, struct err
         .source = row->name,
         .line = row->line,
     };
+    points->n_runs++;
     return fit_points_add(points, row->kind, &point, err);
 }
 

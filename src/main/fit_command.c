@@ -36,8 +36,7 @@ static bool read_inputs(struct fit_points *points, const struct command_line *li
         }
     }
     const bool ok = fit_points_arrange(points, err);
-    return print_left_out(points, err) && ok &&
-           (points->n > 0 || error_set(err, ERROR_DATA, "no finished run is left to fit"));
+    return print_left_out(points, err) && ok;
 }
 
 static bool choose_axis(enum fit_axis *axis, const char *name, struct error *err)
@@ -151,8 +150,9 @@ const struct command fit_command = {
         "attention; times compare on one machine alone.\n\n"
         "A run's kind is its model.kind, +static for model.read, +bf16 or +int8 for "
         "representative.value. Runs whose\n"
-        "validation is not that of most are left out; of runs that share kind, size, tokens and "
-        "seed only one may count.",
+        "validation is not that of most are left out, and so are all that share kind, size, tokens "
+        "and seed with another:\n"
+        "give only the one that shall count.",
     .flags = {{"x", FLAG_TEXT, "AXIS",
                "flops (default; compute of a FILE), tokens, or time on the clock"},
               {"baseline", FLAG_TEXT, "KIND", "the kind to compare with (default standard)"},

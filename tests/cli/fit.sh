@@ -86,6 +86,11 @@ for seed in 4 5 6 7 8 9; do forge block 64 $seed 64e9 1.5 "$((2 * seed))"; done
 run attnres fit runs/standard-16-1 begun runs/block-64-[1-9]
 rm -r runs/block-64-[4-9]
 
+# Runs that differ in a learning rate alone, some of them from a file: all of them are left out.
+cp -r runs/standard-16-1 twin
+printf 'kind,size,tokens,compute,loss,seed\nstandard,27808,4096,3.2e10,1.8,1\n' >twin.csv
+run attnres fit twin runs/standard-* twin.csv 2>&1 | sed -n 1,7p
+
 # What is refused.
 run attnres fit
 run attnres fit paper.csv --x=steps
@@ -95,7 +100,7 @@ run attnres fit paper.csv --redraws=1
 run attnres fit nowhere
 run attnres fit runs
 run attnres fit runs/block-64-1
-run attnres fit runs/standard-16-1 paper.csv runs/standard-16-1
+run attnres fit twin runs/standard-16-1
 printf 'kind,compute,loss\nstandard,1,-2\n' >forged.csv
 run attnres fit forged.csv
 sed -i '2s/40/1/' runs/standard-16-1/metrics.jsonl
