@@ -106,7 +106,10 @@ end_or_requeue() { # exit code, the run's folder
     local code=$1 folder=$2 restarts=${SLURM_RESTART_COUNT:-0} usr1=138
     [ "$code" -eq $usr1 ] || wait_if_a_node_is_silent "$code"
     [ "$code" -eq 75 ] || [ "$code" -eq $usr1 ] || exit "$code"
-    [ "$code" -eq $usr1 ] || is_resumable "$folder" || fail "$folder/STATUS does not say that the run can be resumed"
+    if [ "$code" -eq 75 ] && ! is_resumable "$folder"; then
+        echo "stopped early, but $folder/STATUS does not say that the run can be resumed" >&2
+        exit 75
+    fi
     ! is_ended || exit "$code"
     if [ "$restarts" -ge "$max_restarts" ]; then
         echo "stopped early, but this job was restarted $restarts times already (ATTNRES_MAX_RESTARTS)" >&2
