@@ -77,8 +77,7 @@ wait_if_a_node_is_silent() { # exit code
         >/dev/null 2>&1 && return 0
     timeout_s=$(scontrol show config | sed -n 's/^SlurmdTimeout *= *\([0-9]*\).*/\1/p')
     echo "not every node answers: waiting for Slurm to notice and to requeue the job" >&2
-    sleep $((2 * ${timeout_s:-300} + 30)) &
-    wait $! # so that a signal is heard
+    sleep $((2 * ${timeout_s:-300} + 30))
 }
 
 # A job may still save after scancel, or behind its time limit; requeued, it would come back.
@@ -101,9 +100,12 @@ requeue() {
 }
 
 # 75 is the trainer's word for "stopped early, submit again". USR1 (138) kills only ranks or a launcher that do not
-# listen yet, so nothing is lost with them. No other code requeues.
+# listen yet, so nothing is lost with them. No other code requeues. From here on USR1 asks for nothing and cuts no wait
+# short; TERM ends the script.
 end_or_requeue() { # exit code, the run's folder
     local code=$1 folder=$2 restarts=${SLURM_RESTART_COUNT:-0} usr1=138
+    trap '' USR1
+    trap - TERM
     [ "$code" -eq $usr1 ] || wait_if_a_node_is_silent "$code"
     [ "$code" -eq 75 ] || [ "$code" -eq $usr1 ] || exit "$code"
     if [ "$code" -eq 75 ] && ! is_resumable "$folder"; then

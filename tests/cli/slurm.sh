@@ -3,8 +3,12 @@
 mkdir stubs
 stub() { printf '#!/bin/bash\n%s\n' "$(cat)" >"stubs/$1" && chmod +x "stubs/$1"; }
 stub srun <<'END'
+[[ "$*" != *' true' ]] || exit ${probe_says:-0}
 while [[ $1 == -* ]]; do shift; done
 exec "$@"
+END
+stub mpirun <<'END'
+exec $ATTNRES
 END
 stub squeue <<'END'
 echo "squeue $*" >>asked.txt
@@ -22,6 +26,11 @@ esac
 END
 stub sleep <<'END'
 echo "(waits $* s)"
+[ -z "$signal_meanwhile" ] || {
+    kill -$signal_meanwhile $PPID
+    command -p sleep 1
+    kill -0 $PPID && echo '(waits to the end)'
+}
 END
 stub trainer <<'END'
 [ "$1" != config ] || { echo run; exit; }
@@ -85,11 +94,15 @@ trainer_dies=yes batch train.sbatch x
 echo 'another code'
 trainer_says=74 batch train.sbatch x
 
+echo 'a node is silent: signals while the script waits for Slurm to see it'
+export probe_says=1 scontrol_says='SlurmdTimeout           = 60 sec\n'
+for signal in USR1 TERM; do
+    trainer_says=69 signal_meanwhile=$signal batch train_mpirun.sbatch x
+done
+unset probe_says scontrol_says
+
 echo 'USR1 to the batch shell before mpirun runs, and while it does'
 echo '{"resumable": true}' >run/STATUS
-stub mpirun <<'END'
-echo 'ends at all'
-END
 job_pid=pid.txt batch train_mpirun.sbatch x
 cat >ends_while_asked.sh <<'END'
 . $root/slurm/job.sh
