@@ -4,10 +4,12 @@ mkdir stubs
 stub() { printf '#!/bin/bash\n%s\n' "$(cat)" >"stubs/$1" && chmod +x "stubs/$1"; }
 stub srun <<'END'
 [[ "$*" != *' true' ]] || exit ${probe_says:-0}
+echo "started by srun ${*/#$ATTNRES/attnres}, in order $SLURM_DISTRIBUTION"
 while [[ $1 == -* ]]; do shift; done
 exec "$@"
 END
 stub mpirun <<'END'
+echo "started by mpirun ${*/#$ATTNRES/attnres}"
 exec $ATTNRES
 END
 stub squeue <<'END'
@@ -34,6 +36,7 @@ echo "(waits $* s)"
 END
 stub trainer <<'END'
 [ "$1" != config ] || { echo run; exit; }
+[[ "$*" != *--dry-run* ]] || { echo '"dir": "run"'; exit; }
 echo "ends at ${SLURM_JOB_END_TIME:-an unknown time}, threads $OMP_NUM_THREADS"
 [ -z "$trainer_dies" ] || kill -USR1 $$
 exit ${trainer_says:-0}
@@ -72,6 +75,12 @@ scontrol_says='JobId=12 EndTime=2027-01-02T03:04:05 Deadline=N/A\n' batch train.
 squeue_says='N/A\n' batch train.sbatch x
 batch train.sbatch x
 SLURM_JOB_END_TIME=1798859045 batch train.sbatch x
+
+echo 'what the ranks get is what the allocation says'
+for script in train train_mpirun sweep; do
+    SLURM_CPUS_PER_TASK=3 SLURM_ARRAY_TASK_ID=1 batch $script.sbatch x
+    grep '^started by' out.txt
+done
 
 echo 'the last task of an array has the number of the array'
 mkdir run && echo '{"resumable": true}' >run/STATUS
