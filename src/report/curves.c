@@ -143,9 +143,11 @@ static const char RESIDUALS_CAPTION[] =
     "run."
 static const char LINES_CAPTION[] = LINES;
 static const char GAPS_CAPTION[] = LINES
-    " Below: how far the training loss of the steps that both have logged is off the "
-    "baseline's run of the same size, budget and seed, which has seen the same batches; means "
-    "over all such pairs, of a fortieth of a run each, and bands of one standard error.";
+    " Below: how far the training loss of the steps that both have logged is off that of the "
+    "baseline's run of the same size, budget and seed on the same data, which has seen the same "
+    "batches; means over all such pairs, of whatever size and budget, of a fortieth of a run each, "
+    "and bands of one standard error. Runs that share kind, size, budget and seed with another one "
+    "are in no pair.";
 
 /** A run's line: named while runs are few, else the first of its kind stands for all of them. */
 static void plot_run(struct text *body, const struct report *report, int i, int nth_of_kind)

@@ -1,6 +1,6 @@
 /* Below loss against steps: how far each kind is off the baseline, pair by pair. Runs of one size,
- * budget and seed have seen the same batches in the same order, so that what a pair differs by is
- * far steadier than the losses are. */
+ * budget and seed on the same data have seen the same batches in the same order, so that what a
+ * pair differs by is far steadier than the losses are. */
 #include "report_internal.h"
 
 #include <math.h>
@@ -25,18 +25,36 @@ static int find_baseline(const struct report *report)
     return kind;
 }
 
-/** The baseline's run of the same size, budget and seed; NULL: there is none. */
-static const struct report_run *find_partner(const struct report *report,
-                                             const struct report_run *run, int baseline)
+/** How many runs of a kind are of a run's size, budget and seed; `one` is the last of them. */
+static int find_like(const struct report *report, const struct report_run *run, int kind,
+                     const struct report_run **one)
 {
-    for (int i = 0; i < report->n_runs && !run->is_apart && run->kind != baseline; i++) {
+    int n = 0;
+    for (int i = 0; i < report->n_runs; i++) {
         const struct report_run *other = &report->runs[i];
-        if (other->kind == baseline && !other->is_apart && other->n_layers == run->n_layers &&
-            other->dim == run->dim && other->n_steps == run->n_steps && other->seed == run->seed) {
-            return other;
+        if (other->kind == kind && !other->is_apart && other->size_hash == run->size_hash &&
+            other->n_steps == run->n_steps && other->seed == run->seed) {
+            *one = other;
+            n++;
         }
     }
-    return NULL;
+    return n;
+}
+
+/** The baseline's run of the same size, budget, seed and batches; NULL: there is none. Where
+ * either has a twin (of another rate, say), which one is meant cannot be told. */
+static const struct report_run *find_partner(const struct report *report,
+                                             const struct report_run *run, int baseline,
+                                             bool *has_twins)
+{
+    const struct report_run *partner = NULL, *itself = NULL;
+    *has_twins = false;
+    if (run->is_apart || run->kind == baseline) {
+        return NULL;
+    }
+    const int n = find_like(report, run, baseline, &partner);
+    *has_twins = n > 1 || (n == 1 && find_like(report, run, run->kind, &itself) > 1);
+    return n == 1 && !*has_twins && partner->batch_hash == run->batch_hash ? partner : NULL;
 }
 
 /** The gaps of the training losses that both have logged, in percent of the partner's, as a mean a
@@ -58,60 +76,104 @@ static int measure_pair(struct report_mean gaps[N_PARTS], const struct report_ru
     return n;
 }
 
-/** Means of a kind's pairs, a part each. Returns how many pairs. */
-static int measure_kind(struct report_mean means[N_PARTS], const struct report *report, int kind,
-                        int baseline)
+/** A kind against the baseline: means of its pairs, a part each. */
+struct comparison {
+    struct report_mean means[N_PARTS];
+    uint64_t sizes[REPORT_MAX_RUNS];
+    int n_pairs, n_sizes;
+};
+
+static void add_size(struct comparison *c, uint64_t size)
 {
-    int n_pairs = 0;
+    int i = 0;
+    while (i < c->n_sizes && c->sizes[i] != size) {
+        i++;
+    }
+    c->sizes[i] = size;
+    c->n_sizes += i == c->n_sizes;
+}
+
+static struct comparison compare_kind(const struct report *report, int kind, int baseline)
+{
+    struct comparison c = {.n_pairs = 0};
     for (int i = 0; i < report->n_runs; i++) {
+        bool has_twins = false;
         struct report_mean gaps[N_PARTS] = {{0}};
         const struct report_run *run = &report->runs[i], *partner = NULL;
-        partner = run->kind == kind ? find_partner(report, run, baseline) : NULL;
+        partner = run->kind == kind ? find_partner(report, run, baseline, &has_twins) : NULL;
         if (partner == NULL || measure_pair(gaps, run, partner) == 0) {
             continue;
         }
-        n_pairs++;
+        c.n_pairs++;
+        add_size(&c, run->size_hash);
         for (int part = 0; part < N_PARTS; part++) {
             if (gaps[part].n > 0) {
-                report_add_to_mean(&means[part], gaps[part].mean);
+                report_add_to_mean(&c.means[part], gaps[part].mean);
             }
         }
     }
-    return n_pairs;
+    return c;
 }
 
 bool report_has_gaps(const struct report *report)
 {
     const int baseline = find_baseline(report);
     for (int kind = 0; kind < report->n_kinds; kind++) {
-        struct report_mean means[N_PARTS] = {{0}};
-        if (measure_kind(means, report, kind, baseline) > 0) {
+        if (compare_kind(report, kind, baseline).n_pairs > 0) {
             return true;
         }
     }
     return false;
 }
 
+void report_note_gaps(const struct report *report)
+{
+    const int baseline = find_baseline(report);
+    int n = 0;
+    for (int i = 0; i < report->n_runs; i++) {
+        bool has_twins = false;
+        find_partner(report, &report->runs[i], baseline, &has_twins);
+        n += has_twins;
+    }
+    if (n > 0) {
+        text_add(report->notes,
+                 "not compared with %s seed by seed (%d): runs that share kind, size, steps and "
+                 "seed with another one, or whose partners do\n",
+                 report->kinds[baseline], n);
+    }
+}
+
+/** "block (12 pairs, 4 sizes)" */
+static void name_line(struct text *body, const char *kind, const struct comparison *c)
+{
+    text_add(body, "'%s (%d pair%s", kind, c->n_pairs, c->n_pairs == 1 ? "" : "s");
+    if (c->n_sizes > 1) {
+        text_add(body, ", %d sizes", c->n_sizes);
+    }
+    text_add(body, ")'");
+}
+
 /** A line and, where there are several pairs, a band of one standard error on either side. */
 static void plot_kind(struct figure *f, const struct report *report, int kind,
-                      const struct report_mean means[N_PARTS], int n_pairs)
+                      const struct comparison *c)
 {
     const char *colour = report_colour(report, kind);
     text_add(f->data, "$g%d << EOD\n", kind);
     for (int part = 0; part < N_PARTS; part++) {
-        if (means[part].n > 0) {
-            text_add(f->data, "%.6g %.6g %.6g\n", 100.0 * (part + 0.5) / N_PARTS, means[part].mean,
-                     means[part].n > 1 ? report_error_of(&means[part]) : 0.0);
+        const struct report_mean *mean = &c->means[part];
+        if (mean->n > 0) {
+            text_add(f->data, "%.6g %.6g %.6g\n", 100.0 * (part + 0.5) / N_PARTS, mean->mean,
+                     mean->n > 1 ? report_error_of(mean) : 0.0);
         }
     }
     text_add(f->data, "EOD\n");
-    if (n_pairs > 1) {
+    if (c->n_pairs > 1) {
         text_add(f->body,
                  ",\\\n $g%d using 1:($2-$3):($2+$3) with filledcurves lc rgb '#c8%s' notitle",
                  kind, colour + 1);
     }
-    text_add(f->body, ",\\\n $g%d using 1:2 with lines lc rgb '%s' lw 1.5 title '%s (%d pair%s)'",
-             kind, colour, report->kinds[kind], n_pairs, n_pairs == 1 ? "" : "s");
+    text_add(f->body, ",\\\n $g%d using 1:2 with lines lc rgb '%s' lw 1.5 title ", kind, colour);
+    name_line(f->body, report->kinds[kind], c);
 }
 
 void report_draw_gaps(struct figure *f, const struct report *report)
@@ -123,10 +185,9 @@ void report_draw_gaps(struct figure *f, const struct report *report)
              "0 with lines lw 1 dt 2 lc rgb '#888888' notitle",
              report->kinds[baseline]);
     for (int kind = 0; kind < report->n_kinds; kind++) {
-        struct report_mean means[N_PARTS] = {{0}};
-        const int n_pairs = measure_kind(means, report, kind, baseline);
-        if (n_pairs > 0) {
-            plot_kind(f, report, kind, means, n_pairs);
+        const struct comparison c = compare_kind(report, kind, baseline);
+        if (c.n_pairs > 0) {
+            plot_kind(f, report, kind, &c);
         }
     }
     text_add(f->body, "\n");

@@ -285,6 +285,7 @@ static bool make(struct report *r, const char *const *runs, int n, bool *has_pag
     report_sort_kinds(r);
     report_name_runs(r);
     fit_runs(r);
+    report_note_gaps(r);
     report_note_looks(r);
     if (!r->has_gnuplot) {
         text_add(

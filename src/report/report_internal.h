@@ -42,6 +42,8 @@ struct report_run {
     int n_parts;
     int kind; /* of report.kinds */
     int64_t n_layers, dim, seed, n_steps;
+    uint64_t size_hash;  /* of the model's dimensions: the same for every kind */
+    uint64_t batch_hash; /* of what decides, beside the seed, which batches it sees */
     struct report_line *lines;
     int64_t n_lines;
     struct report_look looks[REPORT_MAX_LOOKS]; /* by step */
@@ -137,8 +139,11 @@ void report_draw_residuals(struct figure *figure, const struct report *report,
                            const struct fit_curve *all, double low, double high);
 
 /* gaps.c */
-/** Whether some run has one of the baseline's beside it, of the same size, budget and seed. */
+/** Whether some run has one of the baseline's beside it, of the same size, budget, seed and
+ * batches. */
 bool report_has_gaps(const struct report *report);
+/** Note how many have none because two runs could be it. */
+void report_note_gaps(const struct report *report);
 /** The panel of what runs are off those; terminal and margins are set. */
 void report_draw_gaps(struct figure *figure, const struct report *report);
 

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <attnres/rng.h>
+
 enum { MAX_FILE_BYTES = 64 << 20, MAX_LAYERS = 4096 };
 
 static double real_of(const struct json_value *root, const char *key)
@@ -299,10 +301,46 @@ static bool add_kind(struct report_run *run, struct report *report, const char *
     return true;
 }
 
+/** What every kind of a size shares, and what decides which batches a run sees. Of data.val only
+ * whether it is given: without it some of data.train is kept back. */
+static const struct {
+    const char *key;
+    bool is_size;
+} SHARED[] = {
+    {"model.layers", true},   {"model.dim", true},      {"model.heads", true},
+    {"model.kv_heads", true}, {"model.ff", true},       {"model.vocab", true},
+    {"model.tied", true},     {"model.seq_len", false}, {"batch.sequences", false},
+    {"data.kind", false},     {"data.task", false},     {"data.tasks", false},
+    {"data.train", false},    {"data.loss", false},     {"data.skip", false},
+};
+enum { N_SHARED = sizeof SHARED / sizeof SHARED[0] };
+
+static void hash_setting(void *user, const char *key, const char *value, const char *none,
+                         enum config_resume_rule rule)
+{
+    struct report_run *run = user;
+    (void)none;
+    (void)rule;
+    for (int i = 0; i < N_SHARED; i++) {
+        if (strcmp(SHARED[i].key, key) == 0) {
+            uint64_t *hash = SHARED[i].is_size ? &run->size_hash : &run->batch_hash;
+            *hash = rng_key(rng_key(*hash, key), value);
+        }
+    }
+}
+
+/** A setting that is none in both of two configurations is the same in both. */
+static void hash_settings(struct report_run *run, const struct config *config,
+                          const struct config *nothing)
+{
+    config_compare(config, nothing, hash_setting, run);
+    run->batch_hash = rng_key(run->batch_hash, config->data.val[0] != '\0' ? "data.val" : "");
+}
+
 static bool read_config(struct report_run *run, char kind[FIT_KIND_BYTES], struct error *err)
 {
     char path[FILE_PATH_BYTES];
-    struct config *config = calloc(1, sizeof *config);
+    struct config *config = calloc(2, sizeof *config); /* the second one: nothing is set */
     if (config == NULL) {
         return error_set(err, ERROR_CREATE, "no memory for a configuration");
     }
@@ -314,6 +352,7 @@ static bool read_config(struct report_run *run, char kind[FIT_KIND_BYTES], struc
         run->dim = config->model.dim;
         run->seed = config->run.seed;
         run->n_steps = config->train.n_steps;
+        hash_settings(run, config, &config[1]);
         run->is_bytes = config->data.kind != DATA_TOKENS;
     }
     free(config);
