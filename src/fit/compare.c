@@ -276,6 +276,46 @@ static void sample_centre(struct sample *s)
     }
 }
 
+/** What the pool holds of a cell: variance of ln L, and how much it says. */
+struct scatter {
+    int group;
+    double variance, freedom;
+};
+
+/** Of the cell that begins with pair `first`, before pair `end`. Gaps are scaled for their cell. */
+static struct scatter scatter_in(const struct sample *s, int first, int end)
+{
+    struct scatter scatter = {.group = s->runs[s->pairs[first][0]].group,
+                              .freedom = end - first - 1};
+    for (int i = first; i < end; i++) {
+        const double gaps[2] = {s->gaps[s->pairs[i][0]].y, s->gaps[s->pairs[i][1]].y};
+        scatter.variance += (gaps[0] * gaps[0] + gaps[1] * gaps[1]) / (2.0 * (double)(end - first));
+    }
+    return scatter;
+}
+
+/** Where seeds scatter most, and how many times as much as in the other cells together. */
+static void find_scatter(struct fit_comparison *c, const struct sample *s)
+{
+    struct scatter most = {0};
+    double squares = 0.0, freedom = 0.0;
+    for (int first = 0, end = 0; first < s->n_pairs; first = end) {
+        const int cell = s->runs[s->pairs[first][0]].cell;
+        for (end = first; end < s->n_pairs && s->runs[s->pairs[end][0]].cell == cell; end++) {
+        }
+        if (end - first >= FIT_SCATTER_SEEDS) {
+            const struct scatter here = scatter_in(s, first, end);
+            most = here.variance > most.variance ? here : most;
+            squares += here.variance * here.freedom;
+            freedom += here.freedom;
+        }
+    }
+    const double rest = squares - most.variance * most.freedom;
+    const bool is_known = rest > 0.0 && freedom > most.freedom;
+    c->scatter_group = is_known ? most.group : -1;
+    c->scatter = is_known ? sqrt(most.variance / (rest / (freedom - most.freedom))) : NAN;
+}
+
 /** The moments of all runs but those of a group (-1: of all). */
 static void gather(struct moments m[2], const struct sample *s, int left_out)
 {
@@ -418,6 +458,7 @@ bool fit_compare(struct fit_comparison *comparison, const struct fit_points *poi
         measure(c.multiplier, (const struct moments *)m, c.at);
         leave_out(&c, &s, points->n_groups, c.at);
         c.freedom = s.n_pairs - s.n_pair_cells;
+        find_scatter(&c, &s);
         c.low[0] = c.low[1] = c.high[0] = c.high[1] = NAN;
         c.no_interval = reason_against_interval(&c, &s, (const struct moments *)m);
         if (c.no_interval == NULL) {

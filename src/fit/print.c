@@ -84,6 +84,33 @@ static void print_curves(struct text *t, const struct fit_report *report,
     }
 }
 
+/** Equal noise seldom looks like this: see fit_compare. */
+static const double UNEQUAL_SCATTER = 3.3;
+
+enum { NAME_BYTES = 64 };
+
+static void name_group(char name[NAME_BYTES], const struct fit_point *first)
+{
+    if (first->size > 0) {
+        snprintf(name, NAME_BYTES, "size %lld", (long long)first->size);
+    } else {
+        snprintf(name, NAME_BYTES, "compute %.4g", first->spent[FIT_FLOPS]);
+    }
+}
+
+static void print_scatter(struct text *t, const struct fit_comparison *c,
+                          const struct fit_points *points)
+{
+    if (c->scatter >= UNEQUAL_SCATTER) {
+        char name[NAME_BYTES];
+        name_group(name, fit_first_of_group(points, c->scatter_group));
+        text_add(t,
+                 "    seeds scatter %.1f times as much at %s as at the others: the interval pools "
+                 "them, and may be too narrow\n",
+                 c->scatter, name);
+    }
+}
+
 /** Whether `at` lies beyond the runs, rounding apart. */
 static bool is_beyond(double at, double reach)
 {
@@ -95,14 +122,9 @@ static void print_without(struct text *t, const struct fit_comparison *c,
 {
     for (int group = 0; group < points->n_groups; group++) {
         if (!isnan(c->without[group].multiplier[FIT_COMMON])) {
-            const struct fit_point *p = fit_first_of_group(points, group);
-            char name[64];
-            if (p->size > 0) {
-                snprintf(name, sizeof name, "without size %lld", (long long)p->size);
-            } else {
-                snprintf(name, sizeof name, "without compute %.4g", p->spent[FIT_FLOPS]);
-            }
-            text_add(t, "    %-32s separate", name);
+            char name[NAME_BYTES];
+            name_group(name, fit_first_of_group(points, group));
+            text_add(t, "    without %-24s separate", name);
             add_multiplier(t, 9, c->without[group].multiplier[FIT_SEPARATE]);
             text_add(t, "   common");
             add_multiplier(t, 9, c->without[group].multiplier[FIT_COMMON]);
@@ -134,6 +156,7 @@ static void print_comparison(struct text *t, const struct fit_comparison *c,
         text_add(t, "    no interval: %s\n", c->no_interval);
     } else {
         text_add(t, "    t(0.975, %d) = %.3f\n", c->freedom, fit_interval_factor(c->freedom));
+        print_scatter(t, c, points);
     }
     if (is_beyond(c->at, c->reach)) {
         text_add(t, "    beyond its runs, which end at %.4g\n", c->reach);

@@ -110,6 +110,7 @@ static void write_comparisons(struct json_writer *w, const struct fit_report *re
             json_text(w, "no_interval", c->no_interval);
         } else {
             json_int(w, "freedom", c->freedom);
+            json_number_or_null(w, "scatter", c->scatter);
         }
         write_slopes(w, c, points, FIT_SEPARATE);
         write_slopes(w, c, points, FIT_COMMON);
