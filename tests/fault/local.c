@@ -11,7 +11,7 @@
 #include "trial.h"
 
 static bool (*const ROWS[])(struct tally *tally, const struct row *row) = {
-    calls_row, crash_row, damage_row, reads_row, memory_row,
+    calls_row, crash_row, damage_row, reads_row, memory_row, stop_row,
 };
 enum { N_ROWS = sizeof ROWS / sizeof ROWS[0] };
 

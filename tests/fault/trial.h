@@ -70,6 +70,7 @@ bool crash_row(struct tally *tally, const struct row *row);
 bool damage_row(struct tally *tally, const struct row *row);
 bool reads_row(struct tally *tally, const struct row *row);
 bool memory_row(struct tally *tally, const struct row *row);
+bool stop_row(struct tally *tally, const struct row *row);
 
 /** The hash of an undisturbed run of so many steps. */
 uint64_t trial_expected_hash(int64_t steps);
