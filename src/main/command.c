@@ -164,7 +164,7 @@ static void print_overview(const struct command *const *commands)
            "ranks)\n\n",
            BUILD_VERSION);
     for (int i = 0; commands[i] != NULL; i++) {
-        printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
+        printf("  %-11s %s\n", commands[i]->name, commands[i]->summary);
     }
     printf("\nattnres COMMAND --help tells more; attnres config --explain KEY explains a "
            "configuration key.\n");

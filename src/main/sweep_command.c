@@ -179,7 +179,8 @@ const struct command sweep_command = {
     .flags = {{"jobs", FLAG_INT, "N",
                "runs side by side, which share the processors evenly (default 1)"},
               {"only", FLAG_INT, "INDEX",
-               "become this run, as one of the ranks where there are several: for arrays of jobs"},
+               "become run INDEX (from 1), as one of its ranks where there are several: for arrays "
+               "of jobs"},
               {"dry-run", FLAG_SWITCH, NULL, "tell what is done, and start nothing"},
               {"json", FLAG_SWITCH, NULL, "print the table as one JSON object"}},
     .least = 1,
