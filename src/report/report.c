@@ -1,6 +1,7 @@
 #include "report_internal.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +86,21 @@ static void set_apart(struct report *r)
     }
 }
 
+/** Why no run is a point. */
+static const char *reason_against_fit(const struct report *r)
+{
+    bool is_done = false, has_loss = false;
+    for (int i = 0; i < r->n_runs; i++) {
+        const struct report_run *run = &r->runs[i];
+        is_done = is_done || run->is_done;
+        has_loss = has_loss || (run->is_done && !isnan(run->lines[run->n_lines - 1].val_loss));
+    }
+    if (!is_done) {
+        return "no run has reached its last step";
+    }
+    return has_loss ? "all finished runs are left out" : "no finished run has a validation loss";
+}
+
 /** What cannot be fitted is noted, not an error: the curves are there all the same. */
 static void fit_runs(struct report *r)
 {
@@ -105,7 +121,7 @@ static void fit_runs(struct report *r)
     }
     if (!ok) {
         text_add(r->notes, "no fit: %s\n",
-                 failure.kind != ERROR_NONE ? failure.message : "no run has reached its last step");
+                 failure.kind != ERROR_NONE ? failure.message : reason_against_fit(r));
     }
     report_note_multipliers(r);
 }

@@ -69,6 +69,11 @@ run attnres report runs/* apart --out=of-one-kind | grep apart
 grep -c 'standard (2 runs)\|standard-24 (standard)' of-one-kind/loss-steps.gp
 grep -c 'apart (standard)' of-one-kind/loss-steps.gp
 
+# A run that is done and has not measured what is fitted.
+cp -r runs/standard-16 unmeasured
+sed -i -E 's/, "val_loss": [0-9.e-]+//' unmeasured/metrics.jsonl
+attnres report unmeasured --out=of-none 2>&1 | grep 'val_loss\|no fit'
+
 # One run that is not done, with a name that is none for gnuplot or a page, and a timeline.
 attnres train $small run.dir=one train.steps=100000 >/dev/null 2>&1 &
 until_true test -s one/metrics.jsonl
