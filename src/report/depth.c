@@ -289,8 +289,10 @@ bool report_draw_magnitude(struct figure *f, const struct report *report, struct
     };
     f->caption =
         "Of each kind an inspected run, of the size and budget that the most kinds share; "
-        "below one another as training goes on. Behind the last layer on the left: what the head "
-        "reads.";
+        "below one another as training goes on. Left: the results of the reads before "
+        "attention (those before MLPs are not drawn) and, behind the last layer, of the head's. "
+        "Right: the outputs of MLPs (those of attention are not drawn), before they are added to "
+        "anything.";
     return draw_columns(f, report, COLUMNS, why);
 }
 
@@ -301,9 +303,9 @@ bool report_draw_gradient(struct figure *f, const struct report *report, struct 
         {"of what a layer puts out", "norm of the gradient", output_gradient_of, false},
     };
     f->caption =
-        "Of the mean loss over the tokens that were inspected, before clipping; the weights "
-        "without the reads' own, so that they are the same for every kind. Runs and steps as "
-        "above.";
+        "Of the mean loss over the tokens that were inspected, before clipping. A layer is its "
+        "attention and its MLP together, both gradients taken as one vector; the weights without "
+        "the reads' own, so that they are the same for every kind. Runs and steps as above.";
     return draw_columns(f, report, COLUMNS, why);
 }
 
