@@ -307,6 +307,26 @@ static void settings_tell_batches_and_sizes_apart(void **state)
     end(&trial);
 }
 
+static void expect_tics(double low, double high, const char *expected)
+{
+    char bytes[512] = "";
+    struct text t = {bytes, sizeof bytes, 0};
+    report_add_tics(&t, "y", low, high);
+    assert_string_equal(bytes, expected);
+}
+
+static void logarithmic_axes_have_round_tics(void **state)
+{
+    (void)state;
+    expect_tics(1.2, 1.75, "set ytics (1.2, 1.3, 1.4, 1.5, 1.6, 1.7)\n");
+    expect_tics(0.09, 3.0, "set ytics (0.1, 0.2, 0.5, 1, 2)\n");
+    expect_tics(9e11, 4e12,
+                "set ytics ('1·10^{12}' 1e+12, '2·10^{12}' 2e+12, '3·10^{12}' 3e+12)\n");
+    expect_tics(0.0411, 0.165, "set ytics (0.05, 0.07, 0.1)\n");
+    expect_tics(1.0, 1e6, "set ytics autofreq\n");
+    expect_tics(2.0, 2.0, "set ytics autofreq\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +338,7 @@ int main(void)
         cmocka_unit_test(open_sums_are_one_column),
         cmocka_unit_test(inspections_that_are_none_are_left_out_alone),
         cmocka_unit_test(settings_tell_batches_and_sizes_apart),
+        cmocka_unit_test(logarithmic_axes_have_round_tics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -53,13 +53,12 @@ static void depths_are_compared_where_all_have_spent_about_the_same(void **state
 /** A figure as text, of a report that is not read from files; rows are the points of its fit. */
 struct drawing {
     struct report *report;
-    char data[16384], body[16384], why[512];
+    char data[1 << 17], body[1 << 17], why[512];
     struct figure figure;
     struct text data_text, body_text, why_text;
 };
 
-static struct drawing *draw(figure_function *function, struct report_run *runs, int n,
-                            struct fit_point *rows)
+static struct drawing *begin_drawing(struct report_run *runs, int n)
 {
     static const char KINDS[][FIT_KIND_BYTES] = {"standard", "block", "full"};
     struct drawing *d = calloc(1, sizeof *d);
@@ -72,11 +71,24 @@ static struct drawing *draw(figure_function *function, struct report_run *runs, 
     d->figure = (struct figure){.data = &d->data_text, .body = &d->body_text};
     d->report->runs = runs;
     d->report->n_runs = n;
-    d->report->points = (struct fit_points){.rows = rows, .n = rows != NULL ? n : 0};
     d->report->n_kinds = 3;
     memcpy(d->report->kinds, KINDS, sizeof KINDS);
+    return d;
+}
+
+static void draw_on(struct drawing *d, figure_function *function)
+{
+    d->data_text.length = d->body_text.length = 0;
     assert_true(function(&d->figure, d->report, &d->why_text));
     assert_true(d->data_text.length < sizeof d->data && d->body_text.length < sizeof d->body);
+}
+
+static struct drawing *draw(figure_function *function, struct report_run *runs, int n,
+                            struct fit_point *rows)
+{
+    struct drawing *d = begin_drawing(runs, n);
+    d->report->points = (struct fit_points){.rows = rows, .n = rows != NULL ? n : 0};
+    draw_on(d, function);
     return d;
 }
 
@@ -282,24 +294,270 @@ static void kinds_are_compared_along_one_depth(void **state)
     assert_null(strstr(bytes, "kind1 is not"));
 }
 
-static void expect_tics(double low, double high, const char *expected)
+/** An inspection of two layers; what is along the depth is larger by `more` for each number. */
+static struct report_look look_of(const char *map, int64_t step, int more)
 {
-    char bytes[512] = "";
+    char bytes[1024];
     struct text t = {bytes, sizeof bytes, 0};
-    report_add_tics(&t, "y", low, high);
-    assert_string_equal(bytes, expected);
+    struct error err = {0};
+    struct report_look look = {
+        .step = step, .n_layers = 2, .n_sources = 3, .n_columns = 3, .has_map = true};
+    text_add(&t, "{\"sources\": [\"b0\", \"b1\", \"0.attn\"], \"map\": %s, ", map);
+    text_add(&t, "\"inputs\": [%d, %d, %d, %d, %d], ", 1 + more, 2 + more, 3 + more, 4 + more,
+             5 + more);
+    text_add(&t, "\"outputs\": [%d, %d, %d, %d], ", 6 + more, 7 + more, 8 + more, 9 + more);
+    text_add(&t, "\"weight_gradients\": [3, 4, 5, 12], \"output_gradients\": [6, 8, 8, 15]}");
+    assert_true(json_parse(&look.document, bytes, t.length, "look", &err));
+    return look;
 }
 
-static void logarithmic_axes_have_round_tics(void **state)
+/* Reads before attention, MLPs, attention, MLPs, the head. */
+static const char MAP[] = "[[1, null, null], [0.64, null, 0.36], [0.16, 0.84, null], "
+                          "[0.09, null, 0.91], [0.04, 0.96, null]]";
+
+/** Runs of standard and block, the first one looked at twice, as long as `check` takes. */
+static void draw_looks(figure_function *function, void (*check)(const struct drawing *d))
+{
+    struct report_line line = {.step = 4, .flops = 1.0};
+    struct report_run runs[2];
+    for (int i = 0; i < 2; i++) {
+        runs[i] = (struct report_run){.kind = i,
+                                      .n_layers = 2,
+                                      .dim = 8,
+                                      .lines = &line,
+                                      .n_lines = 1,
+                                      .looks = {look_of(MAP, i == 0 ? 2 : 4, 20 * i)},
+                                      .n_looks = 1};
+    }
+    runs[0].looks[runs[0].n_looks++] = look_of(MAP, 4, 10);
+    runs[0].looks[1].has_map = false;
+    struct drawing *d = draw(function, runs, 2, NULL);
+    check(d);
+    finish_drawing(d);
+    for (int i = 0; i < 2; i++) {
+        for (int look = 0; look < runs[i].n_looks; look++) {
+            json_document_finish(&runs[i].looks[look].document);
+        }
+    }
+}
+
+static void expect_data(const struct drawing *d, const char *const *blocks, int n)
+{
+    for (int i = 0; i < n; i++) {
+        if (strstr(d->data, blocks[i]) == NULL) {
+            fail_msg("%s is not in\n%s", blocks[i], d->data);
+        }
+    }
+}
+
+static void check_magnitudes(const struct drawing *d)
+{
+    static const char *const BLOCKS[] = {
+        "$p0_0_0 << EOD\n0 1\n1 3\n2 5\nEOD\n",    "$p1_0_0 << EOD\n0 7\n1 9\nEOD\n",
+        "$p0_1_0 << EOD\n0 11\n1 13\n2 15\nEOD\n", "$p1_1_0 << EOD\n0 17\n1 19\nEOD\n",
+        "$p0_1_1 << EOD\n0 21\n1 23\n2 25\nEOD\n", "$p1_1_1 << EOD\n0 27\n1 29\nEOD\n",
+    };
+    expect_data(d, BLOCKS, 6);
+    assert_null(strstr(d->data, "$p0_0_1"));
+    assert_non_null(strstr(d->body, "'step 2: what the attention of a layer reads'"));
+    assert_non_null(strstr(d->body, "'step 4: what the MLP of a layer puts out'"));
+}
+
+/* Columns: what attention reads and the head; what MLPs put out. Rows: step 2 of one, step 4. */
+static void magnitudes_are_read_by_attention_and_put_out_by_mlps(void **state)
 {
     (void)state;
-    expect_tics(1.2, 1.75, "set ytics (1.2, 1.3, 1.4, 1.5, 1.6, 1.7)\n");
-    expect_tics(0.09, 3.0, "set ytics (0.1, 0.2, 0.5, 1, 2)\n");
-    expect_tics(9e11, 4e12,
-                "set ytics ('1·10^{12}' 1e+12, '2·10^{12}' 2e+12, '3·10^{12}' 3e+12)\n");
-    expect_tics(0.0411, 0.165, "set ytics (0.05, 0.07, 0.1)\n");
-    expect_tics(1.0, 1e6, "set ytics autofreq\n");
-    expect_tics(2.0, 2.0, "set ytics autofreq\n");
+    draw_looks(report_draw_magnitude, check_magnitudes);
+}
+
+static void check_gradients(const struct drawing *d)
+{
+    static const char *const BLOCKS[] = {"$p0_0_0 << EOD\n0 5\n1 13\nEOD\n",
+                                         "$p1_0_0 << EOD\n0 10\n1 17\nEOD\n",
+                                         "$p1_1_1 << EOD\n0 10\n1 17\nEOD\n"};
+    expect_data(d, BLOCKS, 3);
+    assert_non_null(strstr(d->body, "of the weights of a layer"));
+}
+
+static void gradients_are_of_both_sublayers_of_a_layer(void **state)
+{
+    (void)state;
+    draw_looks(report_draw_gradient, check_gradients);
+}
+
+/** Where in the body a text stands behind another one. */
+static const char *find_behind(const char *place, const char *text)
+{
+    const char *found = strstr(place, text);
+    if (found == NULL) {
+        fail_msg("no %s in\n%s", text, place);
+    }
+    return found;
+}
+
+/* Roots of weights. The last look of standard has no map. */
+static void check_maps(const struct drawing *d)
+{
+    static const char *const BLOCKS[] = {
+        "$m1_0 << EOD\n1.0000 NaN \n0.4000 0.9165 \n0.2000 0.9798 \nEOD\n",
+        "$m1_1 << EOD\n0.8000 0.6000 \n0.3000 0.9539 \nEOD\n"};
+    static const char *const BODY[] = {"('b0' 0, 'b1' 1)",
+                                       "('0' 0, '1' 1, 'head' 2)",
+                                       "block 2 × 8: sources of the reads before attention",
+                                       "plot $m1_0 ",
+                                       "('b0' 0, '0.attn' 1)",
+                                       "('0' 0, '1' 1)",
+                                       "block 2 × 8: sources of the reads before the MLP",
+                                       "plot $m1_1 "};
+    const char *place = d->body;
+    expect_data(d, BLOCKS, 2);
+    for (int i = 0; i < 8; i++) {
+        place = find_behind(place, BODY[i]);
+    }
+    assert_null(strstr(d->data, "$m0_"));
+}
+
+static void maps_are_of_the_reads_that_their_titles_name(void **state)
+{
+    (void)state;
+    draw_looks(report_draw_maps, check_maps);
+}
+
+/* Rows from above; of each a mark for its own slopes above one for a common slope. */
+static void multipliers_stand_in_the_row_of_their_kind(void **state)
+{
+    (void)state;
+    struct fit_without without[2] = {{.multiplier = {1.3, 1.22}}, {.multiplier = {NAN, 1.23}}},
+                       none[2] = {{.multiplier = {NAN, NAN}}, {.multiplier = {NAN, NAN}}};
+    struct drawing *d = begin_drawing(NULL, 0);
+    struct report *r = d->report;
+    memcpy(r->points.kinds, r->kinds, sizeof r->kinds);
+    r->points.n_kinds = 3;
+    r->points.n_groups = 2;
+    r->has_fit[FIT_FLOPS] = true;
+    r->fits[FIT_FLOPS].n_comparisons = 2;
+    r->fits[FIT_FLOPS].comparisons[0] = (struct fit_comparison){.kind = 1,
+                                                                .at = 3e9,
+                                                                .multiplier = {1.25, 1.2},
+                                                                .low = {1.1, 1.05},
+                                                                .high = {1.4, 1.35},
+                                                                .without = without};
+    r->fits[FIT_FLOPS].comparisons[1] = (struct fit_comparison){.kind = 2,
+                                                                .at = 5e9,
+                                                                .multiplier = {0.75, 0.875},
+                                                                .low = {0.5, 0.5},
+                                                                .no_interval = "one seed",
+                                                                .without = none};
+    static const char *const BLOCKS[] = {
+        "$m0 << EOD\n1.25 0.170 1.1 1.4 0x0072b2\n0.75 -0.830 0.75 0.75 0x009e73\nEOD\n",
+        "$m1 << EOD\n1.2 -0.170 1.05 1.35 0x0072b2\n0.875 -1.170 0.875 0.875 0x009e73\nEOD\n",
+        "$left << EOD\n1.3 0.170\n1.22 -0.170\n1.23 -0.170\nEOD\n"};
+    draw_on(d, report_draw_multiplier);
+    expect_data(d, BLOCKS, 3);
+    assert_non_null(
+        strstr(d->body, "(\"block\\nat 3e+09 FLOPs\" 0, \"full\\nat 5e+09 FLOPs\" -1)"));
+    assert_non_null(strstr(d->body, "times as much standard needs"));
+    assert_non_null(strstr(d->body, "$m0 using 1:2:3:4:5 with xerrorbars lc rgb variable pt 7"));
+    finish_drawing(d);
+}
+
+enum { N_SEEDS = 9, N_SIZES = 4, N_FORGED = 3 * N_SIZES * N_SEEDS };
+
+/** Three kinds, in three depths of about one compute and a larger size, of nine seeds each. */
+struct forgery {
+    struct report_line lines[N_FORGED][3];
+    struct report_run runs[N_FORGED];
+    struct report_look look;
+    struct report_hops hops;
+    char csv[N_FORGED * 80];
+};
+
+static void forge(struct forgery *f)
+{
+    struct text csv = {f->csv, sizeof f->csv, 0};
+    f->look = look_of(MAP, 40, 0);
+    f->hops = answered(0.4, 100, 0.3);
+    text_add(&csv, "kind,size,seed,compute,tokens,loss\n");
+    for (int i = 0; i < N_FORGED; i++) {
+        const int kind = i % 3, size = i / 3 % N_SIZES, seed = 1 + i / 3 / N_SIZES;
+        const double flops = size == 3 ? 4e9 : 1e9 + 1e7 * size,
+                     loss = (3.0 + 0.01 * seed - 0.02 * kind) * pow(flops, -0.05);
+        for (int k = 0; k < 3; k++) {
+            f->lines[i][k] = (struct report_line){.step = 10 + 15 * k,
+                                                  .loss = loss * (1.2 - 0.1 * k),
+                                                  .val_loss = k == 2 ? loss : NAN,
+                                                  .flops = flops * (k + 1) / 3.0};
+        }
+        f->runs[i] = (struct report_run){.kind = kind,
+                                         .n_layers = 2 + size,
+                                         .dim = 8,
+                                         .size_hash = (uint64_t)size,
+                                         .seed = seed,
+                                         .n_steps = 40,
+                                         .lines = f->lines[i],
+                                         .n_lines = 3,
+                                         .looks = {f->look},
+                                         .n_looks = 1,
+                                         .hops = &f->hops,
+                                         .n_hops = 1,
+                                         .is_done = true};
+        snprintf(f->runs[i].name, sizeof f->runs[i].name, "run-%d", i);
+        text_add(&csv, "%s,%d,%d,%.9g,%d,%.9g\n",
+                 (const char *[]){"standard", "block", "full"}[kind], 100 * (size + 1), seed, flops,
+                 1000 * (size + 1), loss);
+    }
+    assert_true(csv.length < sizeof f->csv);
+}
+
+static void fit_forgery(struct report *r, const char *csv)
+{
+    const struct fit_options options = {.axis = FIT_FLOPS, .seed = 1, .n_redraws = 20};
+    struct error err = {0};
+    if (!fit_points_parse(&r->points, "forgery", csv, strlen(csv), &err) ||
+        !fit_points_arrange(&r->points, &err) ||
+        !fit_report_make(&r->fits[FIT_FLOPS], &r->points,
+                         fit_points_find_kind(&r->points, "standard"), &options, &err)) {
+        fail_msg("%s", err.message);
+    }
+    r->has_fit[FIT_FLOPS] = true;
+}
+
+/* Legends have a line for each kind, or for each kind and size, not one for each run. */
+static void a_hundred_runs_are_drawn_by_kind(void **state)
+{
+    (void)state;
+    static const struct {
+        figure_function *draw;
+        const char *legend;
+    } FIGURES[] = {
+        {report_draw_steps, "title 'block (36 runs)'"},
+        {report_draw_steps, "title 'block (36 pairs, 4 sizes)'"},
+        {report_draw_compute, "title 'block, validation at the end'"},
+        {report_draw_multiplier, "title 'a slope for each kind'"},
+        {report_draw_shape, "title 'block'"},
+        {report_draw_hops, "title 'block 5 × 8'"},
+        {report_draw_maps, "'block 5 × 8: sources of the reads before the MLP"},
+        {report_draw_magnitude, "title 'block'"},
+        {report_draw_gradient, "title 'block'"},
+    };
+    struct forgery *f = calloc(1, sizeof *f);
+    assert_non_null(f);
+    forge(f);
+    struct drawing *d = begin_drawing(f->runs, N_FORGED);
+    fit_forgery(d->report, f->csv);
+    for (size_t i = 0; i < sizeof FIGURES / sizeof FIGURES[0]; i++) {
+        draw_on(d, FIGURES[i].draw);
+        find_behind(d->body, FIGURES[i].legend);
+        assert_null(strstr(d->body, "run-"));
+        assert_null(strstr(d->data, "nan"));
+        assert_null(strstr(d->data, "inf"));
+        assert_non_null(d->figure.caption);
+    }
+    fit_report_finish(&d->report->fits[FIT_FLOPS]);
+    fit_points_finish(&d->report->points);
+    finish_drawing(d);
+    json_document_finish(&f->look.document);
+    free(f);
 }
 
 int main(void)
@@ -312,7 +570,11 @@ int main(void)
         cmocka_unit_test(pairs_have_seen_the_same_batches),
         cmocka_unit_test(twins_are_in_no_pair),
         cmocka_unit_test(kinds_are_compared_along_one_depth),
-        cmocka_unit_test(logarithmic_axes_have_round_tics),
+        cmocka_unit_test(magnitudes_are_read_by_attention_and_put_out_by_mlps),
+        cmocka_unit_test(gradients_are_of_both_sublayers_of_a_layer),
+        cmocka_unit_test(maps_are_of_the_reads_that_their_titles_name),
+        cmocka_unit_test(multipliers_stand_in_the_row_of_their_kind),
+        cmocka_unit_test(a_hundred_runs_are_drawn_by_kind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
