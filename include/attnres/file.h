@@ -25,13 +25,16 @@ struct file_bytes {
 bool file_read(struct file_bytes *out, const char *path, size_t max_bytes, struct error *err);
 void file_bytes_finish(struct file_bytes *f);
 
-/** A regular file mapped read-only. A length of 0 maps nothing and is no error. */
+/** A regular file mapped read-only. A length of 0 maps nothing and is no error. A page that cannot
+ * be read later on, of a file cut short or on a disk that fails, is SIGBUS. */
 struct file_map {
     const unsigned char *bytes;
     size_t length;
 };
 bool file_map_init(struct file_map *map, const char *path, struct error *err);
 void file_map_finish(struct file_map *map);
+/** From here on the program ends with ERROR_IO when it meets such a page, and names the file. */
+void file_end_on_lost_page(void);
 
 /** A file being written from its start or its end. fd is -1 when closed. Several may append to one
  * file; then offset is where this one would be, were it alone. */

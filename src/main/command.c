@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <attnres/file.h>
 #include <attnres/heap.h>
 
 #include "build.h"
@@ -207,6 +208,7 @@ static bool asks_for_help(int argc, char **argv)
 
 int command_main(const struct command *const *commands, int argc, char **argv)
 {
+    file_end_on_lost_page();
     struct error err = {0};
     const char *name = argc > 1 ? argv[1] : "--help";
     if (strcmp(name, "--version") == 0) {

@@ -78,3 +78,22 @@ echo "exit code $?"
 errors_of unseen.log
 ls here/mine
 cmp before.jsonl shared/metrics.jsonl && echo 'as it was'
+
+# The first and the last rank read it; which of them meets the hole first, or whether both do, is chance.
+echo 'the data cut short under a run'
+yes 'to be or not to be' | head -c 400000 >text.txt
+cp text.txt whole.text
+text="$small data.kind=text data.train=text.txt optim.schedule=constant train.eval_every=0 checkpoint.every=5"
+launch 2 attnres train $text train.steps=1000000 run.dir=cut >out.txt 2>log.txt
+job=$!
+until_true has_saved cut 5
+truncate -s 2000 text.txt
+wait $job
+echo "exit code $?"
+errors_of log.txt
+cat whole.text >text.txt
+newest=$(ls cut/checkpoints | tail -n 1)
+steps=$((10#${newest#step-} + 2))
+ranks 2 attnres train $text train.steps=$steps run.dir=cut --resume >out.txt 2>/dev/null
+attnres train $text train.steps=$steps run.dir=uncut >whole.txt 2>/dev/null
+[ "$(hash_of out.txt)" = "$(hash_of whole.txt)" ] && echo 'resumed: the same weights'

@@ -113,6 +113,56 @@ static void map_shows_the_contents_and_nothing_of_an_empty_file(void **state)
     file_map_finish(NULL);
 }
 
+/* In a process of its own: maps a file and reads its last page after the file was cut. */
+static void read_a_lost_page(int standard_error)
+{
+    struct file_map map = {0};
+    dup2(standard_error, STDERR_FILENO);
+    file_end_on_lost_page();
+    if (file_map_init(&map, in_folder("a"), NULL) && truncate(in_folder("a"), 5) == 0) {
+        const volatile unsigned char *last = map.bytes + map.length - 1;
+        _exit(*last);
+    }
+    _exit(0);
+}
+
+static void a_page_that_is_gone_ends_the_program_and_names_the_file(void **state)
+{
+    (void)state;
+    static const char BYTES[3 << 16];
+    char message[512] = "", expected[FILE_PATH_BYTES + 16];
+    int channel[2], status = 0;
+    assert_true(file_replace(in_folder("a"), BYTES, sizeof BYTES, NULL));
+    assert_int_equal(pipe(channel), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        read_a_lost_page(channel[1]);
+    }
+    close(channel[1]);
+    assert_true(read(channel[0], message, sizeof message - 1) > 0);
+    close(channel[0]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), ERROR_IO);
+    snprintf(expected, sizeof expected, "attnres: %s: cannot be read", in_folder("a"));
+    assert_non_null(strstr(message, expected));
+}
+
+static void a_sent_sigbus_ends_the_process_as_ever(void **state)
+{
+    (void)state;
+    int status = 0;
+    const pid_t child = fork();
+    if (child == 0) {
+        file_end_on_lost_page();
+        kill(getpid(), SIGBUS);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGBUS);
+}
+
 static void writer_counts_its_offset_and_append_goes_on(void **state)
 {
     (void)state;
@@ -403,6 +453,8 @@ int main(void)
         IN_FOLDER(read_refuses_what_is_no_regular_file_without_blocking),
         IN_FOLDER(read_refuses_absent_and_large_files),
         IN_FOLDER(map_shows_the_contents_and_nothing_of_an_empty_file),
+        IN_FOLDER(a_page_that_is_gone_ends_the_program_and_names_the_file),
+        IN_FOLDER(a_sent_sigbus_ends_the_process_as_ever),
         IN_FOLDER(writer_counts_its_offset_and_append_goes_on),
         IN_FOLDER(zeroed_files_close_without_touching_standard_input),
         IN_FOLDER(reader_reads_at_offsets_and_refuses_beyond_the_end),
