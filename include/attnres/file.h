@@ -36,8 +36,9 @@ void file_map_finish(struct file_map *map);
 /** From here on the program ends with ERROR_IO when it meets such a page, and names the file. */
 void file_end_on_lost_page(void);
 
-/** A file being written from its start or its end. fd is -1 when closed. Several may append to one
- * file; then offset is where this one would be, were it alone. */
+/** A file being written from its start or its end; a symbolic link in its place is refused
+ * (ERROR_CREATE). fd is -1 when closed. Several may append to one file; then offset is where this
+ * one would be, were it alone. */
 struct file_writer {
     int fd;
     int64_t offset;

@@ -13,6 +13,18 @@ int file_open(const char *path, int flags)
     return fd;
 }
 
+int file_open_to_write(const char *path, int flags, struct error *err)
+{
+    const int fd = file_open(path, flags | O_CREAT | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && errno == ELOOP) {
+        error_set(err, ERROR_CREATE,
+                  "%s: is a symbolic link: refused, for it leads elsewhere; remove it", path);
+    } else if (fd < 0) {
+        file_fail(err, ERROR_CREATE, path, "cannot create");
+    }
+    return fd;
+}
+
 bool file_fail(struct error *err, enum error_kind kind, const char *path, const char *what)
 {
     return error_set(err, kind, "%s: %s: %s", path, what, strerror(errno));

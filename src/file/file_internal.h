@@ -7,6 +7,11 @@
 /** open(2) with O_CLOEXEC, continued after signals; new files get mode 0666 less the umask. */
 int file_open(const char *path, int flags);
 
+/** The same for a file to be written, made if absent. One that is a symbolic link is refused: a
+ * folder that somebody else has packed shall not lead to files outside of it. -1 with ERROR_CREATE.
+ */
+int file_open_to_write(const char *path, int flags, struct error *err);
+
 /** Open a regular file for reading without ever blocking on a FIFO or a device. Gives the
  * descriptor and the file's length. */
 bool file_open_regular(int *fd, int64_t *length, const char *path, struct error *err);

@@ -74,9 +74,8 @@ enum file_lock file_lock(int *fd, const char *path, const char *owner,
 {
     *fd = -1;
     holder[0] = '\0';
-    const int opened = file_open(path, O_RDWR | O_CREAT | O_NONBLOCK);
+    const int opened = file_open_to_write(path, O_RDWR, err);
     if (opened < 0) {
-        file_fail(err, ERROR_CREATE, path, "cannot create");
         return FILE_LOCK_FAILED;
     }
     enum file_lock outcome = FILE_LOCKED;
@@ -109,7 +108,7 @@ void file_unlock(int *fd)
 /* A shared lock, so that two who ask do not see each other. */
 bool file_is_locked(const char *path)
 {
-    const int fd = file_open(path, O_RDONLY | O_NONBLOCK);
+    const int fd = file_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0) {
         return false;
     }

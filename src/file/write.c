@@ -20,9 +20,9 @@ static bool open_writer(struct file_writer *w, const char *path, int flags, stru
     if (!file_copy_path(opened.path, path, err)) {
         return false;
     }
-    opened.fd = file_open(path, O_WRONLY | O_CREAT | O_NONBLOCK | flags);
+    opened.fd = file_open_to_write(path, O_WRONLY | flags, err);
     if (opened.fd < 0) {
-        return file_fail(err, ERROR_CREATE, path, "cannot create");
+        return false;
     }
     struct stat status = {0};
     if (fstat(opened.fd, &status) != 0 || !S_ISREG(status.st_mode)) {

@@ -17,7 +17,7 @@ static void become_gnuplot(const char *folder, const char *script, const char *l
     if (folder != NULL && chdir(folder) != 0) {
         _Exit(NOT_FOUND);
     }
-    const int out = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    const int out = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644);
     if (in < 0 || out < 0) {
         _Exit(NOT_FOUND);
     }

@@ -97,3 +97,14 @@ steps=$((10#${newest#step-} + 2))
 ranks 2 attnres train $text train.steps=$steps run.dir=cut --resume >out.txt 2>/dev/null
 attnres train $text train.steps=$steps run.dir=uncut >whole.txt 2>/dev/null
 [ "$(hash_of out.txt)" = "$(hash_of whole.txt)" ] && echo 'resumed: the same weights'
+
+echo 'files of a run that lead out of its folder'
+for name in .lock log.txt; do
+    echo 'mine' >mine.txt
+    ln -sf ../mine.txt other/$name
+    attnres train $small run.dir=other run.seed=2 train.steps=6 --resume >/dev/null 2>log.txt
+    echo "exit code $?"
+    errors_of log.txt
+    cat mine.txt
+    rm other/$name
+done

@@ -163,6 +163,43 @@ static void a_sent_sigbus_ends_the_process_as_ever(void **state)
     assert_int_equal(WTERMSIG(status), SIGBUS);
 }
 
+static void assert_link_is_refused(const struct error *err)
+{
+    assert_int_equal(err->kind, ERROR_CREATE);
+    assert_non_null(strstr(err->message, "/link: is a symbolic link: refused"));
+    assert_contents("a", "kept");
+}
+
+static void nothing_is_written_or_locked_through_a_link(void **state)
+{
+    (void)state;
+    struct error err[3] = {0};
+    int fd = -1;
+    char holder[FILE_OWNER_BYTES];
+    assert_true(file_replace(in_folder("a"), "kept", 4, NULL));
+    assert_int_equal(symlink("a", in_folder("link")), 0);
+    assert_false(file_writer_create(&(struct file_writer){0}, in_folder("link"), &err[0]));
+    assert_link_is_refused(&err[0]);
+    assert_false(file_writer_append(&(struct file_writer){0}, in_folder("link"), &err[1]));
+    assert_link_is_refused(&err[1]);
+    assert_int_equal(file_lock(&fd, in_folder("link"), "node7 4711", holder, &err[2]),
+                     FILE_LOCK_FAILED);
+    assert_link_is_refused(&err[2]);
+    assert_int_equal(file_lock(&fd, in_folder("a"), "node7 4711", holder, NULL), FILE_LOCKED);
+    assert_false(file_is_locked(in_folder("link")));
+    file_unlock(&fd);
+}
+
+/* Folders may be links: a run's folder on another disk. */
+static void a_folder_that_is_a_link_is_gone_through(void **state)
+{
+    (void)state;
+    assert_true(file_make_folders(in_folder("there"), NULL));
+    assert_int_equal(symlink("there", in_folder("here")), 0);
+    assert_true(file_replace(in_folder("here/a"), "one", 3, NULL));
+    assert_contents("there/a", "one");
+}
+
 static void writer_counts_its_offset_and_append_goes_on(void **state)
 {
     (void)state;
@@ -455,6 +492,8 @@ int main(void)
         IN_FOLDER(map_shows_the_contents_and_nothing_of_an_empty_file),
         IN_FOLDER(a_page_that_is_gone_ends_the_program_and_names_the_file),
         IN_FOLDER(a_sent_sigbus_ends_the_process_as_ever),
+        IN_FOLDER(nothing_is_written_or_locked_through_a_link),
+        IN_FOLDER(a_folder_that_is_a_link_is_gone_through),
         IN_FOLDER(writer_counts_its_offset_and_append_goes_on),
         IN_FOLDER(zeroed_files_close_without_touching_standard_input),
         IN_FOLDER(reader_reads_at_offsets_and_refuses_beyond_the_end),
