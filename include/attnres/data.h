@@ -101,7 +101,7 @@ struct data_item {
 void data_make_item(struct data_item *item, enum task_kind task, uint64_t seed, uint64_t index,
                     int hops);
 int data_task_max_hops(enum task_kind task);      /* of the drawn k: what training sees */
-int data_task_farthest_hops(enum task_kind task); /* that can be asked for, the same or more */
+int data_task_farthest_hops(enum task_kind task); /* that can be asked for: more */
 /** Answers of the right type that a prompt leaves possible: whoever knows the task's form and no
  * more is right once in so many. Options do not count: they stand in no prompt. */
 int data_task_guesses(enum task_kind task);

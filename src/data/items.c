@@ -11,7 +11,7 @@ static const uint64_t SEED_FACTOR = 0xD1342543DE82EF95u;
 static const uint64_t INDEX_FACTOR = 0x2545F4914F6CDD1Du;
 
 static const struct task TASKS[TASK_KINDS] = {
-    [TASK_STORIES] = {"stories", " ", 4, 4, 3, task_make_stories},
+    [TASK_STORIES] = {"stories", " ", 4, 6, 3, task_make_stories},
     [TASK_PTR] = {"ptr", "", 8, 12, 15, task_make_ptr},
     [TASK_PHOP] = {"phop", "", 8, 12, 8, task_make_phop},
     [TASK_VARS] = {"vars", "", 6, 10, 10, task_make_vars},

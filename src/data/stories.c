@@ -11,7 +11,10 @@
  * answered beforehand (where it is the question itself, the colour each child wore instead); these
  * never name a candidate and come in an order of their own, so that copying any word of the right
  * kind is right once in N_CAST. First letters differ within a kind: a model of bytes decides with
- * one byte. */
+ * one byte.
+ *
+ * Training shows one to four hops. Five and six need no other words: on the way to the food, mice
+ * bite other mice, and of six hops, cats see other cats. */
 enum { N_CAST = 3, N_POOL = 8, N_WORDINGS = 3 };
 
 /* A kind's number is its distance from the child, but for the colour. */
@@ -34,9 +37,10 @@ static const struct {
                 {"red", "blue", "green", "pink", "white", "teal", "amber", "lilac"}},
 };
 
-/* names[kind][i] is found, starting from child i, by following the facts. */
+/* Starting from child i, following the facts finds names[kind][i], and where they lead to a second
+ * one of the kind, names[kind][N_CAST + i]. */
 struct story {
-    const char *names[N_KINDS][N_CAST];
+    const char *names[N_KINDS][N_POOL];
 };
 
 static void draw_names(struct story *s, struct rng *r, enum kind kind)
@@ -48,23 +52,27 @@ static void draw_names(struct story *s, struct rng *r, enum kind kind)
     if (kind != CHILD) {
         shuffle_ints(r, order, KINDS[kind].n_names);
     }
-    for (int i = 0; i < N_CAST; i++) {
+    for (int i = 0; i < KINDS[kind].n_names; i++) {
         s->names[kind][i] = KINDS[kind].names[order[i]];
     }
 }
 
+static bool is_of_child(enum kind kind)
+{
+    return kind == DOG || kind == COLOUR;
+}
+
 /* What leads to each of a kind: the children in their order, all others shuffled, so that no place
  * in the text tells which chain a name belongs to. */
-static void add_facts(struct data_item *item, const struct story *s, struct rng *r, enum kind kind)
+static void add_facts(struct data_item *item, struct rng *r, const char *const *from,
+                      enum kind kind, const char *const *to)
 {
-    const enum kind from = kind == COLOUR ? CHILD : kind - 1;
     int order[N_CAST] = {0, 1, 2};
-    if (from != CHILD) {
+    if (!is_of_child(kind)) {
         shuffle_ints(r, order, N_CAST);
     }
     for (int i = 0; i < N_CAST; i++) {
-        item_add(item, "%s %s %s. ", s->names[from][order[i]], KINDS[kind].verb,
-                 s->names[kind][order[i]]);
+        item_add(item, "%s %s %s. ", from[order[i]], KINDS[kind].verb, to[order[i]]);
     }
 }
 
@@ -72,7 +80,7 @@ static void add_facts(struct data_item *item, const struct story *s, struct rng 
 static void add_question(struct data_item *item, struct rng *r, const char *child, enum kind kind)
 {
     const char *noun = KINDS[kind].noun;
-    if ((kind == DOG || kind == COLOUR) && rng_below(r, 2) == 0) {
+    if (is_of_child(kind) && rng_below(r, 2) == 0) {
         item_add(item, "So %s %s ", child, KINDS[kind].verb);
         return;
     }
@@ -100,20 +108,35 @@ static void add_solved_questions(struct data_item *item, const struct story *s, 
     }
 }
 
+/* From the children, or from their dogs, to the kind that is asked for. Each hop beyond as many as
+ * there are kinds is one within a kind, of the last ones before. */
+static void add_way(struct data_item *item, const struct story *s, struct rng *r, enum kind asked)
+{
+    const int n_detours = item->hops - (int)asked;
+    const enum kind first = asked == DOG ? DOG : CAT;
+    const char *const *from = s->names[first - 1];
+    for (enum kind kind = first; kind <= asked; kind++) {
+        add_facts(item, r, from, kind, s->names[kind]);
+        from = s->names[kind];
+        if (kind != asked && kind + n_detours >= asked) {
+            add_facts(item, r, from, kind, from + N_CAST);
+            from += N_CAST;
+        }
+    }
+}
+
 void task_make_stories(struct data_item *item, struct rng *r, int hops)
 {
     item->hops = hops != 0 ? hops : 1 + (int)rng_below(r, FOOD);
-    const enum kind asked = (enum kind)item->hops;
+    const enum kind asked = item->hops < FOOD ? (enum kind)item->hops : FOOD;
     struct story s;
     for (int kind = 0; kind < N_KINDS; kind++) {
         draw_names(&s, r, (enum kind)kind);
     }
     const enum kind solved = asked == DOG ? COLOUR : DOG;
-    add_facts(item, &s, r, solved);
+    add_facts(item, r, s.names[CHILD], solved, s.names[solved]);
     add_solved_questions(item, &s, r, solved);
-    for (int kind = asked == DOG ? DOG : CAT; kind <= (int)asked; kind++) {
-        add_facts(item, &s, r, (enum kind)kind);
-    }
+    add_way(item, &s, r, asked);
     const uint64_t start = rng_below(r, N_CAST);
     add_question(item, r, s.names[CHILD][start], asked);
     item_answer(item, s.names[asked][start]);

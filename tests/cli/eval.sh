@@ -27,7 +27,7 @@ attnres eval run --task=hops --items=5 --json | while read -r line; do
     echo "$line" | python3 -m json.tool >/dev/null && echo "$line" | without_numbers
 done | tail -n 1
 run attnres eval run --task=hops data.task=vars --items=5 | without_numbers | sed 1,6d
-run attnres eval run --task=hops data.task=stories model.seq_len=300 --items=5 | without_numbers
+run attnres eval run --task=hops data.task=stories model.seq_len=333 --items=5 | without_numbers
 run attnres eval run --task=hops --items=0
 run attnres eval run --task=hops --items=1 | awk "{ print \$NF }" | head -n 3
 run sh -c 'attnres eval run >/dev/full'

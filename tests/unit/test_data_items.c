@@ -10,13 +10,15 @@
 
 #include "../support/folder.h"
 
-/* Written by tests/golden/multihop_reference.py --checksums. */
-static const struct {
+struct recorded {
     enum task_kind task;
     uint64_t seed;
     int count, hops;
     uint32_t crc;
-} RECORDED[] = {
+};
+
+/* Written by tests/golden/multihop_reference.py --checksums. */
+static const struct recorded RECORDED[] = {
     {TASK_PTR, 1U, 300, 0, 0x8A7C4AC1},
     {TASK_PTR, 2U, 300, 0, 0x1E846D9C},
     {TASK_PTR, 1001U, 300, 0, 0x530023F4},
@@ -47,23 +49,41 @@ static const struct {
     {TASK_PERM, 1U, 300, 12, 0xEFE023A2},
 };
 
-static void items_equal_the_reference_generator(void **state)
+static void expect_recorded(const struct recorded *recorded, size_t n)
 {
-    (void)state;
     char folder[64];
     char path[96];
     assert_true(folder_make(folder, sizeof folder, "items"));
     snprintf(path, sizeof path, "%s/items", folder);
     struct error err = {0};
-    for (size_t i = 0; i < sizeof RECORDED / sizeof RECORDED[0]; i++) {
-        assert_true(data_write_items(RECORDED[i].task, RECORDED[i].seed, RECORDED[i].count,
-                                     RECORDED[i].hops, path, &err));
+    for (size_t i = 0; i < n; i++) {
+        assert_true(data_write_items(recorded[i].task, recorded[i].seed, recorded[i].count,
+                                     recorded[i].hops, path, &err));
         struct file_bytes written = {0};
         assert_true(file_read(&written, path, 1 << 20, &err));
-        assert_int_equal(zip_crc32(0, written.bytes, written.length), RECORDED[i].crc);
+        assert_int_equal(zip_crc32(0, written.bytes, written.length), recorded[i].crc);
         file_bytes_finish(&written);
     }
     assert_true(file_remove_tree(folder, &err));
+}
+
+static void items_equal_the_reference_generator(void **state)
+{
+    (void)state;
+    expect_recorded(RECORDED, sizeof RECORDED / sizeof RECORDED[0]);
+}
+
+/* Recorded before five and six hops were there: runs were trained on these. */
+static void stories_are_those_that_recorded_runs_were_trained_on(void **state)
+{
+    (void)state;
+    static const struct recorded STORIES[] = {
+        {TASK_STORIES, 1U, 300, 0, 0xD23A7099},    {TASK_STORIES, 2U, 300, 0, 0x4C0A7C9C},
+        {TASK_STORIES, 1001U, 300, 0, 0xC6AFF9A7}, {TASK_STORIES, 1U, 300, 1, 0xBEAC4D01},
+        {TASK_STORIES, 7U, 300, 2, 0xFCAA4F02},    {TASK_STORIES, 1001U, 300, 3, 0x5F7F984C},
+        {TASK_STORIES, 1005U, 300, 4, 0x248DF3E9},
+    };
+    expect_recorded(STORIES, sizeof STORIES / sizeof STORIES[0]);
 }
 
 static void hops_beyond_the_task_are_refused(void **state)
@@ -74,12 +94,12 @@ static void hops_beyond_the_task_are_refused(void **state)
     assert_int_equal(err.kind, ERROR_USAGE);
 }
 
-static void far_items_have_the_hops_that_were_asked_for(void **state)
+static void every_task_asks_for_more_hops_than_training_shows(void **state)
 {
     (void)state;
     for (int task = 0; task < TASK_KINDS; task++) {
         const int farthest = data_task_farthest_hops((enum task_kind)task);
-        assert_true(farthest >= data_task_max_hops((enum task_kind)task));
+        assert_true(farthest > data_task_max_hops((enum task_kind)task));
         for (uint64_t index = 0; index < 50; index++) {
             struct data_item item;
             data_make_item(&item, (enum task_kind)task, 1, index, farthest);
@@ -223,15 +243,61 @@ static int count_word(const struct data_item *item, int from, const char *word)
 static void stories_mention_candidates_equally_often(void **state)
 {
     (void)state;
-    for (uint64_t index = 0; index < 400; index++) {
+    for (uint64_t index = 0; index < 700; index++) {
         struct data_item item;
-        data_make_item(&item, TASK_STORIES, 1, index, 0);
+        data_make_item(&item, TASK_STORIES, 1, index, (int)(index % 7)); /* 0: drawn */
         assert_true(item.n_options >= 2);
         const int expected = count_word(&item, 0, item.options[0]);
         assert_in_range(expected, 1, 4);
         for (int i = 1; i < item.n_options; i++) {
             assert_int_equal(count_word(&item, 0, item.options[i]), expected);
         }
+    }
+}
+
+/* Where the fact about a name leads, looked up in the text; hats lead nowhere. */
+static void follow_fact(const char *text, char *name)
+{
+    static const char *const VERBS[] = {"fed", "saw", "bit", "ate"};
+    for (size_t v = 0; v < sizeof VERBS / sizeof VERBS[0]; v++) {
+        char fact[32];
+        snprintf(fact, sizeof fact, "%s %s ", name, VERBS[v]);
+        const char *found = strstr(text, fact);
+        if (found != NULL) {
+            assert_int_equal(sscanf(found + strlen(fact), "%15[a-zA-Z]", name), 1);
+            return;
+        }
+    }
+    fail_msg("no fact about %s", name);
+}
+
+/** The child whose name is last in the text. */
+static void find_asked(const char *text, char *name)
+{
+    static const char *const CHILDREN[] = {"Ann", "Bob", "Dan"};
+    const char *last = text;
+    for (const char *at = text; *at != '\0'; at++) {
+        for (int i = 0; i < 3; i++) {
+            last = strncmp(at, CHILDREN[i], 3) == 0 ? at : last;
+        }
+    }
+    snprintf(name, 4, "%.3s", last);
+}
+
+static void stories_are_answered_by_as_many_facts_as_hops(void **state)
+{
+    (void)state;
+    for (uint64_t index = 0; index < 300; index++) {
+        struct data_item item;
+        const int hops = 1 + (int)(index % 6);
+        data_make_item(&item, TASK_STORIES, 1, index, hops);
+        char name[16];
+        find_asked(item.text, name);
+        for (int i = 0; i < hops; i++) {
+            follow_fact(item.text, name);
+        }
+        assert_int_equal(strlen(name), item.answer_length);
+        assert_memory_equal(name, item.text + item.prompt_length, strlen(name));
     }
 }
 
@@ -254,13 +320,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(items_equal_the_reference_generator),
+        cmocka_unit_test(stories_are_those_that_recorded_runs_were_trained_on),
         cmocka_unit_test(hops_beyond_the_task_are_refused),
-        cmocka_unit_test(far_items_have_the_hops_that_were_asked_for),
+        cmocka_unit_test(every_task_asks_for_more_hops_than_training_shows),
         cmocka_unit_test(the_best_constant_answer_is_the_commonest),
         cmocka_unit_test(guesses_are_the_answers_that_a_prompt_leaves_possible),
         cmocka_unit_test(training_items_are_not_those_that_are_asked),
         cmocka_unit_test(every_item_offers_its_answer_once),
         cmocka_unit_test(stories_mention_candidates_equally_often),
+        cmocka_unit_test(stories_are_answered_by_as_many_facts_as_hops),
         cmocka_unit_test(stories_fit_a_short_window_and_draw_hops_evenly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
