@@ -74,8 +74,7 @@ bool questions_fit(const struct questions *questions, const char *name, int64_t 
 
 /** What came of it. A question is answered right if its right choice is likelier than each of the
  * others: by all its tokens together, or by these over the number of its own, those that join it
- * left out (normalised, as lm-eval's acc_norm divides). Standard errors are those of
- * the mean of n answers, sqrt(p (1 - p) / (n - 1)); NAN for a single one. */
+ * left out (normalised, as lm-eval's acc_norm divides). */
 struct questions_score {
     double accuracy, standard_error;
     double accuracy_normalised, standard_error_normalised;
@@ -83,6 +82,8 @@ struct questions_score {
     double constant;    /* the share of the commonest place of the right answer */
     double answer_loss; /* mean nats per token of the right choices */
 };
+/** Of a share p of n answers, sqrt(p (1 - p) / (n - 1)); NAN for a single one. */
+double questions_standard_error(double p, int64_t n);
 /** nats (n_choices): minus the log-likelihood of each choice after its question. */
 void questions_score(struct questions_score *score, const struct questions *questions,
                      const double *nats);

@@ -51,54 +51,54 @@ static bool evaluate_data_loss(const struct command_line *line, struct session *
     return true;
 }
 
-/** What a guesser reaches, of accuracy: the better of guessing among an item's candidates and of
- * saying always the same. Its standard error over n items. */
-struct guess {
-    double accuracy, error;
-};
-
-static struct guess best_guess(const struct evaluate_hops *r)
+/** What a guesser reaches who takes the better of guessing among an item's candidates and of saying
+ * always the same. */
+static double best_guess(const struct evaluate_hops *r)
 {
-    const double p = fmax(r->chance, r->constant);
-    return (struct guess){p, sqrt(p * (1.0 - p) / (double)r->n_items)};
+    return fmax(r->chance, r->constant);
 }
 
-/** By how many standard errors an accuracy is above the guesser's. On so few items that the best
- * constant answer is right every time there is no error to count in. */
-static void print_errors(double accuracy, const struct guess *guess)
+/** A number of a table; '-' where there is none, as for the error of a single item. */
+static void print_cell(int width, int decimals, double value)
 {
-    if (guess->error > 0.0) {
-        printf("%+9.1f\n", (accuracy - guess->accuracy) / guess->error);
+    if (isfinite(value)) {
+        printf("%*.*f", width, decimals, value);
     } else {
-        printf("%9s\n", "-");
+        printf("%*s", width, "-");
     }
 }
 
-static void print_hops(enum task_kind task, const struct evaluate_hops *r, bool as_json)
+static void print_hops_row(enum task_kind task, const struct evaluate_hops *r)
 {
-    const char *name = config_task_name(task);
-    const double accuracy = (double)r->n_right / (double)r->n_items;
-    const struct guess guess = best_guess(r);
-    const bool trained = r->hops <= data_task_max_hops(task);
-    if (!as_json) {
-        printf("%-8s %3d%s %7lld   %8.4f  %8.4f  %8.4f  %14.4f  ", name, r->hops,
-               trained ? " " : "*", (long long)r->n_items, accuracy, r->chance, r->constant,
-               guess.error);
-        print_errors(accuracy, &guess);
-        return;
+    const double accuracy = (double)r->n_right / (double)r->n_items, guess = best_guess(r);
+    const double shares[] = {accuracy, questions_standard_error(accuracy, r->n_items), r->chance,
+                             r->constant};
+    printf("%-8s %3d%s %7lld ", config_task_name(task), r->hops,
+           r->hops <= data_task_max_hops(task) ? " " : "*", (long long)r->n_items);
+    for (size_t i = 0; i < sizeof shares / sizeof shares[0]; i++) {
+        print_cell(10, 4, shares[i]);
     }
+    print_cell(13, 1, (accuracy - guess) / questions_standard_error(guess, r->n_items));
+    printf("\n");
+}
+
+static void print_hops_json(enum task_kind task, const struct evaluate_hops *r)
+{
+    const double accuracy = (double)r->n_right / (double)r->n_items;
     char text[1024];
     struct json_writer w;
     json_writer_init(&w, text, sizeof text);
     json_begin_object(&w, NULL);
-    json_text(&w, "task", name);
+    json_text(&w, "task", config_task_name(task));
     json_int(&w, "hops", r->hops);
-    json_bool(&w, "trained", trained);
+    json_bool(&w, "trained", r->hops <= data_task_max_hops(task));
     json_int(&w, "items", r->n_items);
     json_number(&w, "accuracy", accuracy);
+    json_number_or_null(&w, "standard_error", questions_standard_error(accuracy, r->n_items));
     json_number(&w, "chance", r->chance);
     json_number(&w, "constant", r->constant);
-    json_number(&w, "standard_error", guess.error);
+    json_number_or_null(&w, "guess_standard_error",
+                        questions_standard_error(best_guess(r), r->n_items));
     json_end_object(&w);
     print_line(&w);
 }
@@ -112,7 +112,11 @@ static void evaluate_one_task(const struct command_line *line, struct session *s
         const struct evaluate_hops result =
             evaluate_task(&s->engine, task, TEST_SEED, hops, n_items);
         if (transport_rank(s->transport) == 0) {
-            print_hops(task, &result, command_has(line, "json"));
+            if (command_has(line, "json")) {
+                print_hops_json(task, &result);
+            } else {
+                print_hops_row(task, &result);
+            }
         }
     }
 }
@@ -134,7 +138,7 @@ static bool evaluate_all_hops(const struct command_line *line, struct session *s
     }
     const bool prints = transport_rank(s->transport) == 0 && !command_has(line, "json");
     if (prints) {
-        printf("task    hops    items   accuracy    chance  constant  standard error  in errors\n");
+        printf("task    hops    items   accuracy     error    chance  constant  above guess\n");
     }
     for (int64_t i = 0; i < data->n_tasks; i++) {
         evaluate_one_task(line, s, data->tasks[i].task);
@@ -298,9 +302,10 @@ const struct command eval_command = {
         "answered byte for byte,\n"
         "        beside chance, which is one of the answers that a prompt leaves possible, and "
         "always the same answer (the best\n"
-        "        one on these very items); the standard error of the better guesser, and how many "
-        "of them the accuracy "
-        "lies above it. Items\n"
+        "        one on these very items). error: the accuracy's standard error. above guess: by "
+        "how "
+        "many standard errors of the\n"
+        "        better of the guesses the accuracy lies above it. Items\n"
         "        are drawn under a seed that training never uses; of perm with one or two hops "
         "there are so few that\n"
         "        the same come up.\n"

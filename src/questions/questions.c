@@ -135,9 +135,9 @@ static bool is_right(const struct questions *q, const struct question *row, cons
     return true;
 }
 
-static double standard_error(double p, double n)
+double questions_standard_error(double p, int64_t n)
 {
-    return n > 1.0 ? sqrt(p * (1.0 - p) / (n - 1.0)) : NAN;
+    return n > 1 ? sqrt(p * (1.0 - p) / (double)(n - 1)) : NAN;
 }
 
 void questions_score(struct questions_score *score, const struct questions *q, const double *nats)
@@ -158,6 +158,6 @@ void questions_score(struct questions_score *score, const struct questions *q, c
     }
     score->constant = (double)n_most / n;
     score->answer_loss /= (double)n_tokens;
-    score->standard_error = standard_error(score->accuracy, n);
-    score->standard_error_normalised = standard_error(score->accuracy_normalised, n);
+    score->standard_error = questions_standard_error(score->accuracy, q->n);
+    score->standard_error_normalised = questions_standard_error(score->accuracy_normalised, q->n);
 }

@@ -26,6 +26,16 @@ cmp <(sed 1d one.txt) <(sed 1d two.txt) && echo 'the same answers on one rank an
 attnres eval run --task=hops --items=5 --json | while read -r line; do
     echo "$line" | python3 -m json.tool >/dev/null && echo "$line" | without_numbers
 done | tail -n 1
+echo 'standard errors: of the accuracy, and of the best guess'
+attnres eval run --task=hops data.task=phop --items=40 --json | python3 -c '
+import json, math, sys
+rows = [json.loads(line) for line in sys.stdin]
+for row in rows:
+    guess = max(row["chance"], row["constant"])
+    for key, share in (("standard_error", row["accuracy"]), ("guess_standard_error", guess)):
+        assert math.isclose(row[key], math.sqrt(share * (1 - share) / 39), abs_tol=1e-12), (key, row)
+print(len(rows), any(row["standard_error"] != row["guess_standard_error"] for row in rows))
+'
 run attnres eval run --task=hops data.task=vars --items=5 | without_numbers | sed 1,6d
 run attnres eval run --task=hops data.task=stories model.seq_len=333 --items=5 | without_numbers
 run attnres eval run --task=hops --items=0
