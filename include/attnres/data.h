@@ -91,6 +91,7 @@ struct data_item {
     char text[DATA_ITEM_BYTES];
     int prompt_length, answer_length; /* the newline is not part of the answer */
     int hops;                         /* k: 1 ... */
+    uint32_t right_early;             /* bit j < k: who stops after j hops has the answer as well */
     int n_options;                    /* candidate answers, the right one among them */
     char options[DATA_MAX_OPTIONS][DATA_OPTION_BYTES];
 };
@@ -107,6 +108,11 @@ int data_task_farthest_hops(enum task_kind task); /* that can be asked for: more
 int data_task_guesses(enum task_kind task);
 /** The share of items [0, n_items) whose answer is the one that is right most often. */
 double data_best_constant(enum task_kind task, uint64_t seed, int hops, int64_t n_items);
+/** The share of items [0, n_items) that one gets right who always stops after j hops, of the j
+ * below `hops` the one that gets most right. Of perm, whose hops go from the last swap to the
+ * first: who heeds the last j swaps only. Of ptr and stories 0: none of the hops before the last
+ * ends at the answer. */
+double data_best_shortcut(enum task_kind task, uint64_t seed, int hops, int64_t n_items);
 
 /** `data make`: write count items as "prompt TAB answer TAB options TAB k" lines to path ("-":
  * standard output). Neither this nor data_prepare writes over a file that is there, unless it is

@@ -30,6 +30,7 @@ struct evaluate_hops {
     int64_t n_items, n_right;
     double chance;   /* 1 / data_task_guesses */
     double constant; /* what the best answer that is always the same would get right */
+    double shortcut; /* what stopping after fewer hops would: data_best_shortcut */
 };
 
 /** n_items items of a task with a fixed number of hops under a seed. Items longer than the window

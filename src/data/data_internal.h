@@ -123,7 +123,8 @@ bool output_open(struct output *o, const char *path, const struct output_kind *k
 /** ok: whether all went well so far; otherwise the file is dropped and err stays as it is. */
 bool output_close(struct output *o, bool ok, struct error *err);
 
-/** A synthetic task. `make` writes prompt, answer, hops and options of one item; hops 0 draws k. */
+/** A synthetic task. `make` writes prompt, answer, hops and options of one item, and where stopping
+ * early may be right, where it is; hops 0 draws k. */
 struct task {
     const char *name; /* keys the task's random streams */
     const char *option_separator;
@@ -145,6 +146,8 @@ void item_add(struct data_item *item, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /** Close the prompt and set the answer. */
 void item_answer(struct data_item *item, const char *answer);
+/** Whether who stops after n_hops, fewer than the item's, has the answer. */
+void item_stop_early(struct data_item *item, int n_hops, bool is_right);
 void item_add_option(struct data_item *item, const char *option);
 /** The answer and the first three of n_others wrong one-letter answers, shuffled (wrong ones first
  * among themselves, then all four), as the options. */

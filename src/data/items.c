@@ -59,6 +59,7 @@ void data_make_item(struct data_item *item, enum task_kind task, uint64_t seed, 
     item->text[0] = '\0';
     item->prompt_length = 0;
     item->answer_length = 0;
+    item->right_early = 0;
     item->n_options = 0;
     t->make(item, &r, hops);
     const int length = item->prompt_length + item->answer_length;
@@ -104,6 +105,21 @@ double data_best_constant(enum task_kind task, uint64_t seed, int hops, int64_t 
     return n_items > 0 ? (double)n_most / (double)n_items : 0.0;
 }
 
+double data_best_shortcut(enum task_kind task, uint64_t seed, int hops, int64_t n_items)
+{
+    int64_t n_most = 0;
+    for (int j = 0; j < hops; j++) {
+        int64_t n_right = 0;
+        for (int64_t i = 0; i < n_items; i++) {
+            struct data_item item;
+            data_make_item(&item, task, seed, (uint64_t)i, hops);
+            n_right += item.right_early >> j & 1U;
+        }
+        n_most = n_right > n_most ? n_right : n_most;
+    }
+    return n_items > 0 ? (double)n_most / (double)n_items : 0.0;
+}
+
 void item_add(struct data_item *item, const char *format, ...)
 {
     const size_t room = sizeof item->text - (size_t)item->prompt_length;
@@ -121,6 +137,12 @@ void item_answer(struct data_item *item, const char *answer)
     assert((size_t)item->prompt_length + length + 2 <= sizeof item->text);
     memcpy(item->text + item->prompt_length, answer, length);
     item->answer_length = (int)length;
+}
+
+void item_stop_early(struct data_item *item, int n_hops, bool is_right)
+{
+    assert(n_hops >= 0 && n_hops < item->hops && item->hops <= 32);
+    item->right_early |= (uint32_t)is_right << n_hops;
 }
 
 void item_add_option(struct data_item *item, const char *option)

@@ -47,6 +47,9 @@ void task_make_phop(struct data_item *item, struct rng *r, int hops)
         item_add(item, "%c", 'a' + s[i]);
     }
     item_add(item, "=");
+    for (int j = 0; j < item->hops; j++) {
+        item_stop_early(item, j, s[follow_hops(s, j)] == s[place]);
+    }
     char others[N_LETTERS];
     int n_others = 0;
     for (int letter = 0; letter < N_LETTERS; letter++) {

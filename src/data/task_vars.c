@@ -55,6 +55,9 @@ void task_make_vars(struct data_item *item, struct rng *r, int hops)
         }
     }
     item->hops = a[drawn - 1].depth;
+    for (int j = 1; j < item->hops; j++) {
+        item_stop_early(item, j, a[j - 1].value == a[drawn - 1].value);
+    }
     item_answer(item, (const char[2]){answer});
     item_draw_options(item, r, answer, others, n_others);
 }

@@ -180,6 +180,7 @@ struct evaluate_hops evaluate_task(struct engine *engine, enum task_kind task, u
                                   .n_items = n_items,
                                   .n_right = total.n,
                                   .constant = data_best_constant(task, seed, hops, n_items),
+                                  .shortcut = data_best_shortcut(task, seed, hops, n_items),
                                   .chance = 1.0 / data_task_guesses(task)};
 }
 

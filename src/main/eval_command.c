@@ -51,11 +51,11 @@ static bool evaluate_data_loss(const struct command_line *line, struct session *
     return true;
 }
 
-/** What a guesser reaches who takes the better of guessing among an item's candidates and of saying
- * always the same. */
+/** What a guesser reaches by the best of three: to guess among an item's candidates, to say always
+ * the same, to stop after fewer hops. */
 static double best_guess(const struct evaluate_hops *r)
 {
-    return fmax(r->chance, r->constant);
+    return fmax(fmax(r->chance, r->constant), r->shortcut);
 }
 
 /** A number of a table; '-' where there is none, as for the error of a single item. */
@@ -72,7 +72,7 @@ static void print_hops_row(enum task_kind task, const struct evaluate_hops *r)
 {
     const double accuracy = (double)r->n_right / (double)r->n_items, guess = best_guess(r);
     const double shares[] = {accuracy, questions_standard_error(accuracy, r->n_items), r->chance,
-                             r->constant};
+                             r->constant, r->shortcut};
     printf("%-8s %3d%s %7lld ", config_task_name(task), r->hops,
            r->hops <= data_task_max_hops(task) ? " " : "*", (long long)r->n_items);
     for (size_t i = 0; i < sizeof shares / sizeof shares[0]; i++) {
@@ -97,6 +97,7 @@ static void print_hops_json(enum task_kind task, const struct evaluate_hops *r)
     json_number_or_null(&w, "standard_error", questions_standard_error(accuracy, r->n_items));
     json_number(&w, "chance", r->chance);
     json_number(&w, "constant", r->constant);
+    json_number(&w, "shortcut", r->shortcut);
     json_number_or_null(&w, "guess_standard_error",
                         questions_standard_error(best_guess(r), r->n_items));
     json_end_object(&w);
@@ -138,7 +139,8 @@ static bool evaluate_all_hops(const struct command_line *line, struct session *s
     }
     const bool prints = transport_rank(s->transport) == 0 && !command_has(line, "json");
     if (prints) {
-        printf("task    hops    items   accuracy     error    chance  constant  above guess\n");
+        printf("task    hops    items   accuracy     error    chance  constant  shortcut  above "
+               "guess\n");
     }
     for (int64_t i = 0; i < data->n_tasks; i++) {
         evaluate_one_task(line, s, data->tasks[i].task);
@@ -300,12 +302,14 @@ const struct command eval_command = {
         "loss    mean nats per token over --file or the validation data.\n"
         "hops    for each number of hops, more than training shows included, the share of items "
         "answered byte for byte,\n"
-        "        beside chance, which is one of the answers that a prompt leaves possible, and "
-        "always the same answer (the best\n"
-        "        one on these very items). error: the accuracy's standard error. above guess: by "
-        "how "
-        "many standard errors of the\n"
-        "        better of the guesses the accuracy lies above it. Items\n"
+        "        its standard error, and what guesses get right of the same items. chance: one of "
+        "the answers that a prompt\n"
+        "        leaves possible. constant: always the same answer, the best one. shortcut: "
+        "stopping some hops early, as\n"
+        "        many as get most right (of perm: only the last swaps count; of ptr and stories "
+        "that is never right). above\n"
+        "        guess: by how many standard errors of the best guess the accuracy lies above it. "
+        "Items\n"
         "        are drawn under a seed that training never uses; of perm with one or two hops "
         "there are so few that\n"
         "        the same come up.\n"

@@ -31,7 +31,7 @@ attnres eval run --task=hops data.task=phop --items=40 --json | python3 -c '
 import json, math, sys
 rows = [json.loads(line) for line in sys.stdin]
 for row in rows:
-    guess = max(row["chance"], row["constant"])
+    guess = max(row["chance"], row["constant"], row["shortcut"])
     for key, share in (("standard_error", row["accuracy"]), ("guess_standard_error", guess)):
         assert math.isclose(row[key], math.sqrt(share * (1 - share) / 39), abs_tol=1e-12), (key, row)
 print(len(rows), any(row["standard_error"] != row["guess_standard_error"] for row in rows))

@@ -132,6 +132,121 @@ static void the_best_constant_answer_is_the_commonest(void **state)
     }
 }
 
+/** "12 35 41|2=" by the last n swaps, done in their order. */
+static char answer_perm(const char *prompt, int hops, int n)
+{
+    char held[] = "ABCDE";
+    for (int i = hops - n; i < hops; i++) {
+        char *const a = &held[prompt[3 * i] - '1'], *const b = &held[prompt[3 * i + 1] - '1'];
+        const char kept = *a;
+        *a = *b;
+        *b = kept;
+    }
+    return held[prompt[3 * hops] - '1'];
+}
+
+/** "3:abac...=" by n hops from the last letter. */
+static char answer_phop(const char *prompt, int hops, int n)
+{
+    (void)hops;
+    const char *const letters = strchr(prompt, ':') + 1;
+    const char *at = strchr(letters, '=') - 1;
+    for (int i = 0; i < n; i++) {
+        const char letter = *at;
+        do {
+            at--;
+        } while (*at != letter);
+        at++;
+    }
+    return *at;
+}
+
+/** What is assigned to a variable in "b=a+3;a=7;...?b=". */
+static const char *find_assignment(const char *prompt, char name)
+{
+    const char *at = prompt;
+    while (at[0] != name || at[1] != '=') {
+        at = strchr(at, ';') + 1;
+    }
+    return at + 2;
+}
+
+static int value_of(const char *prompt, char name)
+{
+    const char *const value = find_assignment(prompt, name);
+    if (value[0] <= '9') {
+        return value[0] - '0';
+    }
+    const int operand = value[2] - '0';
+    return (value_of(prompt, value[0]) + (value[1] == '-' ? 10 - operand : operand)) % 10;
+}
+
+/** The value of the variable that takes n assignments, on the way to the one asked for. */
+static char answer_vars(const char *prompt, int hops, int n)
+{
+    char name = strchr(prompt, '?')[1];
+    for (int i = n; i < hops && n > 0; i++) {
+        name = find_assignment(prompt, name)[0];
+    }
+    return n > 0 ? (char)('0' + value_of(prompt, name)) : '?';
+}
+
+/** How many of n_items are right after some fewer hops, of these the best, and after all. */
+static void count_early(enum task_kind task, int hops, int n_items, int *n_best, int *n_after_all)
+{
+    char (*const answer)(const char *, int, int) = task == TASK_PERM   ? answer_perm
+                                                   : task == TASK_PHOP ? answer_phop
+                                                                       : answer_vars;
+    *n_best = 0;
+    for (int j = 0; j <= hops; j++) {
+        int n = 0;
+        for (int i = 0; i < n_items; i++) {
+            struct data_item item;
+            data_make_item(&item, task, 1, (uint64_t)i, hops);
+            n += answer(item.text, hops, j) == item.text[item.prompt_length];
+        }
+        *n_best = j < hops && n > *n_best ? n : *n_best;
+        *n_after_all = n;
+    }
+}
+
+/* Answered here from the prompts. */
+static void the_shortcut_is_the_best_of_stopping_early(void **state)
+{
+    (void)state;
+    enum { N = 100 };
+    static const enum task_kind TASKS[] = {TASK_PERM, TASK_PHOP, TASK_VARS};
+    for (int t = 0; t < 3; t++) {
+        for (int hops = 1; hops <= data_task_farthest_hops(TASKS[t]); hops++) {
+            int n_best, n_after_all;
+            count_early(TASKS[t], hops, N, &n_best, &n_after_all);
+            assert_int_equal(n_after_all, N);
+            const double found = data_best_shortcut(TASKS[t], 1, hops, N);
+            assert_true(found * N > n_best - 0.5 && found * N < n_best + 0.5);
+        }
+    }
+}
+
+/* Of 500 items of one swap 303 do not touch who is asked; nor does the first swap of two in 299. */
+static void the_shortcut_of_perm_is_to_miss_a_swap(void **state)
+{
+    (void)state;
+    assert_true(data_best_shortcut(TASK_PERM, 1, 1, 500) == 303.0 / 500);
+    assert_true(data_best_shortcut(TASK_PERM, 1, 2, 500) == 299.0 / 500);
+}
+
+/* The names of a cycle and the kinds of a story's way differ from hop to hop. */
+static void ptr_and_stories_have_no_shortcut(void **state)
+{
+    (void)state;
+    static const enum task_kind TASKS[] = {TASK_PTR, TASK_STORIES};
+    for (int t = 0; t < 2; t++) {
+        for (int hops = 1; hops <= data_task_farthest_hops(TASKS[t]); hops++) {
+            assert_true(data_best_shortcut(TASKS[t], 1, hops, 50) == 0.0);
+        }
+    }
+}
+
 static int count_different_letters(const char *text, int length)
 {
     bool is_there[256] = {false};
@@ -324,6 +439,9 @@ int main(void)
         cmocka_unit_test(hops_beyond_the_task_are_refused),
         cmocka_unit_test(every_task_asks_for_more_hops_than_training_shows),
         cmocka_unit_test(the_best_constant_answer_is_the_commonest),
+        cmocka_unit_test(the_shortcut_is_the_best_of_stopping_early),
+        cmocka_unit_test(the_shortcut_of_perm_is_to_miss_a_swap),
+        cmocka_unit_test(ptr_and_stories_have_no_shortcut),
         cmocka_unit_test(guesses_are_the_answers_that_a_prompt_leaves_possible),
         cmocka_unit_test(training_items_are_not_those_that_are_asked),
         cmocka_unit_test(every_item_offers_its_answer_once),
