@@ -47,13 +47,27 @@ struct work {
     bool has_stopped;        /* a run stopped early */
 };
 
-/** Whether a run is somebody else's: done by now, or in other hands. */
-static bool is_taken(struct work *work, const struct sweep_run *run, int index)
+/** How a run stands by now. */
+static struct sweep_entry *look_at(struct work *work, int index)
 {
-    struct sweep_entry *entry = &work->entries[index];
-    sweep_refresh(entry, run->dir);
+    struct sweep_run run;
+    if (sweep_make_run(&run, work->sweep, index, work->options, NULL)) {
+        sweep_refresh(&work->entries[index], run.dir);
+    }
+    return &work->entries[index];
+}
+
+static void tell_held(struct work *work, int index)
+{
+    log_write(work->log, LOG_INFO, "%s is at work elsewhere", work->sweep->names[index]);
+}
+
+/** Whether a run is somebody else's: done by now, or in other hands. */
+static bool is_taken(struct work *work, int index)
+{
+    const struct sweep_entry *entry = look_at(work, index);
     if (entry->is_held) {
-        log_write(work->log, LOG_INFO, "%s is at work elsewhere", run->name);
+        tell_held(work, index);
     }
     return entry->is_held || entry->state == SWEEP_DONE;
 }
@@ -69,7 +83,7 @@ static bool start(struct work *work, int slot, int index, struct error *err)
     if (!sweep_make_run(&run, work->sweep, index, work->options, err)) {
         return false;
     }
-    if (is_taken(work, &run, index)) {
+    if (is_taken(work, index)) {
         return true;
     }
     sweep_make_command(command, work->sweep, &run, work->options);
@@ -123,10 +137,8 @@ static void describe_progress(char text[128], const struct work *work)
 static void look_again(struct work *work)
 {
     for (int slot = 0; slot < work->options->n_jobs; slot++) {
-        const struct job *job = &work->jobs[slot];
-        struct sweep_run run;
-        if (job->pid != 0 && sweep_make_run(&run, work->sweep, job->index, work->options, NULL)) {
-            sweep_refresh(&work->entries[job->index], run.dir);
+        if (work->jobs[slot].pid != 0) {
+            look_at(work, work->jobs[slot].index);
         }
     }
     work->look_s = clock_monotonic_s();
@@ -218,8 +230,8 @@ static void end(struct work *work, struct job *job, int status)
     sweep_refresh(entry, run.dir);
     if (entry->exit_code == ERROR_CREATE && entry->is_held) {
         entry->exit_code = 0; /* somebody else came first by a moment */
+        tell_held(work, job->index);
         *job = (struct job){0};
-        log_write(work->log, LOG_INFO, "%s is at work elsewhere", run.name);
         return;
     }
     if (entry->exit_code == 0 && entry->state != SWEEP_DONE) {
@@ -296,22 +308,14 @@ static int attend(struct work *work)
     return n_busy;
 }
 
-/** How a run that was in other hands stands by now. */
-static void look_at_held(struct work *work, int index)
-{
-    struct sweep_run run;
-    if (work->entries[index].is_held &&
-        sweep_make_run(&run, work->sweep, index, work->options, NULL)) {
-        sweep_refresh(&work->entries[index], run.dir);
-    }
-}
-
 static bool conclude(struct work *work, struct error *err)
 {
     int n_done = 0, n_failed = 0, n_elsewhere = 0;
     for (int i = 0; i < work->sweep->n_runs; i++) {
-        struct sweep_entry *entry = &work->entries[i];
-        look_at_held(work, i);
+        const struct sweep_entry *entry = &work->entries[i];
+        if (entry->is_held) {
+            look_at(work, i);
+        }
         n_elsewhere += entry->is_held;
         n_done += entry->state == SWEEP_DONE && !entry->is_held;
         n_failed += entry->exit_code != 0 && entry->exit_code != ERROR_EARLY;
