@@ -51,7 +51,7 @@ static void say(const char *path)
     char *end = stpcpy(message, "attnres: ");
     end = stpcpy(end, path);
     end = stpcpy(end, ": cannot be read: it was cut short while it was in use, or its file system "
-                      "fails or is full\n");
+                      "fails or is full; put that right and start again (a run: with --resume)\n");
     const ssize_t written = write(STDERR_FILENO, message, (size_t)(end - message));
     (void)written; /* nobody is left to tell */
 }
