@@ -176,6 +176,21 @@ static void a_job_that_ends_without_gain_is_not_submitted_again(void **state)
                   true);
 }
 
+/* However many folders beside it hold no checkpoint. */
+static void the_only_good_checkpoint_is_found(void **state)
+{
+    (void)state;
+    char path[FILE_PATH_BYTES];
+    run("train.steps=2", "checkpoint.keep=9");
+    for (int64_t step = 3; step < 103; step++) {
+        assert_true(checkpoint_step_path(path, "run", step, NULL) && file_make_folders(path, NULL));
+    }
+    job.options = (struct train_options){.resume = true};
+    run("train.steps=4", "checkpoint.keep=9");
+    assert_int_equal(job.kind[0], ERROR_NONE);
+    assert_int_equal(job.result[0].summary.n_steps, 2);
+}
+
 /* A run after a step of 10 s, an evaluation of 2 s and a save of 20 s; one rank. */
 static struct train *make_slow_run(const struct train_options *options)
 {
@@ -358,6 +373,7 @@ int main(void)
         IN_FOLDER(a_stop_seen_in_the_last_step_is_removed),
         IN_FOLDER(a_job_that_ends_without_gain_is_not_submitted_again),
         IN_FOLDER(time_is_left_to_step_and_save_or_to_save_or_none),
+        IN_FOLDER(the_only_good_checkpoint_is_found),
         IN_FOLDER(evaluations_take_time_where_they_are_due),
         IN_FOLDER(a_first_save_is_as_fast_as_those_before_the_resume),
         IN_FOLDER(the_last_save_fits_into_the_hours),
