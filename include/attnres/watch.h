@@ -10,7 +10,8 @@
  *  The lowest rank that answers reads all answers and follows who waits for whom. Whoever ends the
  * chain is the culprit: a rank that is silent (stopped, dead, cut off), or one that is stuck in
  * something of its own for longer than that may take. When the chain ends in a rank that gets on,
- * nothing is wrong but the waiting is long, and the run goes on. */
+ * nothing is wrong but the waiting is long, and the run goes on. Time in which the watch itself did
+ * not run is not counted: then the job was suspended. */
 #ifndef ATTNRES_WATCH_H
 #define ATTNRES_WATCH_H
 

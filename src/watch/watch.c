@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,6 +27,9 @@ static const double NEVER_S = 1e9;
 /** Between two looks. */
 static const double LEAST_PERIOD_S = 0.1, MOST_PERIOD_S = 1.0, PERIODS_PER_STALL = 20.0,
                     ROUNDS_APART_PERIODS = 3.0;
+/** Longer between two looks, the process itself was stopped: its job was suspended, or its machine
+ * slept. */
+static const double GAP_PERIODS = 5.0;
 /** How long an answer may take, before its rank counts as silent: a tenth of run.stall_s, within
  * these bounds. */
 static const double LEAST_PAUSE_S = 2.0, MOST_PAUSE_S = 10.0;
@@ -52,6 +56,7 @@ struct watch {
     int n_dumped;
     bool has_answered, is_mute;
     double answered_s, next_ask_s, obeys_s;
+    double looked_s, awake_s; /* the last look; since when no gap was between two of them */
     bool has_left;
     struct journal journal;
 };
@@ -154,6 +159,14 @@ static double limit_s(const struct watch *w)
     return limit > 0.0 ? limit : NEVER_S;
 }
 
+/** Nobody stands still while the job is suspended. */
+static struct watch_state own_state(const struct watch *w, double now_s)
+{
+    struct watch_state state = watch_state_of(&w->journal, now_s, limit_s(w));
+    state.idle_s = fmin(state.idle_s, now_s - w->awake_s);
+    return state;
+}
+
 static bool dump(struct watch *w, const char *prefix, const struct watch_state *state, double now_s,
                  struct error *err)
 {
@@ -171,7 +184,7 @@ static void serve_request(struct watch *w, double now_s)
     }
     w->n_dumped = n_asked;
     struct error err = {0};
-    const struct watch_state state = watch_state_of(&w->journal, now_s, limit_s(w));
+    const struct watch_state state = own_state(w, now_s);
     if (!dump(w, "events-rank-", &state, now_s, &err)) {
         log_write(&w->log, LOG_WARNING, "last events: %s", err.message);
     } else if (w->rank == 0) {
@@ -350,7 +363,7 @@ static void ask(struct watch *w, const struct watch_state *state, double now_s)
 
 static void look(struct watch *w, double now_s)
 {
-    const struct watch_state state = watch_state_of(&w->journal, now_s, limit_s(w));
+    const struct watch_state state = own_state(w, now_s);
     const bool asks = state.idle_s > state.limit_s && now_s >= w->next_ask_s;
     const bool is_asked = stands(w, ASKED);
     if (!is_asked && !asks && !w->has_answered) {
@@ -385,11 +398,23 @@ static bool pause_until_next(struct watch *w)
     return goes_on;
 }
 
+/** After a suspension all times begin anew, those of a round of answers too: other ranks may wake
+ * later than this one. */
+static void note_gap(struct watch *w, double now_s)
+{
+    if (now_s - w->looked_s > GAP_PERIODS * w->period_s) {
+        w->awake_s = w->answered_s = now_s;
+        w->obeys_s = 0.0;
+    }
+    w->looked_s = now_s;
+}
+
 static void *watch_thread(void *argument)
 {
     struct watch *w = argument;
     while (!w->has_left && pause_until_next(w)) {
         const double now_s = clock_monotonic_s();
+        note_gap(w, now_s);
         serve_request(w, now_s);
         if (w->options.stall_s > 0.0) {
             look(w, now_s);
@@ -452,6 +477,7 @@ struct watch *watch_start(const struct watch_options *options, struct transport 
     w->n_ranks = n_ranks;
     w->states = states;
     w->period_s = within(options->stall_s / PERIODS_PER_STALL, LEAST_PERIOD_S, MOST_PERIOD_S);
+    w->looked_s = w->awake_s = clock_monotonic_s();
     w->pause_s = within(options->stall_s / 10.0, LEAST_PAUSE_S, MOST_PAUSE_S);
     w->n_dumped = options->n_asked != NULL ? options->n_asked() : 0;
     atomic_init(&w->saved_step, -1);
