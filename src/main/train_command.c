@@ -51,8 +51,9 @@ static void print_result(const struct train_result *r, bool as_json)
     printf("%s\n", json_writer_ok(&w) ? text : "{}");
 }
 
-/** When Slurm ends the job, seconds since 1970; 0 outside of one. Slurm sets the variable
- * from 23.02 on; slurm/job.sh does so on older ones. */
+/** When Slurm ends the job, by clock_monotonic_s: the host's clock may be set meanwhile. 0 outside
+ * of one. Slurm sets the variable, in seconds since 1970, from 23.02 on; slurm/job.sh does so on
+ * older ones. */
 static double read_job_end_s(struct log *log)
 {
     const char *text = getenv("SLURM_JOB_END_TIME");
@@ -61,14 +62,15 @@ static double read_job_end_s(struct log *log)
     if (text == NULL || end == text || *end != '\0' || !isfinite(seconds) || seconds <= 0.0) {
         return 0.0;
     }
-    if (seconds <= clock_wall_s()) {
+    const double left_s = seconds - clock_wall_s();
+    if (left_s <= 0.0) {
         log_write(log, LOG_WARNING,
                   "SLURM_JOB_END_TIME=%s is past already, so it is not heeded: only a signal will "
                   "stop this run before its job is ended",
                   text);
         return 0.0;
     }
-    return seconds;
+    return clock_monotonic_s() + left_s;
 }
 
 static bool train(const struct command_line *line, struct transport *transport, struct log *log,

@@ -52,7 +52,7 @@ double train_save_rate(const struct train *t)
 /** Seconds until the job is ended from outside; INFINITY if it is not. */
 static double left_of_job_s(const struct train *t)
 {
-    return t->options->job_end_s > 0.0 ? t->options->job_end_s - clock_wall_s() : INFINITY;
+    return t->options->job_end_s > 0.0 ? t->options->job_end_s - clock_monotonic_s() : INFINITY;
 }
 
 /** Seconds of run.max_hours that are left; INFINITY without. */

@@ -124,7 +124,7 @@ static bool local_test(struct transport *t, int slot)
 static bool local_await(struct transport *t, int slot)
 {
     struct transport_world *world = local(t)->world;
-    const double until_s = clock_wall_s() + PATIENCE_S;
+    const double until_s = clock_monotonic_s() + PATIENCE_S;
     const struct timespec until = {.tv_sec = (time_t)until_s,
                                    .tv_nsec = (long)((until_s - (double)(time_t)until_s) * 1e9)};
     enter(world);
@@ -172,7 +172,11 @@ struct transport_world *transport_world_create(int size)
         return NULL;
     }
     pthread_mutex_init(&world->mutex, NULL);
-    pthread_cond_init(&world->changed, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&world->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
     world->size = size;
     for (int rank = 0; rank < size; rank++) {
         struct local_rank *self = &world->ranks[rank];

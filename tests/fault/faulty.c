@@ -3,6 +3,7 @@
  *      kill:RANK:MOMENT:N      rank RANK is killed when it comes to MOMENT for the N-th time
  *      stop:RANK:MOMENT:N      it is stopped there, as by SIGSTOP
  *      starve:RANK:memory:N    its N-th taking of a little memory is refused
+ *      leap:RANK:clock:N:S     from its N-th reading on its clock is set S seconds ahead
  *      flip:RANK:CHANNEL:N:BIT a bit flips in the N-th message, from 0, that it receives there
  *
  * When it comes is written to standard error, by CLOCK_MONOTONIC, which a machine's processes
@@ -16,6 +17,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <attnres/clock.h>
 #include <attnres/engine.h>
 #include <attnres/evaluate.h>
 #include <attnres/file.h>
@@ -31,7 +33,7 @@ static struct {
     char what[WORD_BYTES], moment[WORD_BYTES];
     int rank;
     long n, n_seen;
-    unsigned long long bit;
+    unsigned long long bit; /* or seconds */
 } fault;
 
 static void tell_time(void)
@@ -98,6 +100,18 @@ void *__wrap_heap_take(size_t count, size_t size, const char *what)
         tell_time();
     }
     return __real_heap_take(is_refused ? SIZE_MAX / 2 : count, size, what);
+}
+
+double __real_clock_wall_s(void);
+double __wrap_clock_wall_s(void);
+double __wrap_clock_wall_s(void)
+{
+    static double ahead_s;
+    if (strcmp(fault.what, "leap") == 0 && is_at("clock")) {
+        tell_time();
+        ahead_s = (double)(long long)fault.bit;
+    }
+    return __real_clock_wall_s() + ahead_s;
 }
 
 bool __real_session_start(struct session *s, struct error *err);

@@ -157,7 +157,7 @@ static void expect_status(enum run_state state, const char *reason, bool resumab
 static void a_job_that_ends_without_gain_is_not_submitted_again(void **state)
 {
     (void)state;
-    job.options.job_end_s = clock_wall_s();
+    job.options.job_end_s = clock_monotonic_s();
     run("train.steps=9", "checkpoint.keep=9");
     assert_int_equal(job.kind[0], ERROR_IO);
     expect_status(RUN_FAILED,
@@ -167,7 +167,7 @@ static void a_job_that_ends_without_gain_is_not_submitted_again(void **state)
     job.options = (struct train_options){.resume = true};
     run("train.steps=2", "checkpoint.keep=9");
     assert_int_equal(job.kind[0], ERROR_NONE);
-    job.options.job_end_s = clock_wall_s();
+    job.options.job_end_s = clock_monotonic_s();
     run("train.steps=9", "checkpoint.keep=9");
     assert_int_equal(job.kind[0], ERROR_IO);
     expect_status(RUN_FAILED,
@@ -224,7 +224,7 @@ static void time_is_left_to_step_and_save_or_to_save_or_none(void **state)
     assert_int_equal(train_find_stop(t, false), TRAIN_GOES_ON);
     assert_true(train_has_time_to_save(t));
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
-        options.job_end_s = clock_wall_s() + CASES[i].left_s;
+        options.job_end_s = clock_monotonic_s() + CASES[i].left_s;
         assert_int_equal(train_find_stop(t, false), CASES[i].stop);
         assert_int_equal(train_has_time_to_save(t), CASES[i].has_time_to_save);
     }
@@ -248,9 +248,9 @@ static void evaluations_take_time_where_they_are_due(void **state)
         t->session.config.train.n_steps = CASES[i].n_steps;
         t->evaluate_s = CASES[i].evaluate_s;
         t->n_val_windows = 9;
-        options.job_end_s = clock_wall_s() + CASES[i].least_s + 0.5;
+        options.job_end_s = clock_monotonic_s() + CASES[i].least_s + 0.5;
         assert_int_equal(train_find_stop(t, false), TRAIN_GOES_ON);
-        options.job_end_s = clock_wall_s() + CASES[i].least_s - 0.5;
+        options.job_end_s = clock_monotonic_s() + CASES[i].least_s - 0.5;
         assert_int_equal(train_find_stop(t, false), TRAIN_STOP_JOB_END);
         free(t);
     }
@@ -261,7 +261,7 @@ static void a_first_save_is_as_fast_as_those_before_the_resume(void **state)
 {
     (void)state;
     int64_t owned[] = {500000000, 1000000000};
-    struct train_options options = {.job_end_s = clock_wall_s() + 60.0};
+    struct train_options options = {.job_end_s = clock_monotonic_s() + 60.0};
     struct train *t = make_slow_run(&options);
     t->session.plan.grid = (struct grid){.n_replicas = 1, .n_places = 2};
     t->session.plan.owned_counts = owned;
