@@ -105,6 +105,19 @@ static void record(struct train *t, const struct metrics_line *line)
     update_status(t);
 }
 
+/** Such a step decays weights and trains nothing; the first one says so. */
+static void tell_without_targets(struct train *t, const struct train_decision *d)
+{
+    if (d->n_targets == 0 && !t->has_told_without_targets) {
+        t->has_told_without_targets = true;
+        log_write(t->log, LOG_WARNING,
+                  "step %" PRId64 " trains nothing: its windows hold no answer, and with "
+                  "data.loss=answer no other token counts; a larger model.seq_len or "
+                  "batch.sequences holds more of them",
+                  t->state.step);
+    }
+}
+
 /** Compare the plan with what the process really uses, once everything has been touched. */
 static void report_memory(struct train *t)
 {
@@ -204,6 +217,9 @@ static bool run_steps(struct train *t, struct error *err)
         }
         if (t->state.step == t->first_step + 3) {
             report_memory(t);
+        }
+        if (t->is_root) {
+            tell_without_targets(t, &d);
         }
         if (t->is_root && t->log->terminal) {
             show_progress(t, &d, start_s);

@@ -55,6 +55,7 @@ struct train {
     double save_rate;                  /* of its files' bytes a second, as an earlier process of the
                                           run measured it, rank 0; 0: not known */
     double save_at_s;                  /* when a save last began, or the loop; clock_monotonic_s */
+    bool has_told_without_targets;     /* rank 0 */
     struct watch *watch;
     struct trace trace;               /* if trace.steps is not 0 */
     struct watch_straggler straggler; /* rank 0, as the next three */

@@ -1,12 +1,13 @@
 # Numbers that are not finite: updates are skipped, and the run ends after guard.max_skips of them,
-# naming tensor, microbatch and windows (which ones depends on the instruction set).
+# naming tensor, microbatch and windows (which ones, and from which step on, depends on the instruction set).
 without_place() {
-    sed -E 's/(it came from the) [a-z]+ (of )?[a-z0-9_.]+ \(microbatch [0-9]+, stage [0-9]+, rank [0-9]+\), window [0-9]+ \([^)]*\)/\1 TENSOR (PLACE), window N (PLACE)/' |
+    sed -E 's/step [0-9]+/step N/; s/(it came from the) [a-z]+ (of )?[a-z0-9_.]+ \(microbatch [0-9]+, stage [0-9]+, rank [0-9]+\), window [0-9]+ \([^)]*\)/\1 TENSOR (PLACE), window N (PLACE)/' |
         without_numbers
 }
 run ranks 2 attnres train $small optim.lr=1000 optim.clip=0 train.steps=20 guard.max_skips=2 2>log.txt
-errors_of log.txt | without_place
-sed 's/, "time.*//' run/STATUS | without_place
+errors_of log.txt | without_place | sort -u
+echo "$(grep -c '^warning: .*: update skipped' log.txt) updates skipped"
+sed 's/, "step.*//' run/STATUS | without_place
 
 echo 'windows left out'
 head -c 4000 $configs/reference.yaml >text.txt
@@ -30,6 +31,11 @@ last=$(ls row/checkpoints | tail -n 1 | sed 's/step-0*//')
 [ $(ls row/checkpoints | wc -l) -eq 2 ] && ! sed -n 's/"skipped": true//p' row/metrics.jsonl | grep -q "\"step\": $last," && echo 'two, of steps that were updates'
 attnres train $small run.dir=row --resume=row/checkpoints/$(ls row/checkpoints | head -n 1) optim.lr=1e-4 optim.clip=0 train.steps=20 >/dev/null 2>&1
 echo "exit code $?"
+
+echo 'windows without an answer'
+attnres train $small run.dir=unanswered data.task=stories data.loss=answer model.seq_len=8 batch.sequences=1 >out.txt 2>log.txt
+echo "exit code $?"
+errors_of log.txt
 
 echo 'spikes'
 ranks 2 attnres train $small run.dir=spikes train.steps=60 train.eval_every=0 checkpoint.every=0 \
