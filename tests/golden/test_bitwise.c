@@ -53,21 +53,24 @@ static bool is_chosen(const struct bitwise_case *c)
            v[AXIS_RUN] == (v[AXIS_SCHEDULE] + v[AXIS_MODEL]) % 2;
 }
 
-/** Whether every value of every other axis is run with every setting of recomputation. */
+/** Whether every value of every other axis that is legal here (bf16 is not everywhere) is run with
+ * every setting of recomputation. */
 static bool covers_recompute(void)
 {
     enum { MAX_VALUES = 8 };
     bool seen[BITWISE_AXES][MAX_VALUES][MAX_VALUES] = {{{false}}};
+    bool legal[BITWISE_AXES][MAX_VALUES] = {{false}};
     for (int i = 0; i < bitwise_case_count(); i++) {
         const struct bitwise_case c = bitwise_case_at(i);
-        for (int axis = 0; is_chosen(&c) && axis < BITWISE_AXES; axis++) {
-            seen[axis][c.value[axis]][c.value[AXIS_RECOMPUTE]] = true;
+        for (int axis = 0; axis < BITWISE_AXES; axis++) {
+            legal[axis][c.value[axis]] |= bitwise_is_legal(&c);
+            seen[axis][c.value[axis]][c.value[AXIS_RECOMPUTE]] |= is_chosen(&c);
         }
     }
     for (int axis = 0; axis < BITWISE_AXES; axis++) {
         for (int i = 0; axis != AXIS_RECOMPUTE && i < bitwise_axis_size(axis); i++) {
             for (int k = 0; k < bitwise_axis_size(AXIS_RECOMPUTE); k++) {
-                if (!seen[axis][i][k]) {
+                if (legal[axis][i] && !seen[axis][i][k]) {
                     return false;
                 }
             }
