@@ -22,6 +22,20 @@ static bool has_task(const struct report *report, enum task_kind task)
     return false;
 }
 
+/** Whether stopping early is of any use; TASK_KINDS: in any task. */
+static bool has_shortcut(const struct report *report, enum task_kind task)
+{
+    for (int i = 0; i < report->n_runs; i++) {
+        for (int k = 0; k < report->runs[i].n_hops; k++) {
+            const struct report_hops *row = &report->runs[i].hops[k];
+            if ((row->task == task || task == TASK_KINDS) && row->shortcut > 0.0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /** NULL: the run was not asked. */
 static const struct report_hops *find_row(const struct report_run *run, enum task_kind task,
                                           int64_t hops)
@@ -41,12 +55,17 @@ struct panel {
     int index;
     int64_t asked, trained;
     double low, high;
+    bool has_shortcut;
     bool is_there[REPORT_MAX_RUNS]; /* whether a series was asked this task at all */
 };
 
 static struct panel panel_of(const struct report *report, enum task_kind task, int index)
 {
-    struct panel panel = {.task = task, .index = index, .low = INFINITY, .high = -INFINITY};
+    struct panel panel = {.task = task,
+                          .index = index,
+                          .low = INFINITY,
+                          .high = -INFINITY,
+                          .has_shortcut = has_shortcut(report, task)};
     for (int i = 0; i < report->n_runs; i++) {
         for (int k = 0; k < report->runs[i].n_hops; k++) {
             const struct report_hops *row = &report->runs[i].hops[k];
@@ -66,8 +85,8 @@ static void widen(struct panel *panel, double low, double high)
     panel->high = fmax(panel->high, high);
 }
 
-/** Chance and the best constant answer per number of hops: of the run that was asked for the most
- * items, since the best constant of few items is better than it is. */
+/** Chance, the best constant answer and the best shortcut per number of hops: of the run that was
+ * asked for the most items, since the best of few items is better than it is. */
 static void add_guesses(struct text *data, const struct report *report, struct panel *panel)
 {
     text_add(data, "$g%d << EOD\n", panel->index);
@@ -78,8 +97,12 @@ static void add_guesses(struct text *data, const struct report *report, struct p
             best = row != NULL && (best == NULL || row->n_items > best->n_items) ? row : best;
         }
         if (best != NULL) {
-            text_add(data, "%lld %.6g %.6g\n", (long long)hops, best->chance, best->constant);
+            text_add(data, "%lld %.6g %.6g %.6g\n", (long long)hops, best->chance, best->constant,
+                     best->shortcut);
             widen(panel, fmin(best->chance, best->constant), fmax(best->chance, best->constant));
+            if (panel->has_shortcut && isfinite(best->shortcut)) {
+                widen(panel, best->shortcut, best->shortcut);
+            }
         }
     }
     text_add(data, "EOD\n");
@@ -181,6 +204,23 @@ static void plot_series(struct text *body, const struct report *report,
     }
 }
 
+/** A line of what needs no model; the first panel names it, whether it has it or not. */
+static void plot_guess(struct text *body, const struct panel *panel, int column, const char *name)
+{
+    const bool is_there = column < 4 || panel->has_shortcut;
+    if (is_there) {
+        text_add(body, "$g%d using 1:%d", panel->index, column);
+    } else {
+        text_add(body, "NaN");
+    }
+    text_add(body, " with lines dt %d lw 1.5 lc rgb '#888888' ", column);
+    if (panel->index == 0) {
+        text_add(body, "title '%s'", name);
+    } else {
+        text_add(body, "notitle");
+    }
+}
+
 static void draw_task(struct figure *f, const struct report *report,
                       const struct report_series *series, int n, enum task_kind task, int index)
 {
@@ -193,11 +233,14 @@ static void draw_task(struct figure *f, const struct report *report,
     }
     set_panel_axes(f->body, &panel);
     const bool names = index == 0;
-    text_add(f->body,
-             "%s\nplot $g%d using 1:2 with lines dt 2 lw 1.5 lc rgb '#888888' %s, $g%d using 1:3 "
-             "with lines dt 3 lw 1.5 lc rgb '#888888' %s",
-             names ? "set key" : "unset key", index, names ? "title 'chance'" : "notitle", index,
-             names ? "title 'best constant answer'" : "notitle");
+    text_add(f->body, "%s\nplot ", names ? "set key" : "unset key");
+    plot_guess(f->body, &panel, 2, "chance");
+    text_add(f->body, ", ");
+    plot_guess(f->body, &panel, 3, "best constant answer");
+    if (panel.has_shortcut || (names && has_shortcut(report, TASK_KINDS))) {
+        text_add(f->body, ", ");
+        plot_guess(f->body, &panel, 4, "best shortcut");
+    }
     for (int i = 0; i < n; i++) {
         if (panel.is_there[i] || names) {
             plot_series(f->body, report, series, n, i, &panel);
@@ -261,6 +304,7 @@ bool report_draw_hops(struct figure *f, const struct report *report, struct text
     f->caption =
         "Share of items answered byte for byte: means over the runs of a kind, size and budget, "
         "drawn side by side, with their standard errors (over runs; of a single run, over its "
-        "items). Dots: each run. Right of the dotted vertical line: more hops than training shows.";
+        "items). Dots: each run. Best shortcut: the answer after fewer hops. Right of the dotted "
+        "vertical line: more hops than training shows.";
     return true;
 }

@@ -34,6 +34,7 @@ struct report_hops {
     int64_t hops, n_items;
     bool trained;
     double accuracy, chance, constant;
+    double shortcut; /* NAN: the file is older than that */
 };
 
 struct report_run {

@@ -92,7 +92,8 @@ static bool take_hops(struct report_run *run, const struct json_value *root)
 {
     struct report_hops row = {.accuracy = real_of(root, "accuracy"),
                               .chance = real_of(root, "chance"),
-                              .constant = real_of(root, "constant")};
+                              .constant = real_of(root, "constant"),
+                              .shortcut = real_of(root, "shortcut")};
     const char *task = json_as_text(json_get(root, "task"));
     void *hops = run->hops;
     if (task == NULL || !config_find_task(&row.task, task) ||

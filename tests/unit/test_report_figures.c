@@ -125,10 +125,29 @@ static void accuracies_are_means_over_runs_that_differ_in_their_seed(void **stat
     assert_non_null(strstr(d->data, "$h0_0 << EOD\n0.93 0.3 0.1\nEOD\n"));
     assert_non_null(strstr(d->data, "$h0_1 << EOD\n1.07 0.5 0.05\nEOD\n"));
     assert_non_null(strstr(d->data, "$i0_0 << EOD\n0.93 0.2\n0.93 0.4\nEOD\n"));
-    assert_non_null(strstr(d->data, "$g0 << EOD\n1 0.2 0.3\nEOD\n")); /* of 100 items, not 4 */
+    assert_non_null(strstr(d->data, "$g0 << EOD\n1 0.2 0.3 0\nEOD\n")); /* of 100 items, not 4 */
     assert_non_null(strstr(d->body, "title 'block 4 × 8'"));
     assert_non_null(strstr(d->body, "title 'block 6 × 8'"));
     assert_non_null(strstr(d->body, "set yrange [0.1825:0.5675]"));
+    finish_drawing(d);
+}
+
+/* In panels of tasks that have one; the first panel names it. Older files have none. */
+static void the_best_shortcut_is_a_line_beside_guesses(void **state)
+{
+    (void)state;
+    struct report_hops one = answered(0.4, 100, 0.3), hops[] = {one, one, one};
+    hops[0].task = TASK_PTR;
+    hops[1].shortcut = 0.625;
+    hops[2].hops = 2;
+    hops[2].shortcut = NAN;
+    struct report_run run = {.kind = 1, .hops = hops, .n_hops = 3};
+    struct drawing *d = draw(report_draw_hops, &run, 1, NULL);
+    assert_non_null(strstr(d->data, "$g1 << EOD\n1 0.2 0.3 0.625\n2 0.2 0.3 nan\nEOD\n"));
+    assert_non_null(strstr(d->body, "NaN with lines dt 4 lw 1.5 lc rgb '#888888' title"));
+    assert_true(strstr(d->body, "$g1 using 1:4") != NULL &&
+                strstr(d->body, "$g0 using 1:4") == NULL);
+    assert_non_null(strstr(d->body, "set yrange [0.17875:0.64625]"));
     finish_drawing(d);
 }
 
@@ -565,6 +584,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(depths_are_compared_where_all_have_spent_about_the_same),
         cmocka_unit_test(accuracies_are_means_over_runs_that_differ_in_their_seed),
+        cmocka_unit_test(the_best_shortcut_is_a_line_beside_guesses),
         cmocka_unit_test(ends_are_drawn_off_the_curve_of_all),
         cmocka_unit_test(kinds_are_compared_seed_by_seed),
         cmocka_unit_test(pairs_have_seen_the_same_batches),
