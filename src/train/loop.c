@@ -105,7 +105,7 @@ static void record(struct train *t, const struct metrics_line *line)
     update_status(t);
 }
 
-/** Such a step decays weights and trains nothing; the first one says so. */
+/** Such a step leaves the weights as they are; the first one says so. */
 static void tell_without_targets(struct train *t, const struct train_decision *d)
 {
     if (d->n_targets == 0 && !t->has_told_without_targets) {

@@ -33,9 +33,9 @@ static const char *const PARAMETERS[N_OWN] = {
 /** Mostly what backward makes again. */
 static const char *const RECOMPUTED[][N_OWN] = {
     {"model.dim=128", "model.heads=4", "model.kv_heads=4", "model.ff=384", "model.vocab=256",
-     "model.seq_len=128", "batch.sequences=128", "batch.microbatch=64", "memory.recompute=block"},
+     "model.seq_len=128", "batch.sequences=64", "batch.microbatch=64", "memory.recompute=block"},
     {"model.dim=128", "model.heads=4", "model.kv_heads=4", "model.ff=384", "model.vocab=256",
-     "model.seq_len=128", "batch.sequences=128", "batch.microbatch=64", "memory.recompute=all"},
+     "model.seq_len=128", "batch.sequences=64", "batch.microbatch=64", "memory.recompute=all"},
 };
 static const double LEAST_PARAMETERS_MIB = 512.0, LEAST_REPLICA_MIB = 384.0,
                     LEAST_RECOMPUTED_MIB = 192.0;

@@ -1,5 +1,5 @@
-/** Fewer cases where every operation is slow: under valgrind tools/test sets ATTNRES_TEST_EVERY to
- * n, and large tables run each nth case. */
+/** Fewer cases where every operation is slow: under valgrind and sanitizers tools/test sets
+ * ATTNRES_TEST_EVERY to n, and large tables run each nth case. */
 #ifndef ATTNRES_TESTS_SAMPLE_H
 #define ATTNRES_TESTS_SAMPLE_H
 
