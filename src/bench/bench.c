@@ -38,10 +38,13 @@ static void begin(struct timing *t)
     t->start_s = now(t->n_threads);
 }
 
+/** A run that was too short for the clock to move counts for nothing. */
 static void end(struct timing *t)
 {
     const double seconds = now(t->n_threads) - t->start_s;
-    t->best_s = t->n_runs == 0 || seconds < t->best_s ? seconds : t->best_s;
+    if (seconds > 0.0 && (t->best_s == 0.0 || seconds < t->best_s)) {
+        t->best_s = seconds;
+    }
     t->total_s += seconds;
     t->n_runs++;
 }
