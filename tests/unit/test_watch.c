@@ -3,11 +3,14 @@
 #include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include <attnres/clock.h>
@@ -289,15 +292,16 @@ static void *run_rank(void *argument)
 
 /** In a folder without traces of a stall. The message of the abort, or "" if all ranks ended by
  * themselves. */
-static void run_watched(char message[WATCH_TEXT_BYTES], void (*run)(struct transport *t))
+static void run_watched_for(char message[WATCH_TEXT_BYTES], double stall_s,
+                            void (*run)(struct transport *t))
 {
     struct transport_world *world = transport_world_create(N_RANKS);
     struct watched_rank ranks[N_RANKS];
     const struct watch_options options = {/* A loaded machine may be slow to start a thread. */
                                           .folder = folder,
-                                          .stall_s = 0.3,
+                                          .stall_s = stall_s,
                                           .start_s = 30.0,
-                                          .save_s = 0.3,
+                                          .save_s = stall_s,
                                           .quiet = true};
     assert_non_null(world);
     for (int rank = 0; rank < N_RANKS; rank++) {
@@ -317,6 +321,11 @@ static void run_watched(char message[WATCH_TEXT_BYTES], void (*run)(struct trans
     const char *aborted = transport_world_aborted(world);
     snprintf(message, WATCH_TEXT_BYTES, "%s", aborted != NULL ? aborted : "");
     transport_world_destroy(world);
+}
+
+static void run_watched(char message[WATCH_TEXT_BYTES], void (*run)(struct transport *t))
+{
+    run_watched_for(message, 0.3, run);
 }
 
 static void receive_from(struct transport *t, int peer)
@@ -444,6 +453,42 @@ static void on_hosts_that_remember_names_a_rank_that_gets_on_is_let_be(void **st
     assert_string_equal(message, "");
 }
 
+/** 1.5 s, of which none pass while the process is stopped. */
+static void rank_0_takes_long_for_one_event(struct transport *t)
+{
+    unsigned char byte = 0;
+    if (transport_rank(t) != 0) {
+        receive_from(t, transport_rank(t) - 1);
+    } else {
+        journal_begin_alone(transport_journal(t), JOURNAL_UPDATE, -1);
+        for (int i = 0; i < 30; i++) {
+            clock_sleep_s(0.05);
+        }
+        journal_end(transport_journal(t));
+    }
+    if (transport_rank(t) + 1 < N_RANKS) {
+        transport_send(t, transport_rank(t) + 1, CHANNEL_CHECKPOINT, &byte, 1);
+    }
+}
+
+static void a_job_that_was_suspended_goes_on(void **state)
+{
+    (void)state;
+    const pid_t job = fork();
+    if (job == 0) {
+        char message[WATCH_TEXT_BYTES];
+        run_watched_for(message, 3.0, rank_0_takes_long_for_one_event);
+        _exit(message[0] != '\0');
+    }
+    int status = 0;
+    clock_sleep_s(0.5);
+    assert_int_equal(kill(job, SIGSTOP), 0);
+    clock_sleep_s(4.0);
+    assert_int_equal(kill(job, SIGCONT), 0);
+    assert_int_equal(waitpid(job, &status, 0), job);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 /** Something is in the way of the rank's answer. */
 static void make_mute(int rank)
 {
@@ -537,6 +582,7 @@ int main(void)
         IN_FOLDER(a_rank_that_hangs_is_named_and_the_job_ends),
         IN_FOLDER(a_deadlock_ends_the_job),
         IN_FOLDER(a_long_wait_for_a_rank_that_gets_on_is_let_be),
+        IN_FOLDER(a_job_that_was_suspended_goes_on),
         IN_FOLDER(on_hosts_that_remember_names_a_rank_that_gets_on_is_let_be),
         IN_FOLDER(a_rank_that_gets_on_and_cannot_answer_is_let_be),
         IN_FOLDER(ranks_that_cannot_answer_end_alone_at_twice_their_limit),
