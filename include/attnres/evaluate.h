@@ -31,10 +31,10 @@ struct evaluate_hops {
     double chance;   /* 1 / data_task_guesses */
     double constant; /* what the best answer that is always the same would get right */
     double shortcut; /* what stopping after fewer hops would: data_best_shortcut */
+    int64_t n_cut;   /* items longer than the window: they have lost their beginning */
 };
 
-/** n_items items of a task with a fixed number of hops under a seed. Items longer than the window
- * lose their beginning. */
+/** n_items items of a task with a fixed number of hops under a seed. */
 struct evaluate_hops evaluate_task(struct engine *engine, enum task_kind task, uint64_t seed,
                                    int hops, int64_t n_items);
 

@@ -224,7 +224,7 @@ static void files_are_used(struct reading *reading)
     const struct data_config *d = &reading->config.data;
     if (d->kind == DATA_SYNTHETIC && (d->train[0] != '\0' || d->val[0] != '\0')) {
         config_problem(reading,
-                       "data.%s: found a path, but data.kind is synthetic (legal: none, or "
+                       "data.%s: found a path, but data.kind is synthetic (legal: \"\", or "
                        "data.kind text or tokens)",
                        d->train[0] != '\0' ? "train" : "val");
     }

@@ -149,6 +149,17 @@ static bool is_right(const int32_t *best, const int32_t *targets, int64_t T)
     return true;
 }
 
+static int64_t count_cut(enum task_kind task, uint64_t seed, int hops, int64_t n_items, int64_t T)
+{
+    int64_t n = 0;
+    struct data_item item;
+    for (int64_t i = 0; i < n_items; i++) {
+        data_make_item(&item, task, seed, (uint64_t)i, hops);
+        n += item.prompt_length + item.answer_length - 1 > T;
+    }
+    return n;
+}
+
 struct evaluate_hops evaluate_task(struct engine *engine, enum task_kind task, uint64_t seed,
                                    int hops, int64_t n_items)
 {
@@ -181,7 +192,8 @@ struct evaluate_hops evaluate_task(struct engine *engine, enum task_kind task, u
                                   .n_right = total.n,
                                   .constant = data_best_constant(task, seed, hops, n_items),
                                   .shortcut = data_best_shortcut(task, seed, hops, n_items),
-                                  .chance = 1.0 / data_task_guesses(task)};
+                                  .chance = 1.0 / data_task_guesses(task),
+                                  .n_cut = count_cut(task, seed, hops, n_items, T)};
 }
 
 /** Rows [first, first + B) are choices; beyond the last one nothing counts. */

@@ -100,18 +100,22 @@ static void print_hops_json(enum task_kind task, const struct evaluate_hops *r)
     json_number(&w, "shortcut", r->shortcut);
     json_number_or_null(&w, "guess_standard_error",
                         questions_standard_error(best_guess(r), r->n_items));
+    json_int(&w, "cut", r->n_cut);
     json_end_object(&w);
     print_line(&w);
 }
 
-static void evaluate_one_task(const struct command_line *line, struct session *s,
-                              enum task_kind task)
+/** Returns how many items did not fit the window. */
+static int64_t evaluate_one_task(const struct command_line *line, struct session *s,
+                                 enum task_kind task)
 {
     enum { TEST_SEED = 1 };
+    int64_t n_cut = 0;
     const int64_t n_items = command_int(line, "items", 500);
     for (int hops = 1; hops <= data_task_farthest_hops(task); hops++) {
         const struct evaluate_hops result =
             evaluate_task(&s->engine, task, TEST_SEED, hops, n_items);
+        n_cut += result.n_cut;
         if (transport_rank(s->transport) == 0) {
             if (command_has(line, "json")) {
                 print_hops_json(task, &result);
@@ -120,6 +124,7 @@ static void evaluate_one_task(const struct command_line *line, struct session *s
             }
         }
     }
+    return n_cut;
 }
 
 static bool evaluate_all_hops(const struct command_line *line, struct session *s, struct error *err)
@@ -130,7 +135,7 @@ static bool evaluate_all_hops(const struct command_line *line, struct session *s
             s->transport,
             error_set(err, ERROR_USAGE,
                       "--task=hops is for models of synthetic data; choose with "
-                      "data.kind=synthetic data.task=..."),
+                      "data.kind=synthetic data.train= data.val= data.task=..."),
             err);
     }
     if (command_int(line, "items", 500) == 0) {
@@ -142,14 +147,19 @@ static bool evaluate_all_hops(const struct command_line *line, struct session *s
         printf("task    hops    items   accuracy     error    chance  constant  shortcut  above "
                "guess\n");
     }
+    int64_t n_cut = 0;
     for (int64_t i = 0; i < data->n_tasks; i++) {
-        evaluate_one_task(line, s, data->tasks[i].task);
+        n_cut += evaluate_one_task(line, s, data->tasks[i].task);
     }
     if (data->n_tasks == 0) {
-        evaluate_one_task(line, s, data->task);
+        n_cut += evaluate_one_task(line, s, data->task);
     }
     if (prints) {
         printf("*: more hops than training shows\n");
+    }
+    if (prints && n_cut > 0) {
+        printf("%lld items did not fit model.seq_len %lld and have lost their beginning\n",
+               (long long)n_cut, (long long)s->config.model.seq_len);
     }
     return true;
 }

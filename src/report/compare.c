@@ -245,13 +245,36 @@ static int find_group(const struct report_run *const *sorted, int n, int *first)
     return best_shapes >= 3 ? best : 0;
 }
 
-/** All runs of a kind as points, and the mean of each width per layer as a line. */
-static void add_shapes(struct figure *f, const struct report_run *const *runs, int n, int kind)
+static double shape_of(const struct report_run *run)
+{
+    return (double)run->dim / (double)run->n_layers;
+}
+
+/** The axis of width per layer, logarithmic. */
+struct shapes {
+    double low, high, step; /* the narrowest, the widest, and the factor between two, about */
+};
+
+static struct shapes find_shapes(const struct report_run *const *runs, int n)
+{
+    struct shapes s = {INFINITY, 0.0, 1.0};
+    for (int i = 0; i < n; i++) {
+        s.low = fmin(s.low, shape_of(runs[i]));
+        s.high = fmax(s.high, shape_of(runs[i]));
+    }
+    s.step = pow(s.high / s.low, 1.0 / (count_shapes(runs, n) - 1));
+    return s;
+}
+
+/** All runs of a kind as points, and the mean of each width per layer as a line; dodge: a factor
+ * that sets kinds side by side. */
+static void add_shapes(struct figure *f, const struct report_run *const *runs, int n, int kind,
+                       double dodge)
 {
     text_add(f->data, "$k%d << EOD\n", kind);
     for (int i = 0; i < n; i++) {
         if (runs[i]->kind == kind) {
-            text_add(f->data, "%.9g %.9g\n", (double)runs[i]->dim / (double)runs[i]->n_layers,
+            text_add(f->data, "%.9g %.9g\n", dodge * shape_of(runs[i]),
                      report_last_line(runs[i])->val_loss);
         }
     }
@@ -268,7 +291,7 @@ static void add_shape_tics(struct text *body, const struct report_run *const *ru
                 is_new && (runs[k]->n_layers != runs[i]->n_layers || runs[k]->dim != runs[i]->dim);
         }
         if (is_new) {
-            const double ratio = (double)runs[i]->dim / (double)runs[i]->n_layers;
+            const double ratio = shape_of(runs[i]);
             text_add(body, "%s\"%.3g\\n%lld × %lld\" %.9g", n_tics++ > 0 ? ", " : "", ratio,
                      (long long)runs[i]->n_layers, (long long)runs[i]->dim, ratio);
         }
@@ -276,10 +299,19 @@ static void add_shape_tics(struct text *body, const struct report_run *const *ru
     text_add(body, ")\n");
 }
 
+static int count_of_kind(const struct report_run *const *runs, int n, int kind)
+{
+    int n_of_kind = 0;
+    for (int i = 0; i < n; i++) {
+        n_of_kind += runs[i]->kind == kind;
+    }
+    return n_of_kind;
+}
+
 bool report_draw_shape(struct figure *f, const struct report *report, struct text *why)
 {
     const struct report_run *sorted[REPORT_MAX_RUNS];
-    int first = 0, n_plots = 0;
+    int first = 0, n_plots = 0, n_drawn = 0;
     const int n = find_group(sorted, sort_finished(sorted, report), &first);
     if (n == 0) {
         text_add(why,
@@ -287,19 +319,22 @@ bool report_draw_shape(struct figure *f, const struct report *report, struct tex
                  "a validation loss");
         return false;
     }
-    add_shape_tics(f->body, sorted + first, n);
-    text_add(f->body,
-             "set logscale x\nset xlabel 'width per layer; below it layers × width' offset 0,-1\n"
-             "set bmargin 5.5\nset ylabel 'validation loss at the end, %s'\nset offsets graph "
-             "0.05, graph 0.05, graph 0.1, graph 0.05\nplot",
-             report_loss_unit(report));
     for (int kind = 0; kind < report->n_kinds; kind++) {
-        int n_of_kind = 0;
-        for (int i = 0; i < n; i++) {
-            n_of_kind += sorted[first + i]->kind == kind;
-        }
-        if (n_of_kind > 0) {
-            add_shapes(f, sorted + first, n, kind);
+        n_drawn += count_of_kind(sorted + first, n, kind) > 0;
+    }
+    const struct shapes shapes = find_shapes(sorted + first, n);
+    add_shape_tics(f->body, sorted + first, n);
+    text_add(
+        f->body,
+        "set logscale x\nset xrange [%.6g:%.6g]\nset xlabel 'width per layer; below it layers × "
+        "width' offset 0,-1\n"
+        "set bmargin 5.5\nset ylabel 'validation loss at the end, %s'\nset offsets 0, 0, graph "
+        "0.1, graph 0.05\nplot",
+        shapes.low / shapes.step, shapes.high * shapes.step, report_loss_unit(report));
+    for (int kind = 0; kind < report->n_kinds; kind++) {
+        if (count_of_kind(sorted + first, n, kind) > 0) {
+            const double dodge = report_dodge(n_plots, n_drawn);
+            add_shapes(f, sorted + first, n, kind, pow(shapes.step, dodge));
             text_add(f->body,
                      "%s $k%d using 1:2 smooth unique with lines lc rgb '%s' lw 2 notitle, $k%d "
                      "using 1:2 with points lc rgb '%s' pt %d ps 1.1 title '%s'",
@@ -310,6 +345,6 @@ bool report_draw_shape(struct figure *f, const struct report *report, struct tex
     text_add(f->body, "\n");
     f->caption =
         "Runs of about the same compute. Each mark is a run, lines go through the means of "
-        "the seeds.";
+        "the seeds; kinds stand side by side.";
     return true;
 }

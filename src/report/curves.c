@@ -2,8 +2,17 @@
 #include "report_internal.h"
 
 #include <math.h>
+#include <string.h>
 
-enum { MOST_POINTS = 300, MOST_NAMED_RUNS = 8, FEW_POINTS = 40, ENOUGH_VALS = 8, MOST_MEANT = 25 };
+enum {
+    MOST_POINTS = 300,
+    MOST_NAMED_RUNS = 8,
+    FEW_POINTS = 40,
+    PANEL_LEFT = 82,
+    PANEL_RIGHT = 672,
+    ENOUGH_VALS = 8,
+    MOST_MEANT = 25
+};
 
 /** A run's line: its validation losses, if there are enough of them; else its training losses, each
  * the mean of the last few, since a step's own is one batch's. */
@@ -149,23 +158,48 @@ static const char GAPS_CAPTION[] = LINES
     "and bands of one standard error. Runs that share kind, size, budget and seed with another one "
     "are in no pair.";
 
-/** A run's line: named while runs are few, else the first of its kind stands for all of them. */
+static bool names_runs(const struct report *report)
+{
+    return report_count_runs(report, -1) <= MOST_NAMED_RUNS;
+}
+
+/** A run's own name while runs are few, else that of its kind. */
+static void name_run(struct text *t, const struct report *report, const struct report_run *run)
+{
+    const char *kind = report->kinds[run->kind];
+    if (names_runs(report)) {
+        text_add(t, "%s (%s)", run->name, kind);
+    } else {
+        const int n = report_count_runs(report, run->kind);
+        text_add(t, "%s (%d run%s)", kind, n, n == 1 ? "" : "s");
+    }
+}
+
+static size_t longest_run_name(const struct report *report)
+{
+    size_t longest = 0;
+    for (int i = 0; i < report->n_runs; i++) {
+        struct text name = {0};
+        name_run(&name, report, &report->runs[i]);
+        longest = !report->runs[i].is_apart && name.length > longest ? name.length : longest;
+    }
+    return longest;
+}
+
+/** A run's line; of many runs the first of its kind stands for all of them in the legend. */
 static void plot_run(struct text *body, const struct report *report, int i, int nth_of_kind)
 {
     const struct report_run *run = &report->runs[i];
-    const char *kind = report->kinds[run->kind];
-    const bool names_runs = report_count_runs(report, -1) <= MOST_NAMED_RUNS;
     const struct curve curve = curve_of(run);
-    const bool few_points = names_runs && count_points(&curve) <= FEW_POINTS;
+    const bool few_points = names_runs(report) && count_points(&curve) <= FEW_POINTS;
     text_add(body, " $r%d using 1:2 with %s lc rgb '%s' lw %s dt %d pt %d ps 0.5 ", i,
              few_points ? "linespoints" : "lines", report_colour(report, run->kind),
              report_count_runs(report, -1) > 30 ? "0.7" : "1.5",
-             names_runs ? 1 + nth_of_kind % 5 : 1, report_symbol(report, run->kind));
-    if (names_runs) {
-        text_add(body, "title '%s (%s)'", run->name, kind);
-    } else if (nth_of_kind == 0) {
-        const int n = report_count_runs(report, run->kind);
-        text_add(body, "title '%s (%d run%s)'", kind, n, n == 1 ? "" : "s");
+             names_runs(report) ? 1 + nth_of_kind % 5 : 1, report_symbol(report, run->kind));
+    if (names_runs(report) || nth_of_kind == 0) {
+        text_add(body, "title '");
+        name_run(body, report, run);
+        text_add(body, "'");
     } else {
         text_add(body, "notitle");
     }
@@ -197,13 +231,20 @@ static void set_axes(struct text *body, const struct span *span, const char *x, 
     report_add_tics(body, "y", span->low / pad, span->high * pad);
 }
 
-/** Margins of the panel between two heights; the legend has the right. */
-static void set_panel(struct text *body, double top, double bottom)
+/** Room for a legend on the right: the picture grows where names are long. */
+static void make_room(struct figure *f, size_t longest_name)
 {
-    text_add(body,
-             "set lmargin at screen 0.085\nset rmargin at screen 0.7\nset tmargin at screen "
+    const int width = PANEL_RIGHT + (int)report_legend_pixels(longest_name);
+    f->width = width > f->width ? width : f->width;
+}
+
+/** Margins of the panel between two heights; the legend has the right. */
+static void set_panel(struct figure *f, double top, double bottom)
+{
+    text_add(f->body,
+             "set lmargin at screen %.4f\nset rmargin at screen %.4f\nset tmargin at screen "
              "%.3f\nset bmargin at screen %.3f\n",
-             top, bottom);
+             (double)PANEL_LEFT / f->width, (double)PANEL_RIGHT / f->width, top, bottom);
 }
 
 bool report_draw_steps(struct figure *f, const struct report *report, struct text *why)
@@ -222,8 +263,10 @@ bool report_draw_steps(struct figure *f, const struct report *report, struct tex
     text_add(&label, "loss, %s", report_loss_unit(report));
     const bool has_gaps = report_has_gaps(report);
     if (has_gaps) {
+        const size_t of_runs = longest_run_name(report), of_gaps = report_longest_gap_name(report);
+        make_room(f, of_runs > of_gaps ? of_runs : of_gaps);
         text_add(f->body, "set multiplot\n");
-        set_panel(f->body, 0.97, 0.48);
+        set_panel(f, 0.97, 0.48);
         text_add(f->body, "set key at screen 0.995, screen 0.97 top right Left reverse\n");
     }
     set_axes(f->body, &span, "step", y);
@@ -233,7 +276,7 @@ bool report_draw_steps(struct figure *f, const struct report *report, struct tex
     f->height = has_gaps ? 700 : f->height;
     f->caption = has_gaps ? GAPS_CAPTION : LINES_CAPTION;
     if (has_gaps) {
-        set_panel(f->body, 0.36, 0.085);
+        set_panel(f, 0.36, 0.085);
         text_add(f->body, "set key at screen 0.995, screen 0.36 top right Left reverse\n");
         report_draw_gaps(f, report);
         text_add(f->body, "unset multiplot\n");
@@ -306,6 +349,19 @@ static const char *name_ways(const struct report *report)
                    : (is_train ? "training or validation loss" : "validation loss");
 }
 
+static const char AT_END[] = ", validation at the end";
+
+/** The legend's longest name as a rule; a curve's is as long. */
+static size_t longest_compute_name(const struct report *report)
+{
+    size_t longest = 0;
+    for (int kind = 0; kind < report->n_kinds; kind++) {
+        const size_t length = strlen(report->kinds[kind]) + strlen(AT_END) + 2;
+        longest = length > longest ? length : longest;
+    }
+    return longest;
+}
+
 /** Thin and pale, so that marks stand out: the way of each run. */
 static void plot_ways(struct text *body, const struct report *report)
 {
@@ -323,11 +379,9 @@ static void plot_ends(struct text *body, const struct report *report)
 {
     for (int kind = 0; kind < report->n_kinds; kind++) {
         if (has_end(report, kind)) {
-            text_add(body,
-                     ",\\\n $e%d using 1:2 with points lc rgb '%s' pt %d ps 0.9 title '%s, "
-                     "validation at the end'",
+            text_add(body, ",\\\n $e%d using 1:2 with points lc rgb '%s' pt %d ps 0.9 title '%s%s'",
                      kind, report_colour(report, kind), report_symbol(report, kind),
-                     report->kinds[kind]);
+                     report->kinds[kind], AT_END);
         }
         plot_curve(body, report, kind);
     }
@@ -361,8 +415,9 @@ bool report_draw_compute(struct figure *f, const struct report *report, struct t
     const bool has_residuals = !isnan(all.alpha);
     struct text label = {y, sizeof y, 0};
     text_add(&label, "loss, %s", report_loss_unit(report));
+    make_room(f, longest_compute_name(report));
     text_add(f->body, "set multiplot\n");
-    set_panel(f->body, 0.97, has_residuals ? 0.43 : 0.12);
+    set_panel(f, 0.97, has_residuals ? 0.43 : 0.12);
     set_axes(f->body, &span, has_residuals ? "" : COMPUTE, y);
     set_compute_axis(f->body, low, high);
     text_add(f->body, "set key at screen 0.995, screen 0.97 top right Left reverse\nplot");
@@ -373,7 +428,7 @@ bool report_draw_compute(struct figure *f, const struct report *report, struct t
     if (has_residuals) {
         f->height = 700;
         f->caption = RESIDUALS_CAPTION;
-        set_panel(f->body, 0.37, 0.085);
+        set_panel(f, 0.37, 0.085);
         text_add(f->body, "set xlabel '%s'\n", COMPUTE);
         report_draw_residuals(f, report, &all, low, high);
     }

@@ -218,14 +218,28 @@ static void set_panel(struct text *body, const struct chosen *chosen, const stru
     }
 }
 
+/** Of layers, from 0; behind the last one stands the head. */
+static void set_layer_tics(struct text *body, int64_t n_layers, bool has_head)
+{
+    const int64_t every = n_layers / 10 + 1;
+    text_add(body, "set xtics (");
+    for (int64_t i = 0; i + (has_head ? every : 1) <= n_layers; i += every) {
+        text_add(body, "%s%lld", i > 0 ? ", " : "", (long long)i);
+    }
+    if (has_head) {
+        text_add(body, ", 'head' %lld", (long long)n_layers);
+    }
+    text_add(body, ")\n");
+}
+
 static void draw_column(struct figure *f, const struct chosen *chosen, const struct column *column,
                         int which, const struct extent *extent)
 {
     static const double PAD = 1.15;
     const double low = extent->low / PAD, high = extent->high * PAD;
-    text_add(f->body, "set xrange [-0.3:%lld.3]\nset xtics %lld\nset yrange [%.6g:%.6g]\n",
-             (long long)extent->n_layers - !column->has_head, (long long)extent->n_layers / 10 + 1,
-             low, high);
+    text_add(f->body, "set xrange [-0.3:%lld.3]\nset yrange [%.6g:%.6g]\n",
+             (long long)extent->n_layers - !column->has_head, low, high);
+    set_layer_tics(f->body, extent->n_layers, column->has_head);
     report_add_tics(f->body, "y", low, high);
     for (int row = 0; row < chosen->rows.n; row++) {
         set_panel(f->body, chosen, column, which, row, f->height);

@@ -25,6 +25,14 @@ static int find_baseline(const struct report *report)
     return kind;
 }
 
+/** Of the same budget, as `fit` takes it: at equal compute kinds differ a little in their steps. */
+static bool is_of_budget(const struct report_run *a, const struct report_run *b)
+{
+    static const double SAME_STEPS = 1.05;
+    const double ratio = (double)a->n_steps / (double)b->n_steps;
+    return ratio <= SAME_STEPS && 1.0 / ratio <= SAME_STEPS;
+}
+
 /** How many runs of a kind are of a run's size, budget and seed; `one` is the last of them. */
 static int find_like(const struct report *report, const struct report_run *run, int kind,
                      const struct report_run **one)
@@ -33,7 +41,7 @@ static int find_like(const struct report *report, const struct report_run *run, 
     for (int i = 0; i < report->n_runs; i++) {
         const struct report_run *other = &report->runs[i];
         if (other->kind == kind && !other->is_apart && other->size_hash == run->size_hash &&
-            other->n_steps == run->n_steps && other->seed == run->seed) {
+            is_of_budget(other, run) && other->seed == run->seed) {
             *one = other;
             n++;
         }
@@ -151,6 +159,19 @@ static void name_line(struct text *body, const char *kind, const struct comparis
         text_add(body, ", %d sizes", c->n_sizes);
     }
     text_add(body, ")'");
+}
+
+size_t report_longest_gap_name(const struct report *report)
+{
+    const int baseline = find_baseline(report);
+    size_t longest = 0;
+    for (int kind = 0; kind < report->n_kinds; kind++) {
+        struct text name = {0};
+        const struct comparison c = compare_kind(report, kind, baseline);
+        name_line(&name, report->kinds[kind], &c);
+        longest = c.n_pairs > 0 && name.length > longest ? name.length : longest;
+    }
+    return longest;
 }
 
 /** A line and, where there are several pairs, a band of one standard error on either side. */

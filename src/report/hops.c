@@ -2,7 +2,9 @@
 #include "report_internal.h"
 
 #include <math.h>
+#include <string.h>
 
+static const char CONSTANT[] = "best constant answer";
 enum { PANEL_COLUMNS = 2, PANEL_HEIGHT = 330, LEGEND_ROW = 20, LEGEND_FRAME = 90 };
 
 static bool has_hops(const struct report_run *run)
@@ -46,6 +48,51 @@ static const struct report_hops *find_row(const struct report_run *run, enum tas
         }
     }
     return NULL;
+}
+
+/** Of another rate, say: which of two is meant cannot be told, and their mean is over no seeds. */
+static bool has_twin(const struct report *report, const struct report_run *run)
+{
+    for (int i = 0; i < report->n_runs; i++) {
+        const struct report_run *other = &report->runs[i];
+        if (other != run && other->n_hops > 0 && other->kind == run->kind &&
+            other->size_hash == run->size_hash && other->n_steps == run->n_steps &&
+            other->seed == run->seed) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void report_check_hops(struct report *report)
+{
+    bool is_left_out[REPORT_MAX_RUNS] = {false};
+    int n_twins = 0, n_cut = 0;
+    for (int i = 0; i < report->n_runs; i++) {
+        is_left_out[i] = report->runs[i].n_hops > 0 && has_twin(report, &report->runs[i]);
+        n_twins += is_left_out[i];
+    }
+    for (int i = 0; i < report->n_runs; i++) {
+        struct report_run *run = &report->runs[i];
+        int64_t cut = 0;
+        run->n_hops = is_left_out[i] ? 0 : run->n_hops;
+        for (int k = 0; k < run->n_hops; k++) {
+            cut += run->hops[k].n_cut;
+        }
+        n_cut += cut > 0;
+    }
+    if (n_twins > 0) {
+        text_add(report->notes,
+                 "accuracies per hop are left out of runs that share kind, size, steps and seed "
+                 "with another one (%d)\n",
+                 n_twins);
+    }
+    if (n_cut > 0) {
+        text_add(report->notes,
+                 "accuracies per hop of %d run%s count items that lost their beginning to a short "
+                 "window: see cut in hops.jsonl\n",
+                 n_cut, n_cut == 1 ? "" : "s");
+    }
 }
 
 /** A panel in the making: the most hops that any run was asked for and that training shows, and
@@ -236,7 +283,7 @@ static void draw_task(struct figure *f, const struct report *report,
     text_add(f->body, "%s\nplot ", names ? "set key" : "unset key");
     plot_guess(f->body, &panel, 2, "chance");
     text_add(f->body, ", ");
-    plot_guess(f->body, &panel, 3, "best constant answer");
+    plot_guess(f->body, &panel, 3, CONSTANT);
     if (panel.has_shortcut || (names && has_shortcut(report, TASK_KINDS))) {
         text_add(f->body, ", ");
         plot_guess(f->body, &panel, 4, "best shortcut");
@@ -249,17 +296,15 @@ static void draw_task(struct figure *f, const struct report *report,
     text_add(f->body, "\n");
 }
 
-/** In pixels: as wide as its longest name. */
-static double legend_width(const struct report *report, const struct report_series *series, int n)
+static double legend_pixels(const struct report *report, const struct report_series *series, int n)
 {
-    static const double LETTER = 6.6, SAMPLE = 70.0, LEAST = 215.0;
-    size_t longest = 0;
+    size_t longest = strlen(CONSTANT);
     for (int i = 0; i < n; i++) {
         struct text name = {0};
         report_name_series(&name, report, series, n, i);
         longest = name.length > longest ? name.length : longest;
     }
-    return fmax(LEAST, LETTER * (double)longest + SAMPLE);
+    return report_legend_pixels(longest);
 }
 
 bool report_draw_hops(struct figure *f, const struct report *report, struct text *why)
@@ -288,7 +333,7 @@ bool report_draw_hops(struct figure *f, const struct report *report, struct text
         f->body,
         "set multiplot\nset xlabel 'hops'\nset ylabel 'accuracy'\nset xtics 1\nset bars 0.4\n");
     /* The legend keeps the right of the picture to itself. */
-    const double legend = legend_width(report, series, n_series) / f->width,
+    const double legend = legend_pixels(report, series, n_series) / f->width,
                  width = (1.0 - legend) / n_columns;
     for (int i = 0; i < n; i++) {
         const double left = width * (i % n_columns), top = 1.0 - (double)(i / n_columns) / n_rows;

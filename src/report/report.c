@@ -302,6 +302,7 @@ static bool make(struct report *r, const char *const *runs, int n, bool *has_pag
     report_name_runs(r);
     fit_runs(r);
     report_note_gaps(r);
+    report_check_hops(r);
     report_note_looks(r);
     if (!r->has_gnuplot) {
         text_add(

@@ -35,6 +35,7 @@ struct report_hops {
     bool trained;
     double accuracy, chance, constant;
     double shortcut; /* NAN: the file is older than that */
+    int64_t n_cut;   /* items that lost their beginning */
 };
 
 struct report_run {
@@ -145,6 +146,8 @@ void report_draw_residuals(struct figure *figure, const struct report *report,
 bool report_has_gaps(const struct report *report);
 /** Note how many have none because two runs could be it. */
 void report_note_gaps(const struct report *report);
+/** The letters of the longest name in the panel's legend. */
+size_t report_longest_gap_name(const struct report *report);
 /** The panel of what runs are off those; terminal and margins are set. */
 void report_draw_gaps(struct figure *figure, const struct report *report);
 
@@ -160,6 +163,10 @@ void report_note_multipliers(const struct report *report);
 /** Note the kinds that have no run of the others' size. */
 void report_note_looks(const struct report *report);
 
+/* hops.c */
+/** Leave out the accuracies of runs that cannot be told apart; note that, and cut items. */
+void report_check_hops(struct report *report);
+
 /* style.c */
 /** Kinds in the order of the palette, whatever order runs came in. */
 void report_sort_kinds(struct report *report);
@@ -171,6 +178,8 @@ const char *report_colour_of(const struct report *report, const char *kind);
 int report_symbol(const struct report *report, int kind);
 /** Values on a logarithmic axis at round numbers, as gnuplot's set xtics or ytics. */
 void report_add_tics(struct text *body, const char *axis, double low, double high);
+/** Width of a legend whose longest name has so many letters. */
+double report_legend_pixels(size_t n_letters);
 /** Nats per byte where every run's tokens are bytes. */
 const char *report_loss_unit(const struct report *report);
 /** Runs of a kind whose losses compare; kind -1: of all. */

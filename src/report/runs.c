@@ -95,14 +95,15 @@ static bool take_hops(struct report_run *run, const struct json_value *root)
                               .constant = real_of(root, "constant"),
                               .shortcut = real_of(root, "shortcut")};
     const char *task = json_as_text(json_get(root, "task"));
+    const struct json_value *cut = json_get(root, "cut"); /* older files have none */
     void *hops = run->hops;
     if (task == NULL || !config_find_task(&row.task, task) ||
         !json_as_int(json_get(root, "hops"), &row.hops) ||
         !json_as_int(json_get(root, "items"), &row.n_items) ||
         !json_as_bool(json_get(root, "trained"), &row.trained) || isnan(row.accuracy) ||
         isnan(row.chance) || isnan(row.constant) || row.hops < 1 || row.hops > 1000 ||
-        row.n_items < 1 || run->n_hops >= REPORT_MAX_HOPS ||
-        !grow(&hops, run->n_hops, sizeof *run->hops)) {
+        row.n_items < 1 || (cut != NULL && !json_as_int(cut, &row.n_cut)) ||
+        run->n_hops >= REPORT_MAX_HOPS || !grow(&hops, run->n_hops, sizeof *run->hops)) {
         return false;
     }
     run->hops = hops;

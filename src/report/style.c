@@ -132,6 +132,13 @@ void report_add_tics(struct text *body, const char *axis, double low, double hig
     text_add(body, ")\n");
 }
 
+double report_legend_pixels(size_t n_letters)
+{
+    /* of a wide font: which one gnuplot finds depends on the machine */
+    static const double LETTER = 7.7, SAMPLE = 75.0;
+    return LETTER * (double)n_letters + SAMPLE;
+}
+
 const char *report_loss_unit(const struct report *report)
 {
     for (int i = 0; i < report->n_runs; i++) {

@@ -38,6 +38,7 @@ print(len(rows), any(row["standard_error"] != row["guess_standard_error"] for ro
 '
 run attnres eval run --task=hops data.task=vars --items=5 | without_numbers | sed 1,6d
 run attnres eval run --task=hops data.task=stories model.seq_len=333 --items=5 | without_numbers
+run attnres eval run --task=hops data.task=stories --items=5 | tail -n 2
 run attnres eval run --task=hops --items=0
 run attnres eval run --task=hops --items=1 | awk "{ print \$NF }" | head -n 3
 run sh -c 'attnres eval run >/dev/full'
