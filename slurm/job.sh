@@ -80,9 +80,12 @@ wait_if_a_node_is_silent() { # exit code
     sleep $((2 * ${timeout_s:-300} + 30))
 }
 
-# A job may still save after scancel, or behind its time limit; requeued, it would come back.
+# A job may still save after scancel, or behind its time limit; requeued, it would come back. While the script is at it
+# Slurm calls such a job COMPLETING.
 is_ended() {
-    scontrol --oneliner show job "$job" 2>/dev/null | grep -Eq ' JobState=(CANCELLED|TIMEOUT) '
+    local state
+    state=$(scontrol --oneliner show job "$job" 2>/dev/null | sed -n '1s/.* JobState=\([A-Z_]*\).*/\1/p')
+    [ -n "$state" ] && [ "$state" != RUNNING ]
 }
 
 # Slurm ends the script once the job is requeued.

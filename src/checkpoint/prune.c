@@ -1,5 +1,7 @@
 #include "checkpoint_internal.h"
 
+#include <stdio.h>
+
 struct leftovers {
     const char *parent;
     struct error *err;
@@ -43,6 +45,29 @@ static bool has_manifest(const char *run_path, int64_t step)
     char path[FILE_PATH_BYTES];
     return checkpoint_step_path(path, run_path, step, NULL) &&
            file_join(path, path, "manifest.json", NULL) && file_exists(path);
+}
+
+int checkpoint_set_aside(const char *run_path, struct error *err)
+{
+    int64_t steps[CHECKPOINT_MOST];
+    const int n = checkpoint_list(steps, CHECKPOINT_MOST, run_path, err);
+    int n_aside = 0;
+    for (int i = 0; i < n; i++) {
+        static const char TAIL[] = ".damaged";
+        char path[FILE_PATH_BYTES], aside[FILE_PATH_BYTES + sizeof TAIL];
+        if (!has_manifest(run_path, steps[i])) {
+            continue;
+        }
+        if (!checkpoint_step_path(path, run_path, steps[i], err)) {
+            return -1;
+        }
+        snprintf(aside, sizeof aside, "%s%s", path, TAIL);
+        if (!file_remove_tree(aside, err) || !file_rename(path, aside, err)) {
+            return -1;
+        }
+        n_aside++;
+    }
+    return n < 0 ? -1 : n_aside;
 }
 
 bool checkpoint_prune(const char *run_path, int64_t step, int64_t keep, struct error *err)

@@ -21,7 +21,9 @@ static void perform(struct checkpoint_saver *s, enum saver_task task)
         ok = checkpoint_write_files(s, err);
     } else {
         ok = checkpoint_publish(s, err);
-        if (ok) {
+        /* In a row of skips the state may be one from which no update can be made: it pushes out
+         * none of those before. */
+        if (ok && s->state.guard.n_skips_in_a_row == 0) {
             checkpoint_prune(s->spec.run_path, s->state.step, s->spec.keep, err);
         }
     }

@@ -237,7 +237,8 @@ const struct option config_options[] = {
      "is "
      "saved as well. 0: steps alone count."},
     {"checkpoint.keep", OPTION_INT, AT(checkpoint.keep), "3", 1, 1e6, NULL, FREE,
-     "Checkpoints kept. Older ones go once a newer one was read back."},
+     "Checkpoints kept. Older ones go once a newer one was read back. Of 1 it is not known whether "
+     "an update can still be made from it."},
     {"checkpoint.initial", OPTION_BOOL, AT(checkpoint.initial), "false", 0, 0, NULL, FREE,
      "Whether step 0 is saved, before any update."},
     {"checkpoint.async", OPTION_BOOL, AT(checkpoint.in_background), "false", 0, 0, NULL, FREE,

@@ -56,14 +56,14 @@ static bool write_at(int fd, const char *bytes, size_t length, off_t at)
     return true;
 }
 
-static bool record_owner(int fd, const char *path, const char *owner, struct error *err)
+/* On a full disk the owner stays unnamed: the lock is what counts, and whoever has it may make
+ * room. */
+static void record_owner(int fd, const char *owner)
 {
     const size_t length = strlen(owner);
-    if (ftruncate(fd, 0) != 0 || !write_at(fd, owner, length, 0) ||
-        !write_at(fd, "\n", 1, (off_t)length)) {
-        return file_fail(err, ERROR_IO, path, "cannot record its owner");
-    }
-    return true;
+    const bool is_named = ftruncate(fd, 0) == 0 && write_at(fd, owner, length, 0) &&
+                          write_at(fd, "\n", 1, (off_t)length);
+    (void)is_named;
 }
 
 /* flock belongs to the open file, not to the process: two openings in one process refuse each
@@ -81,10 +81,9 @@ enum file_lock file_lock(int *fd, const char *path, const char *owner,
     enum file_lock outcome = FILE_LOCKED;
     if (try_lock(opened, LOCK_EX) != 0) {
         outcome = refuse(opened, path, holder, err);
-    } else if (!record_owner(opened, path, owner, err)) {
-        outcome = FILE_LOCK_FAILED;
     }
     if (outcome == FILE_LOCKED) {
+        record_owner(opened, owner);
         *fd = opened;
     } else {
         close(opened);

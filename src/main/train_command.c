@@ -121,8 +121,9 @@ const struct command train_command = {
     .details =
         "  mpirun -n 2 attnres train configs/quickstart.yaml\n"
         "  mpirun -n 4 attnres train configs/text.yaml data.train=books/ model.blocks=4\n\n"
-        "The run's folder is run.dir (default runs/<CONFIG's name>). To stop and save: "
-        "touch STOP in it, or\n"
+        "The run's folder is run.dir (default runs/<CONFIG's name>, of RUN/config.yaml RUN). To "
+        "stop "
+        "and save: touch STOP in it, or\n"
         "send USR1 to mpirun; the exit code is then 75, and --resume goes on, on any number "
         "of ranks. USR2 has every\n"
         "rank write its last events into that folder; so does a stall (run.stall_s). A run "

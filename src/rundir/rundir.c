@@ -51,6 +51,31 @@ static bool first_free(char *out, const char *folder, struct error *err)
     return error_set(err, ERROR_CREATE, "%s-001 to -%d all exist: remove some", folder, MAX_NUMBER);
 }
 
+bool rundir_holds_run(const char *path)
+{
+    char inside[FILE_PATH_BYTES];
+    return (file_join(inside, path, "checkpoints", NULL) && file_is_folder(inside)) ||
+           (file_join(inside, path, "metrics.jsonl", NULL) && file_exists(inside));
+}
+
+/* Whether a configuration is the one that a run has left in its folder, and the folder. */
+static bool is_of_run(char *folder, const char *config_path)
+{
+    static const char NAME[] = "config.yaml";
+    const char *slash = strrchr(config_path, '/'), *name = slash == NULL ? config_path : slash + 1;
+    const size_t length = (size_t)(name - config_path);
+    if (strcmp(name, NAME) != 0 || length >= FILE_PATH_BYTES) {
+        return false;
+    }
+    if (length == 0) {
+        memcpy(folder, ".", sizeof ".");
+    } else {
+        memcpy(folder, config_path, length);
+        folder[length == 1 ? 1 : length - 1] = '\0'; /* of the root the slash stays */
+    }
+    return rundir_holds_run(folder);
+}
+
 bool rundir_choose(char *out, const char *dir, const char *config_path, bool fresh_number,
                    struct error *err)
 {
@@ -64,6 +89,9 @@ bool rundir_choose(char *out, const char *dir, const char *config_path, bool fre
                          "run.dir is auto, which takes the configuration file's name, but no file "
                          "is given: set run.dir=FOLDER");
     }
+    if (is_of_run(out, config_path)) {
+        return true;
+    }
     if (!base_name(name, config_path, err) || !file_join(folder, "runs", name, err)) {
         return false;
     }
@@ -72,13 +100,6 @@ bool rundir_choose(char *out, const char *dir, const char *config_path, bool fre
     }
     memcpy(out, folder, strlen(folder) + 1);
     return true;
-}
-
-bool rundir_holds_run(const char *path)
-{
-    char inside[FILE_PATH_BYTES];
-    return (file_join(inside, path, "checkpoints", NULL) && file_is_folder(inside)) ||
-           (file_join(inside, path, "metrics.jsonl", NULL) && file_exists(inside));
 }
 
 /** Host and pid. */

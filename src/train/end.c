@@ -67,33 +67,31 @@ void train_summarize(struct train *t)
     free(ranks);
 }
 
-/** Whether the run, submitted again, would begin further on than this process did. */
-static bool has_gained(const struct train *t)
+bool train_has_gained(const struct train *t)
 {
     return t->saved_step > t->first_step;
 }
 
-/** What rank 0 says of a run that stopped early. One that gained nothing must not be submitted
- * again as it is: it would come no further, however often. */
+/** What rank 0 says of a run that stopped early. It has gained something: else a save was tried. */
 static void tell_early_stop(const struct train *t, struct error *err)
 {
+    static const char *const CAUSES[] = {[TRAIN_GOES_ON] = "",
+                                         [TRAIN_STOP_SIGNAL] = "a signal",
+                                         [TRAIN_STOP_FILE] = "the file STOP",
+                                         [TRAIN_STOP_TIME] = "run.max_hours",
+                                         [TRAIN_STOP_JOB_END] = "the job's end"};
     const int64_t step = t->state.step, n_steps = t->session.config.train.n_steps;
     if (t->saved_step == step) {
         error_set(err, ERROR_EARLY,
-                  "stopped after step %" PRId64 " of %" PRId64 ", saved; continue with --resume",
-                  step, n_steps);
-    } else if (has_gained(t)) {
+                  "stopped by %s after step %" PRId64 " of %" PRId64
+                  ", saved; continue with --resume",
+                  CAUSES[t->stop], step, n_steps);
+    } else {
         error_set(err, ERROR_EARLY,
-                  "stopped after step %" PRId64 " of %" PRId64
+                  "stopped by %s after step %" PRId64 " of %" PRId64
                   ": the job ends too soon to save; --resume goes on from step %" PRId64
                   " (a smaller checkpoint.every would lose less)",
-                  step, n_steps, t->saved_step);
-    } else {
-        error_set(err, ERROR_IO,
-                  "stopped after step %" PRId64 " of %" PRId64
-                  ": the job ends too soon to save, and nothing was saved since it began after "
-                  "step %" PRId64 ": give it more time",
-                  step, n_steps, t->first_step);
+                  CAUSES[t->stop], step, n_steps, t->saved_step);
     }
 }
 
@@ -110,7 +108,7 @@ bool train_conclude(struct train *t, struct error *err)
     if (!t->save_failed && !t->result->stopped) {
         return true;
     }
-    err->kind = t->save_failed || !has_gained(t) ? ERROR_IO : ERROR_EARLY;
+    err->kind = t->save_failed ? ERROR_IO : ERROR_EARLY;
     if (t->is_root && t->save_failed) {
         error_set(err, ERROR_IO,
                   "the last checkpoint (step %" PRId64

@@ -179,9 +179,17 @@ static bool finish_step(struct train *t, const struct train_decision *d, struct 
         }
         *since = (struct since){train_spent_s(t), step, d->bytes_sent, d->wait_s};
     }
-    const bool is_late = step < config->train.n_steps && d->stop != TRAIN_GOES_ON &&
-                         !d->has_time_to_save; /* what stands stays; conclude tells */
-    if ((is_save_due(t, d) || is_last) && !is_late) {
+    const bool is_late =
+        step < config->train.n_steps && d->stop != TRAIN_GOES_ON && !d->has_time_to_save;
+    if (is_late && t->is_root && !train_has_gained(t)) {
+        log_write(t->log, LOG_WARNING,
+                  "the job may end before step %" PRId64
+                  " is saved; it is tried, for nothing was saved since the job began: give it more "
+                  "time",
+                  step);
+    }
+    /* With something gained what stands stays; conclude tells. */
+    if ((is_save_due(t, d) || is_last) && !(is_late && train_has_gained(t))) {
         if (!train_compare_replicas(t, err)) {
             return false;
         }
@@ -206,9 +214,9 @@ static bool run_steps(struct train *t, struct error *err)
             return false;
         }
         train_trace_step(t);
-        const double step_start_s = clock_monotonic_s();
+        t->step_start_s = clock_monotonic_s();
         const struct train_decision d = train_step(t);
-        t->step_s = clock_monotonic_s() - step_start_s;
+        t->step_s = clock_monotonic_s() - t->step_start_s;
         t->result->loss = d.loss;
         t->result->grad_norm = d.grad_norm;
         train_advance_save(t, (enum train_save)d.save);
@@ -226,6 +234,7 @@ static bool run_steps(struct train *t, struct error *err)
         }
         if (d.stop != TRAIN_GOES_ON && t->state.step < n_steps) {
             t->result->stopped = true;
+            t->stop = (enum train_stop)d.stop;
             break;
         }
     }

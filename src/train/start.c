@@ -234,6 +234,26 @@ static void warn_of_later_checkpoints(struct train *t)
     }
 }
 
+/** A run that was to go on and cannot: what it had is kept beside what it makes now. Rank 0. */
+static bool keep_what_was(const struct train *t, struct error *err)
+{
+    char metrics[FILE_PATH_BYTES], aside[FILE_PATH_BYTES];
+    int64_t newest = 0;
+    log_write(t->log, LOG_INFO, "no checkpoint to resume from in %s: starting fresh", t->run_path);
+    checkpoint_list(&newest, 1, t->run_path, NULL);
+    const int n = checkpoint_set_aside(t->run_path, err);
+    if (n <= 0) {
+        return n == 0;
+    }
+    log_write(t->log, LOG_WARNING,
+              "%" PRId64 " steps are lost and done again; what cannot be used is kept in %s, as "
+              "checkpoints/step-*.damaged and metrics.before.jsonl",
+              newest, t->run_path);
+    return file_join(metrics, t->run_path, "metrics.jsonl", err) &&
+           file_join(aside, t->run_path, "metrics.before.jsonl", err) &&
+           (!file_exists(metrics) || file_rename(metrics, aside, err));
+}
+
 static void say_where_it_resumes(struct train *t)
 {
     const int64_t n_steps = t->session.config.train.n_steps;
@@ -270,10 +290,9 @@ bool train_start_state(struct train *t, struct error *err)
             warn_of_later_checkpoints(t);
         }
     } else {
-        if (t->options->resume && t->is_root) {
-            log_write(t->log, LOG_INFO, "no checkpoint to resume from in %s: starting fresh",
-                      t->run_path);
-            warn_of_later_checkpoints(t);
+        const bool is_kept = !t->options->resume || !t->is_root || keep_what_was(t, err);
+        if (!collective_agree(t->transport, is_kept, err)) {
+            return false;
         }
         clear_moments(t);
         if (!start_weights(t, err)) {

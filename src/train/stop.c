@@ -68,6 +68,13 @@ static double saving_s(const struct train *t)
     return ENDING_S + SAFETY * save_s(t);
 }
 
+/** What a step takes: the last one, or as much of the one in hand as is done if that is longer, as
+ * in the first step of a process. */
+static double step_s(const struct train *t)
+{
+    return fmax(t->step_s, clock_monotonic_s() - t->step_start_s);
+}
+
 /** What evaluations take before the next stop can be heeded: the one behind the step in hand, and
  * the last. Before any was measured: a forward pass is a third of a step. */
 static double evaluations_s(const struct train *t)
@@ -75,7 +82,7 @@ static double evaluations_s(const struct train *t)
     const struct config *config = &t->session.config;
     const int64_t step = t->state.step + 1, every = config->train.eval_every;
     const double n_steps = (double)t->n_val_windows / (double)config->batch.n_sequences;
-    const double one_s = t->evaluate_s > 0.0 ? t->evaluate_s : t->step_s * n_steps / 3.0;
+    const double one_s = t->evaluate_s > 0.0 ? t->evaluate_s : step_s(t) * n_steps / 3.0;
     const bool is_due = every > 0 && step % every == 0, is_last = step + 1 == config->train.n_steps;
     return (is_due ? one_s : 0.0) + (is_last ? one_s : 0.0);
 }
@@ -83,7 +90,7 @@ static double evaluations_s(const struct train *t)
 /** What a save takes with another step before. */
 static double going_on_s(const struct train *t)
 {
-    return HICCUP_S + SAFETY * (t->step_s + evaluations_s(t)) + saving_s(t);
+    return HICCUP_S + SAFETY * (step_s(t) + evaluations_s(t)) + saving_s(t);
 }
 
 bool train_save_is_due(const struct train *t)

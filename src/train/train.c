@@ -226,6 +226,21 @@ static bool check_same_data(const struct train *t, int64_t crc32, struct error *
                      n_tokens, n_val, t->state.data_tokens, t->n_val_windows);
 }
 
+/** Stopped before the first step. Where more of the job's time is behind than before it, that was
+ * its end: submitted again it would come no further. */
+static bool stop_at_start(const struct train *t, struct error *err)
+{
+    const double spent_s = clock_monotonic_s() - t->start_s,
+                 left_s = t->options->job_end_s - clock_monotonic_s();
+    if (t->options->job_end_s > 0.0 && left_s < spent_s) {
+        return error_set(err, ERROR_IO,
+                         "stopped before the first step: the job ends in %.0f s, and reading the "
+                         "data has taken %.0f s so far: give it more time",
+                         fmax(left_s, 0.0), spent_s);
+    }
+    return error_set(err, ERROR_EARLY, "stopped before the first step");
+}
+
 /** Reads all of the training data, both ends at the same time, unless a rank is asked to stop.
  * Collective. */
 static bool take_checksum(struct train *t, int64_t *crc32, struct error *err)
@@ -234,9 +249,7 @@ static bool take_checksum(struct train *t, int64_t *crc32, struct error *err)
     bool reads = t->train_data != NULL;
     while (!transport_all_true(t->transport, !reads)) {
         if (!transport_all_true(t->transport, !train_signal_arrived())) {
-            const bool ok =
-                !t->is_root || error_set(err, ERROR_EARLY, "stopped before the first step");
-            return collective_agree(t->transport, ok, err);
+            return collective_agree(t->transport, !t->is_root || stop_at_start(t, err), err);
         }
         reads = reads && data_checksum_advance(&sum, t->train_data);
     }
@@ -282,6 +295,20 @@ static bool check_launch(struct train *t, struct error *err)
     return session_require_launch(&t->session, chosen ? path : NULL, false, err);
 }
 
+/** As it resolved, but for run.dir: a run's folder is where its config.yaml lies, also when it is
+ * moved. */
+static void dump_config(struct train *t)
+{
+    struct run_config *run = &t->session.config.run;
+    char dir[sizeof run->dir];
+    memcpy(dir, run->dir, sizeof dir);
+    snprintf(run->dir, sizeof run->dir, "auto");
+    const size_t length =
+        config_dump(&t->session.config, false, t->config_text, sizeof t->config_text);
+    assert(length < sizeof t->config_text && "a configuration is small");
+    memcpy(run->dir, dir, sizeof dir);
+}
+
 static bool set_up(struct train *t, const struct config *config, struct error *err)
 {
     if (!session_plan(&t->session, config, t->transport, t->log, PLAN_TRAIN, err)) {
@@ -295,9 +322,7 @@ static bool set_up(struct train *t, const struct config *config, struct error *e
         train_print_plan(t);
         return session_check_memory(&t->session, err) && check_launch(t, err);
     }
-    const size_t length =
-        config_dump(&t->session.config, false, t->config_text, sizeof t->config_text);
-    assert(length < sizeof t->config_text && "a configuration is small");
+    dump_config(t);
     if (!session_check_memory(&t->session, err) || !check_launch(t, err) || !share_folder(t, err) ||
         !start_watch(t, err) || !share_data(t, err) || !session_start(&t->session, err) ||
         !make_saver(t, err)) {

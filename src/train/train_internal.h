@@ -52,6 +52,8 @@ struct train {
     bool is_saving;                    /* in the background; the same on every rank */
     bool save_failed;                  /* the last attempt */
     double step_s, evaluate_s, save_s; /* how long each last took, rank 0; 0: not yet */
+    enum train_stop stop;              /* why it stops before its last step */
+    double step_start_s;               /* when the step in hand began; clock_monotonic_s */
     double save_rate;                  /* of its files' bytes a second, as an earlier process of the
                                           run measured it, rank 0; 0: not known */
     double save_at_s;                  /* when a save last began, or the loop; clock_monotonic_s */
@@ -116,6 +118,8 @@ void train_advance_save(struct train *t, enum train_save action);
 /** Wait for a save under way, if any. Collective. */
 void train_finish_save(struct train *t);
 
+/** Whether the run, submitted again, would begin further on than this process did. */
+bool train_has_gained(const struct train *t);
 /** Seconds of this run, over resumes. */
 double train_spent_s(const struct train *t);
 

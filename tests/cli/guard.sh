@@ -32,6 +32,18 @@ last=$(ls row/checkpoints | tail -n 1 | sed 's/step-0*//')
 attnres train $small run.dir=row --resume=row/checkpoints/$(ls row/checkpoints | head -n 1) optim.lr=1e-4 optim.clip=0 train.steps=20 >/dev/null 2>&1
 echo "exit code $?"
 
+echo 'nor do those of a stop in the midst of it'
+ranks 2 attnres train $small run.dir=stopped optim.lr=1000 optim.clip=0 train.steps=1000000 guard.max_skips=1000000 checkpoint.every=1 checkpoint.keep=2 >/dev/null 2>log.txt &
+job=$!
+skips() { [ "$(grep -c 'update skipped' log.txt)" -ge 2 ]; }
+until_true skips
+touch stopped/STOP
+wait $job
+echo "exit code $?"
+ls stopped/checkpoints | wc -l
+attnres train $small run.dir=stopped --resume=stopped/checkpoints/$(ls stopped/checkpoints | head -n 1) optim.lr=1e-4 optim.clip=0 train.steps=20 >/dev/null 2>&1
+echo "exit code $?"
+
 echo 'windows without an answer'
 attnres train $small run.dir=unanswered data.task=stories data.loss=answer model.seq_len=8 batch.sequences=1 >out.txt 2>log.txt
 echo "exit code $?"

@@ -22,6 +22,16 @@ resume 3 optim.schedule=constant train.steps=6 run.dir=moved
 cut -d: -f2 moved/metrics.jsonl | cut -d, -f1 | tr '\n' ' '
 echo 'are the steps in metrics.jsonl'
 
+echo "by the configuration in the run's folder, from there and from elsewhere"
+attnres train $quick optim.schedule=constant train.steps=2 run.dir=runs/own >/dev/null 2>&1
+ranks 2 attnres train runs/own/config.yaml --resume train.steps=4 >/dev/null 2>&1
+mv runs/own moved-own
+(cd moved-own && attnres train config.yaml --resume train.steps=6) >out.txt 2>/dev/null
+[ "$(hash_of out.txt)" = "$(hash_of constant.txt)" ] && echo 'the same weights'
+run attnres train moved-own/config.yaml 2>log.txt
+errors_of log.txt
+ls runs
+
 echo 'already done'
 resume 1 train.steps=6 run.dir=whole
 cut -d' ' -f1 out.txt | tr '\n' ' '

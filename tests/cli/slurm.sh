@@ -92,7 +92,7 @@ echo 'Slurm does not answer, twice, or never'
 requeue_fails=2 batch train.sbatch x
 requeue_fails=9 batch train.sbatch x
 echo 'cancelled, and saved'
-scontrol_says='JobId=12 JobState=CANCELLED Reason=None\n' batch train.sbatch x
+scontrol_says='JobId=12 JobState=COMPLETING Reason=None\n' batch train.sbatch x
 echo 'restarted often enough'
 SLURM_RESTART_COUNT=100 batch train.sbatch x
 echo 'nothing to resume'

@@ -47,6 +47,16 @@ errors_of log.txt
 sed 's/, "step.*//' early/STATUS
 run attnres train $small run.dir=early --resume 2>/dev/null | tail -n 1
 
+echo 'the same at the end of a job that reading took most of'
+SLURM_JOB_END_TIME=$(($(date +%s) + 20)) launch 2 attnres train $endless data.kind=text data.train=sparse.txt run.dir=late >out.txt 2>log.txt
+job=$!
+until_true test -s late/STATUS
+sleep 11 # now there is less left than was spent
+signal_rank $job
+wait $job
+echo "exit code $?"
+errors_of log.txt | sed -E 's/[0-9]+ s/N s/g'
+
 echo 'USR1 before it listens, in the midst of its start'
 holds_usr1() { local mask; mask=$(sed -n 's/^SigBlk:[[:space:]]*//p' /proc/$1/status 2>/dev/null) && (((0x0$mask & 0x200) != 0)); }
 attnres train $small run.dir=held >out.txt 2>log.txt &

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -447,6 +448,26 @@ static void lock_refuses_a_second_opening_and_names_the_owner(void **state)
                      FILE_LOCK_FAILED);
 }
 
+/* A full disk: it may be what the lock's holder is about to make room on. */
+static void lock_is_taken_where_no_name_can_be_written(void **state)
+{
+    (void)state;
+    int fd = -1;
+    char holder[FILE_OWNER_BYTES];
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    const struct rlimit nothing = {.rlim_cur = 0, .rlim_max = before.rlim_max};
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &nothing), 0);
+    assert_int_equal(take_lock(&fd, "node7 4711", holder), FILE_LOCKED);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, handler);
+    int second = -1;
+    assert_int_equal(take_lock(&second, "node8 1", holder), FILE_LOCK_HELD);
+    assert_string_equal(holder, "");
+    file_unlock(&fd);
+}
+
 static void hold_lock_forever(int told)
 {
     int fd = -1;
@@ -507,6 +528,7 @@ int main(void)
         IN_FOLDER(list_visits_each_entry_until_told_to_stop),
         IN_FOLDER(join_uses_one_slash_and_refuses_what_does_not_fit),
         IN_FOLDER(lock_refuses_a_second_opening_and_names_the_owner),
+        IN_FOLDER(lock_is_taken_where_no_name_can_be_written),
         IN_FOLDER(lock_dies_with_a_killed_owner),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

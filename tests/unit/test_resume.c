@@ -107,6 +107,13 @@ static void all_ranks_start_fresh_when_one_cannot_load(void **state)
     assert_int_equal(job.result[0].step, 2);
     assert_int_equal(job.result[1].step, 2);
     assert_true(job.result[0].weights_hash == hash);
+    assert_true(file_exists("run/metrics.before.jsonl"));
+    assert_true(file_exists("run/checkpoints/step-00000002.damaged/manifest.json"));
+    damage("run/checkpoints/step-00000002/optim-00001.safetensors");
+    run("train.steps=2", "checkpoint.keep=3");
+    assert_int_equal(job.kind[0], ERROR_NONE);
+    int64_t steps[4];
+    assert_int_equal(checkpoint_list(steps, 4, "run", NULL), 1);
 }
 
 /* Counted as the newest, the damaged one would be kept in the place of what was just saved. */
@@ -153,26 +160,25 @@ static void expect_status(enum run_state state, const char *reason, bool resumab
     assert_true(status.save_rate > 0.0 || !resumable);
 }
 
-/* Requeued, such a job would come back to the same step each time. */
-static void a_job_that_ends_without_gain_is_not_submitted_again(void **state)
+/* How long a save takes is guessed, or was measured in another job: as long as nothing is gained it
+ * is tried, else such a run would come back to the same step each time. */
+static void a_job_that_has_gained_nothing_tries_to_save(void **state)
 {
     (void)state;
     job.options.job_end_s = clock_monotonic_s();
     run("train.steps=9", "checkpoint.keep=9");
-    assert_int_equal(job.kind[0], ERROR_IO);
-    expect_status(RUN_FAILED,
-                  "stopped after step 1 of 9: the job ends too soon to save, and nothing was saved "
-                  "since it began after step 0: give it more time",
-                  false);
+    assert_int_equal(job.kind[0], ERROR_EARLY);
+    expect_status(RUN_STOPPED,
+                  "stopped by the job's end after step 1 of 9, saved; continue with --resume",
+                  true);
     job.options = (struct train_options){.resume = true};
     run("train.steps=2", "checkpoint.keep=9");
     assert_int_equal(job.kind[0], ERROR_NONE);
     job.options.job_end_s = clock_monotonic_s();
     run("train.steps=9", "checkpoint.keep=9");
-    assert_int_equal(job.kind[0], ERROR_IO);
-    expect_status(RUN_FAILED,
-                  "stopped after step 3 of 9: the job ends too soon to save, and nothing was saved "
-                  "since it began after step 2: give it more time",
+    assert_int_equal(job.kind[0], ERROR_EARLY);
+    expect_status(RUN_STOPPED,
+                  "stopped by the job's end after step 3 of 9, saved; continue with --resume",
                   true);
 }
 
@@ -199,6 +205,7 @@ static struct train *make_slow_run(const struct train_options *options)
     t->options = options;
     t->start_s = clock_monotonic_s();
     t->step_s = 10.0;
+    t->step_start_s = t->start_s;
     t->evaluate_s = 2.0;
     t->save_s = 20.0;
     t->session.config.batch.n_sequences = 3;
@@ -229,6 +236,21 @@ static void time_is_left_to_step_and_save_or_to_save_or_none(void **state)
         assert_int_equal(train_has_time_to_save(t), CASES[i].has_time_to_save);
     }
     assert_int_equal(train_find_stop(t, true), TRAIN_STOP_SIGNAL);
+    free(t);
+}
+
+/* The first step of a process is as long as what is done of it. */
+static void the_step_in_hand_counts_before_any_was_measured(void **state)
+{
+    (void)state;
+    struct train_options options = {.job_end_s = clock_monotonic_s() + 50.0};
+    struct train *t = make_slow_run(&options);
+    t->step_s = 0.0;
+    assert_int_equal(train_find_stop(t, false), TRAIN_GOES_ON);
+    t->step_start_s -= 10.0;
+    assert_int_equal(train_find_stop(t, false), TRAIN_STOP_JOB_END);
+    options.job_end_s += 10.0;
+    assert_int_equal(train_find_stop(t, false), TRAIN_GOES_ON);
     free(t);
 }
 
@@ -371,8 +393,9 @@ int main(void)
         IN_FOLDER(a_damaged_later_checkpoint_takes_no_place),
         IN_FOLDER(what_killed_saves_left_is_removed),
         IN_FOLDER(a_stop_seen_in_the_last_step_is_removed),
-        IN_FOLDER(a_job_that_ends_without_gain_is_not_submitted_again),
+        IN_FOLDER(a_job_that_has_gained_nothing_tries_to_save),
         IN_FOLDER(time_is_left_to_step_and_save_or_to_save_or_none),
+        IN_FOLDER(the_step_in_hand_counts_before_any_was_measured),
         IN_FOLDER(the_only_good_checkpoint_is_found),
         IN_FOLDER(evaluations_take_time_where_they_are_due),
         IN_FOLDER(a_first_save_is_as_fast_as_those_before_the_resume),

@@ -61,6 +61,25 @@ static void auto_takes_the_config_files_name(void **state)
     assert_true(rundir_choose(out, "given", NULL, false, NULL));
 }
 
+/* What a run has left in its folder leads back to it, from wherever. */
+static void a_runs_own_configuration_names_its_folder(void **state)
+{
+    (void)state;
+    char out[FILE_PATH_BYTES];
+    assert_true(rundir_choose(out, "auto", "runs/text/config.yaml", false, NULL));
+    assert_string_equal(out, "runs/config");
+    assert_true(file_make_folders("runs/text/checkpoints", NULL));
+    assert_true(rundir_choose(out, "auto", "runs/text/config.yaml", false, NULL));
+    assert_string_equal(out, "runs/text");
+    assert_true(rundir_choose(out, "auto", "runs/text/other.yaml", false, NULL));
+    assert_string_equal(out, "runs/other");
+    assert_true(rundir_choose(out, "given", "runs/text/config.yaml", false, NULL));
+    assert_string_equal(out, "given");
+    assert_true(file_make_folders("checkpoints", NULL));
+    assert_true(rundir_choose(out, "auto", "config.yaml", false, NULL));
+    assert_string_equal(out, ".");
+}
+
 static void fresh_numbers_skip_what_exists(void **state)
 {
     (void)state;
@@ -300,6 +319,7 @@ int main(void)
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter_folder, leave_folder)
     const struct CMUnitTest tests[] = {
         IN_FOLDER(auto_takes_the_config_files_name),
+        IN_FOLDER(a_runs_own_configuration_names_its_folder),
         IN_FOLDER(fresh_numbers_skip_what_exists),
         IN_FOLDER(a_run_is_known_by_metrics_or_checkpoints),
         IN_FOLDER(a_second_opening_is_refused_with_host_and_pid),
