@@ -12,6 +12,7 @@
 #include <attnres/error.h>
 #include <attnres/file.h>
 
+enum { LOG_EARLY_BYTES = 4096 };
 enum log_level { LOG_INFO, LOG_WARNING, LOG_ERROR };
 
 struct log {
@@ -20,15 +21,17 @@ struct log {
     bool quiet;          /* nothing on standard error (tests) */
     bool progress_shown; /* a progress line stands without newline */
     int64_t n_warnings;
-    struct file_writer file; /* log.txt, once log_open_file was called */
-    bool file_broken;        /* the last line is missing there */
+    struct file_writer file;     /* log.txt, once log_open_file was called */
+    bool file_broken;            /* the last line is missing there */
+    char early[LOG_EARLY_BYTES]; /* lines before it was called, as far as there is room */
+    size_t n_early;
 };
 
 /** terminal is found out from standard error, or from mpirun's when that is where ours leads; a
  * dumb TERM or Slurm's environment make it false. */
 void log_init(struct log *log, int rank);
-/** Lines go to this file as well, each with its time (UTC). While it cannot be written
- * lines are missing there; a warning says so, and the run goes on. */
+/** Lines go to this file as well, those before too, each with its time (UTC). While it cannot be
+ * written lines are missing there; a warning says so, and the run goes on. */
 bool log_open_file(struct log *log, const char *path, struct error *err);
 void log_finish(struct log *log);
 

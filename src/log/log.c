@@ -125,11 +125,6 @@ void log_init(struct log *log, int rank)
     log->terminal = is_terminal();
 }
 
-bool log_open_file(struct log *log, const char *path, struct error *err)
-{
-    return file_writer_append(&log->file, path, err);
-}
-
 void log_finish(struct log *log)
 {
     if (log == NULL) {
@@ -160,19 +155,48 @@ static void show(struct log *log, struct line *l)
     log->progress_shown = false;
 }
 
+/* Until there is a file. */
+static void keep(struct log *log, const char *text, size_t length)
+{
+    if (length <= sizeof log->early - log->n_early) {
+        memcpy(log->early + log->n_early, text, length);
+        log->n_early += length;
+    }
+}
+
 /* A full disk ends neither the run nor the log, which goes on when there is room again. */
+static void write_file(struct log *log, const char *text, size_t length)
+{
+    struct error err = {0};
+    const bool was_broken = log->file_broken;
+    log->file_broken = !file_writer_write(&log->file, text, length, &err);
+    if (log->file_broken && !was_broken) {
+        log_write(log, LOG_WARNING, "%s; until it can be, lines are missing there", err.message);
+    }
+}
+
+bool log_open_file(struct log *log, const char *path, struct error *err)
+{
+    if (!file_writer_append(&log->file, path, err)) {
+        return false;
+    }
+    if (log->n_early > 0) {
+        write_file(log, log->early, log->n_early);
+    }
+    return true;
+}
+
 static void record(struct log *log, struct line *l)
 {
     char stamp[UTC_BYTES + 1] = "";
     clock_format_utc(clock_wall_s(), stamp);
     memcpy(stamp + UTC_BYTES - 1, " ", 2);
     size_t length = 0;
-    struct error err = {0};
     const char *text = line_with_head(l, stamp, &length);
-    const bool was_broken = log->file_broken;
-    log->file_broken = !file_writer_write(&log->file, text, length, &err);
-    if (log->file_broken && !was_broken) {
-        log_write(log, LOG_WARNING, "%s; until it can be, lines are missing there", err.message);
+    if (has_file(log)) {
+        write_file(log, text, length);
+    } else {
+        keep(log, text, length);
     }
 }
 
@@ -196,9 +220,7 @@ void log_write(struct log *log, enum log_level level, const char *format, ...)
     va_end(arguments);
     line_finish(&l);
     show(log, &l);
-    if (has_file(log)) {
-        record(log, &l);
-    }
+    record(log, &l);
 }
 
 /* A line wider than the terminal would wrap, and its first part could not be taken back: so

@@ -62,8 +62,8 @@ static void lines_go_to_standard_error_plain_and_to_the_file_with_their_time(voi
     const int saved = capture_begin();
     log_init(&log, 0);
     assert_false(log.terminal);
+    log_write(&log, LOG_INFO, "step %d", 7); /* kept until there is a file */
     assert_true(log_open_file(&log, log_path, NULL));
-    log_write(&log, LOG_INFO, "step %d", 7);
     log_write(&log, LOG_WARNING, "slow");
     log_write(&log, LOG_ERROR, "broken");
     log_progress(&log, "no terminal, no progress");
