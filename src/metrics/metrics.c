@@ -8,6 +8,9 @@
 
 enum { LINE_BYTES = 1024, MAX_FILE_BYTES = 1 << 30 };
 
+/** Some 20 million lines: a run that has logged so much must go on all the same. */
+static const size_t MAX_CUT_BYTES = (size_t)8 << 30;
+
 /* Whether one whole line is a JSON object with a step of at most last_step. */
 static bool is_kept(const char *line, size_t length, int64_t last_step)
 {
@@ -43,7 +46,7 @@ size_t metrics_keep_lines(char *text, size_t length, int64_t last_step)
 static bool cut(const char *path, int64_t last_step, struct error *err)
 {
     struct file_bytes f = {0};
-    if (!file_read(&f, path, MAX_FILE_BYTES, err)) {
+    if (!file_read(&f, path, MAX_CUT_BYTES, err)) {
         return false;
     }
     const size_t kept = metrics_keep_lines((char *)f.bytes, f.length, last_step);
