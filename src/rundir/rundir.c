@@ -169,6 +169,12 @@ static bool lock_folder(struct rundir *r, const struct rundir_taking *taking, st
         failure = (struct error){0};
         outcome = file_lock(&r->lock_fd, path, owner, holder, &failure);
     }
+    if (outcome == FILE_LOCK_HELD && is_seen(holder, owner)) {
+        error_add(&failure, ERROR_CREATE,
+                  "a run is at work there: wait for it, stop it (touch %s/STOP), or choose another "
+                  "folder with run.dir=...",
+                  r->path);
+    }
     if (outcome == FILE_LOCKLESS && taking != NULL) {
         warn_of_no_lock(r, taking->log, &failure);
     }

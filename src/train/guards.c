@@ -221,11 +221,15 @@ bool train_heed_guards(struct train *t, const struct train_decision *d, struct e
         return true;
     }
     const int64_t n = d->guard.n_skips_in_a_row;
-    snprintf(text, sizeof text,
-             "step %" PRId64 ": loss %g, gradient norm %g: %s; %" PRId64
-             " update%s skipped in a row (guard.max_skips); --resume goes on from the last "
-             "checkpoint, --resume=DIR from an older one, and data.skip leaves windows out; %s",
-             t->state.step, d->loss, d->grad_norm, j->not_finite ? "not finite" : "a spike", n,
-             n == 1 ? "" : "s", where);
+    snprintf(
+        text, sizeof text,
+        "step %" PRId64 ": loss %g, gradient norm %g: %s; %" PRId64
+        " update%s skipped in a row (guard.max_skips); %s, and data.skip leaves windows out; %s",
+        t->state.step, d->loss, d->grad_norm, j->not_finite ? "not finite" : "a spike", n,
+        n == 1 ? "" : "s",
+        t->saved_step >= 0
+            ? "--resume goes on from the last checkpoint, --resume=DIR from an older one"
+            : "no checkpoint was saved before it: begin again with a smaller optim.lr say",
+        where);
     return end_run(t, err, text);
 }

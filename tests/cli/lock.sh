@@ -5,6 +5,7 @@ until_true has_saved run 5
 for again in '' --resume; do
     run attnres train $small $again 2>second.log
     errors_of second.log | sed "s/by $(uname -n) $first/by HOST PID/"
+    grep "at work" second.log
 done
 sed 's/, "reason.*//' run/STATUS
 kill_job $first
