@@ -227,7 +227,8 @@ struct matmul *matmul_create(const struct matmul_shape *shape, enum matmul_preci
                              const struct kernels *kernels);
 void matmul_destroy(struct matmul *matmul);
 
-/** Bytes of scratch that any one of a shape's products needs while it runs, at most. */
+/** Bytes of scratch that any one of a shape's products needs while it runs, at most. Never less for
+ * a larger n or out, so that the scratch of the largest serves all. */
 size_t matmul_scratch_bytes(const struct matmul_shape *shape);
 
 void matmul_forward(const struct matmul *matmul, float *y, const void *x, const void *w,

@@ -40,10 +40,16 @@ struct matmul {
 };
 
 /* An even number of equal panels of at most 256 rows: small enough for two threads to share a small
- * product, large enough to stay within a tenth of one call of the whole. Whole vectors. */
+ * product, large enough to stay within a tenth of one call of the whole. */
+static int64_t most_panels(int64_t count)
+{
+    return 2 * ((count + 511) / 512);
+}
+
+/* Whole vectors, so the last panels may come to nothing: 4320 rows make 18 panels, 4352 make 17. */
 static int64_t panel_rows(int64_t count)
 {
-    const int64_t n_panels = 2 * ((count + 511) / 512);
+    const int64_t n_panels = most_panels(count);
     return (count + n_panels * 16 - 1) / (n_panels * 16) * 16;
 }
 
@@ -63,6 +69,7 @@ static struct onednn_product *plan_panel(const struct panels *p, int64_t panel)
 {
     const struct product_plan plan = plan_of(p, panel);
     struct onednn_product *product = onednn_create(&plan, p->n_workers);
+    assert(product != NULL && "the library has code for every product");
     assert(onednn_scratch_bytes(product) <= WORKER_BYTES);
     return product;
 }
@@ -75,7 +82,6 @@ static struct panels plan_panels(const struct product_plan *plan, bool with_oned
     if (with_onednn) {
         p.full = plan_panel(&p, 0);
         p.last = plan_panel(&p, p.n_panels - 1);
-        assert(p.full != NULL && p.last != NULL && "the library has code for every product");
     }
     return p;
 }
@@ -154,6 +160,24 @@ const char *matmul_refusal(enum matmul_precision precision, const struct kernels
                                "one that has, or set compute.precision=f32";
 }
 
+/* By the bound on panels, which grows with the shape as their number does not. */
+size_t matmul_scratch_bytes(const struct matmul_shape *shape)
+{
+    const int64_t n_panels = most_panels(shape->n > shape->out ? shape->n : shape->out);
+    return (size_t)kernels_min(n_panels, MAX_WORKERS) * WORKER_BYTES;
+}
+
+size_t matmul_used_bytes(const struct matmul *matmul)
+{
+    const struct panels *all[] = {&matmul->forward, &matmul->input_gradient,
+                                  &matmul->weight_gradient};
+    int most = 0;
+    for (int i = 0; i < 3; i++) {
+        most = all[i]->n_workers > most ? all[i]->n_workers : most;
+    }
+    return (size_t)most * WORKER_BYTES;
+}
+
 struct matmul *matmul_create(const struct matmul_shape *shape, enum matmul_precision precision,
                              const struct kernels *kernels)
 {
@@ -185,6 +209,7 @@ struct matmul *matmul_create(const struct matmul_shape *shape, enum matmul_preci
     matmul->forward = plan_panels(&forward, with_onednn);
     matmul->input_gradient = plan_panels(&input_gradient, with_onednn);
     matmul->weight_gradient = plan_panels(&weight_gradient, with_onednn);
+    assert(matmul_used_bytes(matmul) <= matmul_scratch_bytes(shape));
     return matmul;
 }
 
@@ -200,12 +225,6 @@ void matmul_destroy(struct matmul *matmul)
         onednn_destroy(all[i]->last);
     }
     free(matmul);
-}
-
-size_t matmul_scratch_bytes(const struct matmul_shape *shape)
-{
-    const int64_t n_panels = panel_count(shape->n > shape->out ? shape->n : shape->out);
-    return (size_t)kernels_min(n_panels, MAX_WORKERS) * WORKER_BYTES;
 }
 
 void matmul_forward(const struct matmul *matmul, float *y, const void *x, const void *w,

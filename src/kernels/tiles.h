@@ -54,4 +54,8 @@ static inline int64_t kernels_attention_slot(const struct attention_shape *shape
     return 4 * keys + 5 * QUERY_TILE * width + 2 * KEY_TILE * QUERY_TILE;
 }
 
+/* Bytes of scratch that a plan's workers write to, at most: fewer threads than panels use less than
+ * matmul_scratch_bytes. */
+size_t matmul_used_bytes(const struct matmul *matmul);
+
 #endif

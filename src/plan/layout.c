@@ -394,7 +394,7 @@ static int64_t logit_width(const struct sizes *s)
     return s->rank->has_last ? s->model->vocab : 0;
 }
 
-/** Of the stage's products, the one with the most panels. */
+/** What the widest of the stage's products needs serves all. */
 static int64_t product_scratch_bytes(const struct sizes *s)
 {
     const int64_t widest = larger(larger(s->C + 2 * s->KV, 2 * s->F), logit_width(s));

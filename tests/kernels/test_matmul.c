@@ -1,3 +1,4 @@
+#include "../../src/kernels/tiles.h"
 #include "../support/oracle.h"
 #include "../support/trial.h"
 
@@ -141,12 +142,43 @@ static void agrees_with_the_oracle_and_accumulates(void **state)
     trial_each(run, SIZES, sizeof SIZES / sizeof SIZES[0]);
 }
 
+/* Bytes that the products of n rows and a width write to, on as many threads as may share one. */
+static size_t used_bytes(int64_t n, int64_t width)
+{
+    const struct matmul_shape shape = {n, 1, width, width};
+    struct matmul *matmul = matmul_create(&shape, MATMUL_F32, kernels_select(0));
+    const size_t bytes = matmul_used_bytes(matmul);
+    matmul_destroy(matmul);
+    return bytes;
+}
+
+/* Panels are whole vectors, so a larger count may make fewer: 4320 rows 18, 4352 rows 17. */
+static void scratch_of_the_widest_serves_every_narrower_product(void **state)
+{
+    (void)state;
+    enum { STEP = 32, MOST = 9216 };
+    kernels_set_threads(64); /* and more do not share a product */
+    for (int64_t n = STEP; n <= MOST; n += STEP) {
+        size_t most = 0;
+        for (int64_t width = STEP; width <= MOST; width += STEP) {
+            const struct matmul_shape shape = {n, 1, width, width};
+            const size_t used = used_bytes(n, width), planned = matmul_scratch_bytes(&shape);
+            most = used > most ? used : most;
+            if (planned < most) {
+                fail_msg("n %d, width %d: %zu bytes are used, %zu planned", (int)n, (int)width,
+                         most, planned);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_the_oracle_and_accumulates),
         cmocka_unit_test(bf16_rounds_inputs_alone),
         cmocka_unit_test(bf16_is_refused_below_the_highest_level),
+        cmocka_unit_test(scratch_of_the_widest_serves_every_narrower_product),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
