@@ -17,6 +17,7 @@
 enum {
     CONFIG_PATH_BYTES = 1024,
     CONFIG_MAX_STAGES = 4096, /* entries of an explicit partition */
+    CONFIG_MAX_CHUNKS = 64,
     CONFIG_MAX_REPLICAS = 1024,
     CONFIG_MAX_TASKS = 8,   /* rows of a synthetic mixture */
     CONFIG_MAX_SKIPS = 256, /* ranges of data.skip */

@@ -18,7 +18,7 @@
 #include <attnres/journal.h>
 
 enum {
-    TRANSPORT_MAX_REQUESTS = 4096, /* posted at a time on one rank */
+    TRANSPORT_MAX_REQUESTS = 20480, /* posted at a time on one rank: see engine.c */
     TRANSPORT_MAX_CHUNKS = 4096,
 };
 

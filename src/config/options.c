@@ -134,7 +134,7 @@ const struct option config_options[] = {
 
     {"pipeline.stages", OPTION_AUTO_INT, AT(pipeline.n_stages), "auto", 1, CONFIG_MAX_STAGES, NULL,
      FREE, "Ranks of one pipeline, each with a stage per chunk. auto: ranks / replicas."},
-    {"pipeline.chunks", OPTION_INT, AT(pipeline.n_chunks), "1", 1, 64, NULL, FREE,
+    {"pipeline.chunks", OPTION_INT, AT(pipeline.n_chunks), "1", 1, CONFIG_MAX_CHUNKS, NULL, FREE,
      "Stages that each rank owns: more than 1 with schedule interleaved, 2 with zb_v."},
     {"pipeline.replicas", OPTION_AUTO_INT, AT(pipeline.n_replicas), "1", 1, CONFIG_MAX_REPLICAS,
      NULL, FREE,

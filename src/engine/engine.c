@@ -9,6 +9,12 @@
 #include <attnres/wire.h>
 #include <attnres/zip.h>
 
+/* What a plan may have under way on a rank: four links of each chunk, frames to and from replicas,
+ * and one whole message with its checksum. */
+_Static_assert(4 * CONFIG_MAX_CHUNKS * SCHEDULE_MAX_DEPTH + 2 * CONFIG_MAX_REPLICAS + 2 <=
+                   TRANSPORT_MAX_REQUESTS,
+               "every plan has requests enough");
+
 static unsigned char *message_of(const struct engine *engine, const struct engine_link *link,
                                  int64_t message)
 {

@@ -356,7 +356,12 @@ static void place_activation_gradients(struct buffer_table *t, const struct size
  * enough that all those under way stay within a bound. */
 static void place_replicas(struct buffer_table *t, const struct sizes *s)
 {
-    enum { MOST = 1 << 20, MOST_TOGETHER = 1 << 24, LEAST = 1 << 10, MOST_PEERS_TWICE = 512 };
+    enum {
+        MOST = 1 << 20,
+        MOST_TOGETHER = 1 << 24,
+        LEAST = 1 << 10,
+        MOST_PEERS_TWICE = CONFIG_MAX_REPLICAS / 2
+    };
     const int64_t n_peers = s->trains ? s->plan->grid.n_replicas - 1 : 0;
     const int64_t slots = n_peers * (n_peers < MOST_PEERS_TWICE ? 2 : 1);
     const int64_t share = slots > 0 ? larger(MOST_TOGETHER / slots / LEAST * LEAST, LEAST) : LEAST;

@@ -243,6 +243,17 @@ static bool make_schedules(struct plan *plan, struct error *err)
     return true;
 }
 
+/** pipeline.replicas: auto makes as many as there are ranks for. */
+static bool check_replicas(const struct grid *grid, struct error *err)
+{
+    return grid->n_replicas <= CONFIG_MAX_REPLICAS ||
+           error_set(err, ERROR_LAUNCH,
+                     "pipeline.replicas: auto makes %d replicas of %d ranks, more than %d: start "
+                     "it with at most mpirun -n %d, or with more pipeline.stages",
+                     grid->n_replicas, grid_size(grid), CONFIG_MAX_REPLICAS,
+                     CONFIG_MAX_REPLICAS * grid->n_places);
+}
+
 /** Of those of a step each replica takes as many. With pipeline.replicas: auto only the grid knows
  * whether they can. */
 static bool share_microbatches(struct plan *plan, struct error *err)
@@ -278,7 +289,7 @@ bool plan_init_measured(struct plan *plan, const struct config *config, const st
     plan->measured = costs != NULL ? *costs : (struct costs){0};
     if (!grid_init(&plan->grid, n_ranks, config->pipeline.n_replicas, config->pipeline.n_stages,
                    err) ||
-        !share_microbatches(plan, err)) {
+        !check_replicas(&plan->grid, err) || !share_microbatches(plan, err)) {
         return false;
     }
     plan->n_ranks = plan->grid.n_places;

@@ -16,10 +16,8 @@ void transport_init(struct transport *t, const struct transport_operations *oper
     t->habits = (struct transport_habits){0};
     t->deadline_s = 0;
     t->journal = NULL;
-    t->first_free = 0;
-    for (int i = 0; i < TRANSPORT_MAX_REQUESTS; i++) {
-        t->slots[i] = (struct transport_slot){.next = i + 1 < TRANSPORT_MAX_REQUESTS ? i + 1 : -1};
-    }
+    t->first_free = -1;
+    t->n_touched = 0;
 }
 
 int transport_rank(const struct transport *t)
@@ -68,6 +66,17 @@ const char *transport_channel_name(enum transport_channel channel)
     return names[channel];
 }
 
+static int take_slot(struct transport *t)
+{
+    if (t->first_free < 0) {
+        assert(t->n_touched < TRANSPORT_MAX_REQUESTS && "more requests at a time than that");
+        return t->n_touched++;
+    }
+    const int slot = t->first_free;
+    t->first_free = t->slots[slot].next;
+    return slot;
+}
+
 static void post(struct transport *t, const struct transport_slot *filled,
                  struct transport_request *request)
 {
@@ -75,9 +84,7 @@ static void post(struct transport *t, const struct transport_slot *filled,
     assert(filled->channel >= 0 && filled->channel < TRANSPORT_CHANNELS);
     assert(filled->chunk >= 0 && filled->chunk < TRANSPORT_MAX_CHUNKS);
     assert(filled->length <= filled->capacity);
-    assert(t->first_free >= 0 && "more requests at a time than TRANSPORT_MAX_REQUESTS");
-    const int slot = t->first_free;
-    t->first_free = t->slots[slot].next;
+    const int slot = take_slot(t);
     t->slots[slot] = *filled;
     t->slots[slot].next = -1;
     request->index = slot + 1;

@@ -39,7 +39,8 @@ struct transport {
     struct transport_habits habits;
     double deadline_s; /* of a wait; 0: never */
     struct journal *journal;
-    int first_free;
+    int first_free; /* of the slots that were in use; -1: none */
+    int n_touched;  /* slots that ever were; memory behind them stays untouched */
     struct transport_slot slots[TRANSPORT_MAX_REQUESTS];
 };
 

@@ -12,10 +12,12 @@ struct receive {
     unsigned char *bytes;
 };
 
+enum { MOST_RECEIVES = 1024 }; /* at a time, of the small runs that are flipped */
+
 static struct flip armed = {.rank = -1, .message = -1};
 /** By rank, each its own thread's. */
 static struct {
-    struct receive receives[TRANSPORT_MAX_REQUESTS];
+    struct receive receives[MOST_RECEIVES];
     int64_t n_received;
 } ranks[FLIP_MAX_RANKS];
 
@@ -31,7 +33,7 @@ int64_t flip_count(int rank)
 
 static struct receive *find(int rank, const struct transport_request *request)
 {
-    for (int i = 0; i < TRANSPORT_MAX_REQUESTS; i++) {
+    for (int i = 0; i < MOST_RECEIVES; i++) {
         if (ranks[rank].receives[i].request == request) {
             return &ranks[rank].receives[i];
         }

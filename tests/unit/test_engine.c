@@ -223,6 +223,25 @@ static void a_rank_that_begins_alone_waits_for_its_values(void **state)
     pipeline_destroy(p);
 }
 
+/* 40 chunks in groups of 64: 63 messages of each link are under way, 5000 receives on a rank. */
+static void many_chunks_in_wide_groups_have_requests_enough(void **state)
+{
+    (void)state;
+    static const char *const WIDE[] = {
+        "model.layers=40",    "model.blocks=2",     "model.dim=2",
+        "model.heads=1",      "model.kv_heads=1",   "model.ff=1",
+        "model.seq_len=4",    "batch.sequences=64", "batch.microbatch=1",
+        "pipeline.chunks=40", "pipeline.group=64",  "pipeline.schedule=interleaved",
+    };
+    struct error err = {0};
+    struct pipeline *p = pipeline_create(2, WIDE, sizeof WIDE / sizeof WIDE[0], &err);
+    if (p == NULL) {
+        fail_msg("%s", err.message);
+    }
+    assert_true(pipeline_train(p));
+    pipeline_destroy(p);
+}
+
 /** The first rank asks for gradients before it has sent any values. */
 static void a_deadlock_says_which_rank_waits_at_which_action(void **state)
 {
@@ -392,6 +411,7 @@ int main(void)
         cmocka_unit_test(every_schedule_and_cut_ends_with_the_bits_of_one_stage),
         cmocka_unit_test(recomputation_takes_nothing_from_an_earlier_action),
         cmocka_unit_test(a_rank_that_begins_alone_waits_for_its_values),
+        cmocka_unit_test(many_chunks_in_wide_groups_have_requests_enough),
         cmocka_unit_test(a_deadlock_says_which_rank_waits_at_which_action),
         cmocka_unit_test(a_flipped_byte_aborts_naming_both_ranks),
         cmocka_unit_test(gradients_are_whole_when_replicas_may_add_them),

@@ -474,6 +474,20 @@ static void replicas_share_the_microbatches_of_a_step(void **state)
     free(config);
 }
 
+static void auto_makes_no_more_replicas_than_could_be_asked_for(void **state)
+{
+    (void)state;
+    struct config *config = calloc(1, sizeof *config);
+    const char *const overrides[] = {"pipeline.replicas=auto", "pipeline.stages=2",
+                                     "batch.sequences=1025", "batch.microbatch=1"};
+    struct plan plan;
+    struct error err = {0};
+    make_plan(&plan, config, 2 * (CONFIG_MAX_REPLICAS + 1), overrides, 4, &err);
+    assert_int_equal(err.kind, ERROR_LAUNCH);
+    assert_non_null(strstr(err.message, "at most mpirun -n 2048"));
+    free(config);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -494,6 +508,7 @@ int main(void)
         cmocka_unit_test(flops_follow_the_stated_formula),
         cmocka_unit_test(every_row_has_one_owner_and_all_own_about_as_much),
         cmocka_unit_test(replicas_share_the_microbatches_of_a_step),
+        cmocka_unit_test(auto_makes_no_more_replicas_than_could_be_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
