@@ -20,6 +20,8 @@
 enum {
     TRANSPORT_MAX_REQUESTS = 20480, /* posted at a time on one rank: see engine.c */
     TRANSPORT_MAX_CHUNKS = 4096,
+    TRANSPORT_PART_BYTES = INT32_MAX - 63, /* what MPI can count, a multiple of 64 */
+    TRANSPORT_MAX_PARTS = 16,              /* of a message: 32 GiB */
 };
 
 /** What a message is for; with the chunk it makes the tag. */

@@ -137,8 +137,7 @@ static int64_t larger(int64_t a, int64_t b)
 static void note_message(struct sizes *s, int64_t *largest_bytes, struct wire_layout layout)
 {
     const bool may_deflate = s->plan->config->pipeline.deflate != DEFLATE_OFF;
-    const size_t bytes = may_deflate ? wire_deflated_bytes(&layout) : wire_frame_bytes(&layout);
-    *largest_bytes = larger(*largest_bytes, (int64_t)bytes);
+    *largest_bytes = larger(*largest_bytes, (int64_t)plan_message_bytes(s->plan, &layout));
     if (may_deflate) {
         s->frame_bytes = larger(s->frame_bytes, (int64_t)wire_frame_bytes(&layout));
         s->plane_bytes = larger(s->plane_bytes, (int64_t)wire_plane_bytes(&layout));

@@ -296,7 +296,8 @@ bool plan_init_measured(struct plan *plan, const struct config *config, const st
     plan->n_chunks = (int)config->pipeline.n_chunks;
     plan->n_stages = plan->n_ranks * plan->n_chunks;
     params_init(&plan->params, &config->model, &plan->depth);
-    if (!plan_check_stages(plan, err) || !make_schedules(plan, err) || !partition(plan, err)) {
+    if (!plan_check_stages(plan, err) || !make_schedules(plan, err) || !partition(plan, err) ||
+        !plan_check_messages(plan, err)) {
         plan_finish(plan);
         return false;
     }

@@ -14,6 +14,11 @@ struct wire_layout plan_layout_values(const struct plan *plan, const struct dept
 struct wire_layout plan_layout_gradients(const struct plan *plan, const struct depth_set *set,
                                          int64_t cut);
 
+/** Bytes that a message may take, deflated or not; ERROR_CONFIG if one of the plan is more than the
+ * transport can carry. */
+size_t plan_message_bytes(const struct plan *plan, const struct wire_layout *layout);
+bool plan_check_messages(const struct plan *plan, struct error *err);
+
 /** Stages, ranks and routing of a plan that has all else; what plan_drop_stages frees. */
 bool plan_make_stages(struct plan *plan, const int64_t *ends, struct error *err);
 void plan_drop_stages(struct plan *plan);

@@ -16,11 +16,8 @@
 #include "transport_internal.h"
 
 enum {
-    MAX_PARTS = 16,           /* of a message: 32 GiB */
     POLLS_BEFORE_YIELD = 200, /* some tens of microseconds */
 };
-
-static const size_t PART_BYTES = ((size_t)1 << 31) - 64; /* keeps each part aligned */
 
 struct mpi_transport {
     struct transport base;
@@ -28,7 +25,7 @@ struct mpi_transport {
     bool synchronous;
     size_t part_bytes;
     int n_parts[TRANSPORT_MAX_REQUESTS];
-    MPI_Request parts[TRANSPORT_MAX_REQUESTS][MAX_PARTS];
+    MPI_Request parts[TRANSPORT_MAX_REQUESTS][TRANSPORT_MAX_PARTS];
 };
 
 static struct mpi_transport *mpi(struct transport *t)
@@ -89,7 +86,7 @@ static void mpi_post(struct transport *t, int index)
     struct mpi_transport *m = mpi(t);
     const struct transport_slot *slot = &t->slots[index];
     const size_t total = slot->is_send ? slot->length : slot->capacity;
-    assert(slot->capacity <= MAX_PARTS * m->part_bytes);
+    assert(slot->capacity <= TRANSPORT_MAX_PARTS * m->part_bytes);
     m->n_parts[index] = 0;
     size_t at = 0, room = 0;
     do { /* A capacity of 0 is one empty part. */
@@ -132,7 +129,7 @@ static void count_received(struct transport *t, int index, const MPI_Status *sta
 static bool mpi_test(struct transport *t, int index)
 {
     struct mpi_transport *m = mpi(t);
-    MPI_Status statuses[MAX_PARTS];
+    MPI_Status statuses[TRANSPORT_MAX_PARTS];
     int done = 0;
     const int code = MPI_Testall(m->n_parts[index], m->parts[index], &done, statuses);
     if (code == MPI_ERR_IN_STATUS) {
@@ -240,7 +237,7 @@ static bool start(struct mpi_transport *m, int *argc, char ***argv, struct error
                          "this MPI cannot run beside threads (MPI_THREAD_FUNNELED)");
     }
     m->world = MPI_COMM_WORLD;
-    m->part_bytes = PART_BYTES;
+    m->part_bytes = TRANSPORT_PART_BYTES;
     MPI_Comm_set_errhandler(m->world, MPI_ERRORS_RETURN);
     int rank = 0, size = 1;
     MPI_Comm_rank(m->world, &rank);

@@ -474,6 +474,39 @@ static void replicas_share_the_microbatches_of_a_step(void **state)
     free(config);
 }
 
+/* A sequence is 4 GiB of each value, and two values cross the cut. */
+static void messages_that_cannot_be_sent_are_refused_with_what_can(void **state)
+{
+    (void)state;
+    enum { N = 10 };
+    static const struct {
+        const char *extra, *found; /* NULL: legal */
+    } ROWS[] = {
+        {"batch.microbatch=4",
+         "batch.microbatch is 4: a message between two stages would take 34359738432 bytes, and at "
+         "most 34359737344 can be sent: nearest legal value 3"},
+        {"batch.microbatch=3", NULL},
+        {"model.seq_len=65536", "model.seq_len is 65536: a message between two stages"},
+        {"model.tied=true", "set model.tied=false"},
+    };
+    const char *overrides[N] = {"model.dim=65536",    "model.seq_len=16384", "model.ff=16",
+                                "batch.sequences=12", "batch.microbatch=1",  "model.blocks=2",
+                                "model.vocab=131072", "model.tied=false",    "model.layers=2"};
+    struct config *config = calloc(1, sizeof *config);
+    for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
+        struct plan plan;
+        struct error err = {0};
+        overrides[N - 1] = ROWS[i].extra;
+        make_plan(&plan, config, 2, overrides, N, ROWS[i].found != NULL ? &err : NULL);
+        if (ROWS[i].found == NULL) {
+            plan_finish(&plan);
+        } else if (err.kind != ERROR_CONFIG || strstr(err.message, ROWS[i].found) == NULL) {
+            fail_msg("%s: %s", ROWS[i].extra, err.message);
+        }
+    }
+    free(config);
+}
+
 static void auto_makes_no_more_replicas_than_could_be_asked_for(void **state)
 {
     (void)state;
@@ -508,6 +541,7 @@ int main(void)
         cmocka_unit_test(flops_follow_the_stated_formula),
         cmocka_unit_test(every_row_has_one_owner_and_all_own_about_as_much),
         cmocka_unit_test(replicas_share_the_microbatches_of_a_step),
+        cmocka_unit_test(messages_that_cannot_be_sent_are_refused_with_what_can),
         cmocka_unit_test(auto_makes_no_more_replicas_than_could_be_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
