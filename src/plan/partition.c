@@ -35,6 +35,12 @@ static void cut_at_blocks(int64_t *ends, const struct plan *plan)
 static bool cut_as_listed(int64_t *ends, const struct plan *plan, struct error *err)
 {
     const struct pipeline_config *pipeline = &plan->config->pipeline;
+    if (pipeline->n_partition % pipeline->n_chunks != 0) {
+        return error_set(err, ERROR_CONFIG,
+                         "pipeline.partition lists %lld stages, which is no multiple of "
+                         "pipeline.chunks %lld: no number of ranks has so many",
+                         (long long)pipeline->n_partition, (long long)pipeline->n_chunks);
+    }
     if (pipeline->n_partition != plan->n_stages) {
         return error_set(
             err, ERROR_LAUNCH,
@@ -242,9 +248,24 @@ static void cut_automatically(int64_t *ends, const struct plan *plan)
     }
 }
 
+/** Not even one rank has so many. */
+static bool refuse_chunks(const struct plan *plan, struct error *err)
+{
+    const int64_t L = plan->depth.n_sublayers;
+    const int n_ranks = 2 * (int64_t)plan->n_ranks <= L ? plan->n_ranks : 1;
+    return error_set(err, ERROR_CONFIG,
+                     "pipeline.chunks is %d, but the model has only %lld sublayers "
+                     "(2 x model.layers): nearest legal value %lld, with mpirun -n %d",
+                     plan->n_chunks, (long long)L, (long long)(L / n_ranks),
+                     n_ranks * plan->grid.n_replicas);
+}
+
 bool plan_check_stages(const struct plan *plan, struct error *err)
 {
     const long long L = (long long)plan->depth.n_sublayers;
+    if (plan->n_chunks > L) {
+        return refuse_chunks(plan, err);
+    }
     return plan->n_stages <= L ||
            error_set(err, ERROR_LAUNCH,
                      "%d stages, but the model has only %lld sublayers (2 x model.layers): "

@@ -41,7 +41,7 @@ void plan_place_values(struct stage *stage, const struct plan *plan);
  * last stage is left to I by F. */
 double plan_repeats(const struct plan *plan, int64_t l);
 
-/** ERROR_LAUNCH if there are more stages than sublayers. */
+/** ERROR_LAUNCH if there are more stages than sublayers, ERROR_CONFIG if one rank has more. */
 bool plan_check_stages(const struct plan *plan, struct error *err);
 /** Cut the plan's L sublayers into its stages: ends[i] is the end of stage i. A function of the
  * configuration and the number of ranks alone. Needs all of the plan but stages, ranks and routing.

@@ -409,6 +409,84 @@ static void ties_go_to_the_block_border(void **state)
     free(t.config);
 }
 
+/* What a refusal says to do is legal: no launch line where there is none. */
+static void stages_that_no_launch_has_are_refused_by_their_key(void **state)
+{
+    (void)state;
+    static const char *const INTERLEAVED[] = {"pipeline.schedule=interleaved", "batch.sequences=12",
+                                              "batch.microbatch=1"};
+    enum { N_INTERLEAVED = 3, N = 2 };
+    static const struct {
+        const char *overrides[N];
+        int n_ranks;
+        enum error_kind kind;
+        const char *message, *remedy; /* legal on legal_ranks */
+        int legal_ranks;
+    } ROWS[] = {
+        {{"pipeline.chunks=3", "pipeline.partition=[2,6]"},
+         2,
+         ERROR_CONFIG,
+         "pipeline.partition lists 2 stages, which is no multiple of pipeline.chunks 3: no number "
+         "of ranks has so many",
+         "pipeline.partition=[2,4,2]",
+         1},
+        {{"pipeline.chunks=2", "pipeline.partition=[2,1,1,1,1,1,1]"},
+         2,
+         ERROR_CONFIG,
+         "pipeline.partition lists 7 stages, which is no multiple of pipeline.chunks 2: no number "
+         "of ranks has so many",
+         "pipeline.partition=[2,1,1,1,1,2]",
+         3},
+        {{"pipeline.chunks=2", "pipeline.partition=[2,1,1,1,1,2]"},
+         2,
+         ERROR_LAUNCH,
+         "pipeline.partition lists 6 stages, but there are 4: start it with mpirun -n 3",
+         NULL,
+         3},
+        {{"pipeline.chunks=9"},
+         1,
+         ERROR_CONFIG,
+         "pipeline.chunks is 9, but the model has only 8 sublayers (2 x model.layers): nearest "
+         "legal value 8, with mpirun -n 1",
+         "pipeline.chunks=8",
+         1},
+        {{"pipeline.chunks=9"},
+         3,
+         ERROR_CONFIG,
+         "pipeline.chunks is 9, but the model has only 8 sublayers (2 x model.layers): nearest "
+         "legal value 2, with mpirun -n 3",
+         "pipeline.chunks=2",
+         3},
+        {{"pipeline.chunks=9", "pipeline.replicas=2"},
+         10,
+         ERROR_CONFIG,
+         "pipeline.chunks is 9, but the model has only 8 sublayers (2 x model.layers): nearest "
+         "legal value 8, with mpirun -n 2",
+         "pipeline.chunks=8",
+         2},
+        {{"pipeline.chunks=3"},
+         3,
+         ERROR_LAUNCH,
+         "9 stages, but the model has only 8 sublayers (2 x model.layers): start at most 2 ranks",
+         NULL,
+         2},
+    };
+    for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
+        const char *extra[MOST_OVERRIDES];
+        const int n = overrides_join(extra, INTERLEAVED, N_INTERLEAVED, ROWS[i].overrides, N);
+        struct trial t = trial_of(extra, n, ROWS[i].n_ranks);
+        struct plan plan;
+        struct error err = {0};
+        assert_false(make(&plan, &t, NULL, &err));
+        assert_int_equal(err.kind, ROWS[i].kind);
+        assert_string_equal(err.message, ROWS[i].message);
+        t.n_ranks = ROWS[i].legal_ranks;
+        make_or_fail(&plan, &t, ROWS[i].remedy);
+        plan_finish(&plan);
+        free(t.config);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -421,6 +499,7 @@ int main(void)
         cmocka_unit_test(the_quick_start_is_cut_at_its_block_border),
         cmocka_unit_test(a_large_head_leaves_its_stage_fewer_sublayers),
         cmocka_unit_test(ties_go_to_the_block_border),
+        cmocka_unit_test(stages_that_no_launch_has_are_refused_by_their_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
