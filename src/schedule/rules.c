@@ -92,6 +92,15 @@ static int64_t find_nearest_microbatches(int64_t P, int64_t N, int64_t wanted)
     }
 }
 
+int schedule_group_below(const struct schedule_spec *spec, int most)
+{
+    int group = most;
+    while (group > 0 && !group_is_legal(spec->n_ranks, group, spec->n_microbatches)) {
+        group--;
+    }
+    return group;
+}
+
 static bool check_group(const struct schedule_spec *spec, struct error *err)
 {
     const int P = spec->n_ranks, N = schedule_group(spec), M = spec->n_microbatches;

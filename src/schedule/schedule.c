@@ -156,39 +156,90 @@ bool schedule_complete(struct schedule *schedule, struct error *err)
     return true;
 }
 
-/* Only wide groups ask for so many: all of a group's microbatches come back to the first rank
- * before it takes the first of them on. */
-static bool check_depth(const struct schedule *schedule, struct error *err)
-{
-    return schedule->channel_depth <= SCHEDULE_MAX_DEPTH ||
-           error_set(err, ERROR_CONFIG,
-                     "pipeline.group is %d: a cut would hold %d messages at a time, more than %d: "
-                     "nearest legal value at most %d, or auto",
-                     schedule->spec.group, schedule->channel_depth, SCHEDULE_MAX_DEPTH,
-                     schedule->spec.n_ranks + SCHEDULE_MAX_DEPTH);
-}
-
-bool schedule_init(struct schedule *schedule, const struct schedule_spec *spec, struct error *err)
+/* The actions of a spec that has been checked, with their slots. */
+static bool build(struct schedule *schedule, const struct schedule_spec *spec, struct error *err)
 {
     struct schedule built = {0};
-    struct action *order = NULL;
-    bool ok = schedule_check_spec(spec, err) && schedule_check_size(spec, err) &&
-              schedule_allocate(&built, spec, err);
-    if (!ok) {
+    if (!schedule_allocate(&built, spec, err)) {
         return false;
     }
-    order = calloc((size_t)schedule_order_capacity(spec), sizeof *order);
-    ok = order != NULL || error_set(err, ERROR_CREATE, "no memory for a schedule");
+    struct action *order = calloc((size_t)schedule_order_capacity(spec), sizeof *order);
+    bool ok = order != NULL || error_set(err, ERROR_CREATE, "no memory for a schedule");
     for (int rank = 0; ok && rank < spec->n_ranks; rank++) {
         const int64_t n = schedule_find_rule(spec->kind)->order(spec, rank, order);
         assert(n == schedule_order_capacity(spec));
         schedule_append_rank(&built, rank, order, n);
     }
     free(order);
+    if (!ok || !schedule_complete(&built, err)) {
+        schedule_finish(&built);
+        return false;
+    }
+    *schedule = built;
+    return true;
+}
+
+static bool group_fits(const struct schedule_spec *spec, int group)
+{
+    struct schedule_spec trial = *spec;
+    struct schedule schedule = {0};
+    trial.group = group;
+    const bool fits =
+        build(&schedule, &trial, NULL) && schedule.channel_depth <= SCHEDULE_MAX_DEPTH;
+    schedule_finish(&schedule);
+    return fits;
+}
+
+/* The widest legal group that fits, by bisection: the depth grows with the group. 0: none. */
+static int find_widest_group(const struct schedule_spec *spec)
+{
+    int widest = 0, low = 0, high = spec->group - 1; /* what fits, if any, and is wider lies in
+                                                        (low, high] */
+    while (low < high) {
+        const int middle = low + (high - low + 1) / 2;
+        const int group = schedule_group_below(spec, middle);
+        if (group > low && !group_fits(spec, group)) {
+            high = group - 1;
+        } else {
+            widest = group > low ? group : widest;
+            low = middle;
+        }
+    }
+    return widest;
+}
+
+/* Only wide groups ask for so many: all of a group's microbatches come back to the first rank
+ * before it takes the first of them on. */
+static bool check_depth(const struct schedule *schedule, struct error *err)
+{
+    const struct schedule_spec *spec = &schedule->spec;
+    if (schedule->channel_depth <= SCHEDULE_MAX_DEPTH) {
+        return true;
+    }
+    const int widest = find_widest_group(spec);
+    if (widest == 0) {
+        return error_set(err, ERROR_CONFIG,
+                         "pipeline.group is %d: a cut would hold more than %d messages at a time, "
+                         "as with every group of %d microbatches: take auto and %d microbatches",
+                         spec->group, SCHEDULE_MAX_DEPTH, spec->n_microbatches,
+                         spec->n_microbatches / spec->n_ranks * spec->n_ranks);
+    }
+    return error_set(err, ERROR_CONFIG,
+                     "pipeline.group is %d: a cut would hold more than %d messages at a time: "
+                     "nearest legal value %d",
+                     spec->group, SCHEDULE_MAX_DEPTH, widest);
+}
+
+bool schedule_init(struct schedule *schedule, const struct schedule_spec *spec, struct error *err)
+{
+    struct schedule built = {0};
+    if (!schedule_check_spec(spec, err) || !schedule_check_size(spec, err) ||
+        !build(&built, spec, err)) {
+        return false;
+    }
     struct schedule_simulation simulation = {0};
     const struct schedule_costs costs = schedule_unit_costs();
-    ok = ok && schedule_complete(&built, err) && check_depth(&built, err) &&
-         schedule_simulate(&simulation, &built, &costs, err);
+    const bool ok = check_depth(&built, err) && schedule_simulate(&simulation, &built, &costs, err);
     schedule_simulation_finish(&simulation);
     if (!ok) {
         schedule_finish(&built);

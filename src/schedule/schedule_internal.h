@@ -34,6 +34,8 @@ bool schedule_check_size(const struct schedule_spec *spec, struct error *err);
 
 /** Microbatches of a group. */
 int schedule_group(const struct schedule_spec *spec);
+/** The largest legal group of at most so many; 0: none. */
+int schedule_group_below(const struct schedule_spec *spec, int most);
 
 /** Compute actions that a rank of this schedule has. */
 int64_t schedule_order_capacity(const struct schedule_spec *spec);

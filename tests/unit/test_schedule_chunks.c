@@ -301,8 +301,8 @@ static void illegal_specs_name_the_rule_and_the_nearest_legal_value(void **state
          "nearest legal value 6, or 11 microbatches"},
         {{SCHEDULE_INTERLEAVED, 2, 2, 200, 200},
          "pipeline.group is 200",
-         "messages at a time, more than 64",
-         "or auto"},
+         "more than 64 messages at a time",
+         "nearest legal value 66"},
         {{SCHEDULE_1F1B, 2, 1, 2, 4}, "pipeline.group is 2", "no groups", "auto"},
         {{SCHEDULE_INTERLEAVED, 4096, 1 << 30, 0, 4096}, "4096 microbatches", "actions", "fit"},
     };
@@ -317,6 +317,43 @@ static void illegal_specs_name_the_rule_and_the_nearest_legal_value(void **state
             fail_msg("row %zu: %s", i, err.message);
         }
     }
+}
+
+/* Tries every group: those that are refused for their messages name the widest that is not. */
+static void check_widest_group(int P, int n_chunks, int M)
+{
+    int widest = 0;
+    for (int N = P; N <= M; N++) {
+        struct schedule_spec spec = make_spec(SCHEDULE_INTERLEAVED, n_chunks, P, M);
+        struct schedule schedule = {0};
+        struct error err = {0};
+        spec.group = N;
+        if (schedule_init(&schedule, &spec, &err)) {
+            schedule_finish(&schedule);
+            widest = N;
+        } else if (strstr(err.message, "messages at a time") != NULL) {
+            char nearest[64];
+            snprintf(nearest, sizeof nearest,
+                     widest > 0 ? "nearest legal value %d" : "take auto and %d microbatches",
+                     widest > 0 ? widest : M / P * P);
+            const char *said = strstr(err.message, nearest);
+            if (said == NULL || strlen(said) != strlen(nearest)) {
+                fail_msg("%d ranks, %d chunks, %d microbatches, widest %d: %s", P, n_chunks, M,
+                         widest, err.message);
+            }
+        }
+    }
+}
+
+static void groups_of_too_many_messages_name_the_widest_of_fewer(void **state)
+{
+    (void)state;
+    for (int n_chunks = 2; n_chunks <= 3; n_chunks++) {
+        check_widest_group(2, n_chunks, 68);
+        check_widest_group(5, n_chunks, 79);
+    }
+    check_widest_group(3, 2, 101);
+    check_widest_group(66, 2, 131); /* one group of all is the only legal one */
 }
 
 static void expect_failure(const struct schedule *schedule, const char *reason)
@@ -397,6 +434,7 @@ int main(void)
         cmocka_unit_test(stages_and_places_are_inverse),
         cmocka_unit_test(every_small_grid_simulates_in_order_and_without_spare_slots),
         cmocka_unit_test(groups_are_legal_exactly_as_the_rule_says),
+        cmocka_unit_test(groups_of_too_many_messages_name_the_widest_of_fewer),
         cmocka_unit_test(illegal_specs_name_the_rule_and_the_nearest_legal_value),
         cmocka_unit_test(losing_what_a_local_hop_takes_over_fails),
         cmocka_unit_test(chunks_are_read_back_and_refused_beyond_the_last),
