@@ -11,8 +11,8 @@
  *  On the way back a stage adds up, for every value, what the stage behind returned, the deposits
  * of later stages of its rank, and its own reads; the sum goes to the stage before (`received`),
  * is deposited for the stage that brought the value to the rank (`cached`), or ends here
- * (produced). Nothing is copied on a rank: a cached value is read from the activation slot of the
- * stage that brought it, which keeps it until that stage's W, behind every use. */
+ * (produced). Nothing is sent on a rank: before F a cached value is copied from the activation slot
+ * of the stage that brought it, which keeps it until that stage's W, behind every use. */
 #ifndef ATTNRES_ROUTING_H
 #define ATTNRES_ROUTING_H
 
@@ -29,7 +29,7 @@ struct routing_stage {
     struct depth_set received; /* from the stage before; their gradients go back there. Empty on
                                   the first stage, which makes b_0 itself. */
     bool is_local;             /* the stage before is on the same rank: taken over, not sent */
-    struct depth_set cached;   /* held by the rank before: read from the slot of the stage that
+    struct depth_set cached;   /* held by the rank before: copied from the slot of the stage that
                                   brought them, a gradient deposited for each */
     struct depth_set brought;  /* what the stage is the first of its rank to hold, received or
                                   produced; later stages of the rank find it here */

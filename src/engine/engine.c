@@ -78,9 +78,8 @@ void engine_init(struct engine *engine, const struct plan *plan, const struct mo
     }
     engine->tensors = heap_take((size_t)most, sizeof *engine->tensors, "the engine");
     engine->scales = heap_take((size_t)most, sizeof *engine->scales, "the engine");
-    const int64_t n_deposit_cells = plan->routing.cache ? engine_deposit_cells(engine) : 1;
     engine->n_deposited =
-        heap_take((size_t)n_deposit_cells, sizeof *engine->n_deposited, "the engine");
+        heap_take((size_t)engine_deposit_cells(engine), sizeof *engine->n_deposited, "the engine");
     const size_t n_requests = (size_t)plan->n_chunks * 4 * (size_t)engine->depth;
     engine->requests = heap_take(n_requests, sizeof *engine->requests, "the engine");
     for (int chunk = 0; chunk < plan->n_chunks; chunk++) {

@@ -20,10 +20,8 @@ void engine_deposit_gradients(struct engine *engine, const struct action *action
 void engine_round_gradients(struct engine *engine, const struct engine_link *link,
                             const struct action *action);
 
-/** Cells of n_deposited. */
+/** Cells of n_deposited: as many as deposits in the plan's memory. */
 int64_t engine_deposit_cells(const struct engine *engine);
-/** Whether every deposit was collected. */
-bool engine_deposits_are_empty(const struct engine *engine);
 
 /** Replicas (replicas.c): set up and end; begin the sums of a training schedule; tell that a part
  * of an action is done; get on between kernels. Nothing with one replica. */

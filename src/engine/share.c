@@ -43,32 +43,24 @@ void engine_take_values(struct engine *engine, const struct action *action)
     }
 }
 
-int64_t engine_deposit_cells(const struct engine *engine)
+static const struct buffer *deposits_of(const struct engine *engine)
 {
-    const struct routing *routing = &engine->plan->routing;
-    const int64_t slots = routing_deposit_slots(routing, &engine->plan->schedule, engine->rank);
-    return (slots > 0 ? slots : 1) * (routing_deposit_count(routing, engine->rank) + 1);
+    return &engine->memory->table.rows[BUFFER_DEPOSITS];
 }
 
-bool engine_deposits_are_empty(const struct engine *engine)
+int64_t engine_deposit_cells(const struct engine *engine)
 {
-    const int64_t n = engine->plan->routing.cache ? engine_deposit_cells(engine) : 1;
-    for (int64_t i = 0; i < n; i++) {
-        if (engine->n_deposited[i] != 0) {
-            return false;
-        }
-    }
-    return true;
+    const struct buffer *deposits = deposits_of(engine);
+    return deposits->n_slots * deposits->shape[0];
 }
 
 /** Where the gradients of a value of this microbatch are deposited; how many lie there. */
 static float *deposit_of(const struct engine *engine, const struct action *action, int64_t id,
                          int **n_deposited)
 {
-    const struct routing *routing = &engine->plan->routing;
-    const int slots = routing_deposit_slots(routing, &engine->plan->schedule, engine->rank);
-    const int64_t slot = action->microbatch % slots;
-    *n_deposited = &engine->n_deposited[slot * routing_deposit_count(routing, engine->rank) + id];
+    const struct buffer *deposits = deposits_of(engine);
+    const int64_t slot = action->microbatch % deposits->n_slots;
+    *n_deposited = &engine->n_deposited[slot * deposits->shape[0] + id];
     float *base = memory_buffer(engine->memory, BUFFER_DEPOSITS, slot);
     return base + id * tensor_count(engine);
 }
