@@ -60,6 +60,9 @@ struct schedule_spec {
  * needs from the slot of the first (schedule_slot, schedule_gradient_slot). */
 int schedule_stage(const struct schedule_spec *spec, int rank, int chunk);
 void schedule_place(const struct schedule_spec *spec, int stage, int *rank, int *chunk);
+/** Whether a message crosses the cut between stage and stage + 1: both exist, on different ranks.
+ */
+bool schedule_cut_has_message(const struct schedule_spec *spec, int stage);
 
 /** The order without backward for evaluation on the stages of a kind. */
 enum schedule_kind schedule_forward_kind(enum schedule_kind kind);

@@ -41,10 +41,6 @@ int schedule_group_below(const struct schedule_spec *spec, int most);
 int64_t schedule_order_capacity(const struct schedule_spec *spec);
 int schedule_count_stages(const struct schedule_spec *spec);
 
-/** Whether a message crosses the cut between stage and stage + 1: both exist, on different ranks.
- */
-bool schedule_cut_has_message(const struct schedule_spec *spec, int stage);
-
 /** Whether the cut lies between two stages of one rank: no message, the second takes what it needs
  * from the first one's slot. */
 bool schedule_cut_is_local(const struct schedule_spec *spec, int stage);
