@@ -91,6 +91,15 @@ bool file_make_folders(const char *path, struct error *err); /* with parents; ER
 /** Whether there is a folder for the file at path: to be asked before the work whose result goes
  * there. ERROR_CREATE. */
 bool file_has_folder(const char *path, struct error *err);
+/** What a file may be, and how one is known by its bytes. */
+struct file_form {
+    const char *name; /* as people call one */
+    bool (*is_one)(const unsigned char *bytes, size_t length);
+};
+/** Whether path may be written over: nothing is there, an empty file, or one of the form. A name
+ * mistyped, or an argument too few, shall cost nobody a file. To be asked before the work whose
+ * result goes there. ERROR_CREATE. */
+bool file_may_replace(const char *path, const struct file_form *form, struct error *err);
 /** See in this folder what other hosts have put there or removed. A network file system goes on to
  * find a name, or not to find it, as it did before (NFS for up to a minute), but asks the server
  * when a folder is opened (NFS unless it is mounted with nocto). */

@@ -105,20 +105,15 @@ struct files_request {
 bool files_open(struct data *d, const struct files_request *request, struct error *err);
 void files_close(struct data *d);
 
-/* output.c: a file written aside and renamed when whole; "-" is standard output. It replaces
- * nothing but an empty file or one of its own kind, so that an argument too few costs nobody a
- * file. */
-struct output_kind {
-    const char *name; /* as people call one */
-    bool (*is_one)(const unsigned char *bytes, size_t length);
-};
+/* output.c: a file written aside and renamed when whole; "-" is standard output. It replaces only
+ * what file_may_replace lets it. */
 struct output {
     struct file_writer writer;
     const char *path;
     char aside[FILE_PATH_BYTES];
     bool standard;
 };
-bool output_open(struct output *o, const char *path, const struct output_kind *kind,
+bool output_open(struct output *o, const char *path, const struct file_form *form,
                  struct error *err);
 /** ok: whether all went well so far; otherwise the file is dropped and err stays as it is. */
 bool output_close(struct output *o, bool ok, struct error *err);

@@ -28,7 +28,7 @@ static bool are_items(const unsigned char *bytes, size_t length)
     }
     return n_tabs == 3 && newline[-1] >= '0' && newline[-1] <= '9';
 }
-static const struct output_kind ITEMS = {"a file of items", are_items};
+static const struct file_form ITEMS = {"a file of items", are_items};
 
 bool data_write_items(enum task_kind task, uint64_t seed, int64_t count, int hops, const char *path,
                       struct error *err)

@@ -20,7 +20,7 @@ static bool write_tokens(struct file_writer *w, const struct data_file *f, struc
     return true;
 }
 
-static const struct output_kind SHARD = {"a token shard", shard_has_magic};
+static const struct file_form SHARD = {"a token shard", shard_has_magic};
 
 /** The shard's path stands last: with it forgotten, the last text would be taken for it. */
 static bool is_no_input(const struct data *inputs, int n, const char *path, struct error *err)

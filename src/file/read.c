@@ -188,3 +188,24 @@ bool file_holds_same(const char *a, const char *b)
     file_map_finish(&of_b);
     return is_same;
 }
+
+bool file_may_replace(const char *path, const struct file_form *form, struct error *err)
+{
+    struct file_map map;
+    if (!file_exists(path) || file_length(path) == 0) {
+        return true;
+    }
+    if (file_length(path) < 0) {
+        return error_set(err, ERROR_CREATE, "%s: is %s; give the path of a file to write", path,
+                         file_is_folder(path) ? "a folder" : "no regular file");
+    }
+    if (!file_map_init(&map, path, err)) {
+        return false;
+    }
+    const bool is_one = form->is_one(map.bytes, map.length);
+    file_map_finish(&map);
+    return is_one || error_set(err, ERROR_CREATE,
+                               "%s: exists and is not %s, so it is not written over: give the "
+                               "path of a new file, or remove this one first",
+                               path, form->name);
+}

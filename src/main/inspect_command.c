@@ -208,7 +208,7 @@ static bool run(const struct command_line *line, struct error *err)
                              OF_DATA[i]);
         }
     }
-    if (command_has(line, "svg") && !file_has_folder(command_text(line, "svg", NULL), err)) {
+    if (command_has(line, "svg") && !run_may_draw(command_text(line, "svg", NULL), err)) {
         return false;
     }
     struct log log;

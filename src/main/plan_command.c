@@ -65,7 +65,7 @@ static bool write_svg(const char *path, const struct plan *plan,
     if (length >= TEXT_BYTES) {
         return error_set(err, ERROR_CREATE, "%s: the picture is too large", path);
     }
-    return file_has_folder(path, err) && file_replace(path, text, length, err);
+    return file_replace(path, text, length, err);
 }
 
 static bool print_json(const struct plan *plan, const struct prediction *prediction, char *text,
@@ -126,7 +126,11 @@ static bool show(const struct command_line *line, const struct plan *plan,
 static bool plan(const struct command_line *line, struct config *config, struct error *err)
 {
     const char *path = line->n_positionals > 0 ? line->positionals[0] : NULL;
+    const char *svg = command_text(line, "svg", NULL);
     struct costs costs, measured;
+    if (svg != NULL && !run_may_draw(svg, err)) {
+        return false;
+    }
     if (!config_load(config, path, line->n_overrides, line->overrides, err) ||
         !find_costs(&costs, &measured, line, config, err)) {
         return false;
@@ -161,15 +165,22 @@ static bool write_costs(const char *path, const struct costs *costs, int n_ranks
     return true;
 }
 
+static bool is_costs(const unsigned char *bytes, size_t length)
+{
+    struct costs costs;
+    return costs_parse(&costs, "", (const char *)bytes, length, NULL);
+}
+
 static bool calibrate(const struct command_line *line, struct config *config,
                       struct transport *transport, struct log *log, struct error *err)
 {
     const bool is_root = transport_rank(transport) == 0;
     const char *path = line->n_positionals > 0 ? line->positionals[0] : NULL;
     const char *out = command_text(line, "calibrate", NULL);
+    static const struct file_form COSTS = {"a file of costs", is_costs};
     const bool loaded =
         !is_root || (config_load(config, path, line->n_overrides, line->overrides, err) &&
-                     file_has_folder(out, err));
+                     file_has_folder(out, err) && file_may_replace(out, &COSTS, err));
     struct session session = {0};
     struct costs costs;
     bool ok = session_share_config(config, transport, loaded, err) &&

@@ -129,6 +129,18 @@ bool run_on_checkpoint(const struct command_line *line, const char *const *extra
     return ok;
 }
 
+static bool is_picture(const unsigned char *bytes, size_t length)
+{
+    static const char OPENING[] = "<svg xmlns=";
+    return length >= sizeof OPENING - 1 && memcmp(bytes, OPENING, sizeof OPENING - 1) == 0;
+}
+
+bool run_may_draw(const char *path, struct error *err)
+{
+    static const struct file_form PICTURE = {"a picture of attnres", is_picture};
+    return file_has_folder(path, err) && file_may_replace(path, &PICTURE, err);
+}
+
 bool run_takes_bytes(const struct config *config)
 {
     return config->data.kind != DATA_TOKENS || config->model.vocab <= 256;

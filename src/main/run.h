@@ -36,6 +36,9 @@ typedef bool run_function(const struct command_line *line, struct session *sessi
 bool run_on_checkpoint(const struct command_line *line, const char *const *extra,
                        enum plan_purpose purpose, run_function *work, struct error *err);
 
+/** Whether a picture may be written to path. To be asked before the work that it shows. */
+bool run_may_draw(const char *path, struct error *err);
+
 /** Whether a model's tokens are bytes, so that text can be given to it: not if it was trained on
  * shards whose vocabulary goes beyond them. */
 bool run_takes_bytes(const struct config *config);

@@ -54,3 +54,6 @@ run attnres inspect run --prompt=AB --file=numbers.txt
 run attnres inspect nowhere
 run attnres inspect full data.train=gone.txt
 run attnres inspect run --prompt=AB --svg=nowhere/p.svg
+run attnres inspect run --prompt=AB --svg=numbers.txt
+run attnres inspect run --prompt=AB --svg=run
+run attnres inspect run --prompt=AB --svg=p.svg | tail -n 1

@@ -58,3 +58,15 @@ sed 's/mlp_s/mpl_s/' two.json >typo.json
 run attnres plan $small pipeline.costs=typo.json
 run attnres train $small pipeline.costs=typo.json run.dir=none
 run attnres plan $small --svg=none.svg >/dev/null
+echo 'written over are only files of the same kind'
+cp two.json again.json
+cp $small own.yaml
+mkdir -p folder
+for out in own.yaml step.svg folder again.json; do
+    run attnres plan $small compute.threads=1 --calibrate=$out
+done
+for out in own.yaml two.json folder step.svg; do
+    run attnres plan $small --ranks=2 pipeline.costs=two.json --svg=$out >plan.txt
+    tail -n 1 plan.txt
+done
+cmp $small own.yaml && head -c 5 step.svg && ls folder
