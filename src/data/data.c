@@ -52,6 +52,7 @@ static bool open_files(struct data *d, const struct data_config *config, enum da
     }
     struct files_request request = {.path =
                                         split == DATA_VAL && own_val ? config->val : config->train,
+                                    .remedy = ": set data.kind=tokens",
                                     .format = text ? FORMAT_TEXT : FORMAT_TOKENS,
                                     .max_bytes = config->max_bytes,
                                     .vocab = vocab};

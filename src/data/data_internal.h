@@ -96,7 +96,8 @@ void shard_write_header(unsigned char *header, int32_t n_tokens);
 enum file_format { FORMAT_TEXT, FORMAT_TOKENS, FORMAT_GUESS };
 enum file_part { PART_WHOLE, PART_TRAIN, PART_VAL }; /* PART_VAL: the last 5 % */
 struct files_request {
-    const char *path, *key; /* key: the option that holds the path, for messages; or NULL */
+    const char *path;
+    const char *remedy; /* behind the refusal of a shard among text; or NULL */
     enum file_format format;
     enum file_part part;
     int64_t max_bytes; /* of heap; 0: 4e9, so that a file never decides an allocation alone */

@@ -101,6 +101,10 @@ static bool open_file(struct data *d, const char *path, const struct files_reque
     memcpy(f->path, path, path_bytes);
     d->heap_bytes += path_bytes;
     bool tokens = request->format == FORMAT_TOKENS;
+    if (request->format == FORMAT_TEXT && shard_has_magic(f->map.bytes, f->map.length)) {
+        return error_set(err, ERROR_DATA, "%s: is a token shard, not text%s", path,
+                         request->remedy != NULL ? request->remedy : "");
+    }
     if (request->format == FORMAT_GUESS) {
         tokens = looks_like_tokens(f, path);
         if (d->n_files > 1 && tokens != (d->files[0].token_bytes > 1)) {

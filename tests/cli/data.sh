@@ -4,6 +4,8 @@ echo "to be or not to be" >a.txt
 run attnres data prepare a.txt a.bin
 run attnres data info a.bin
 run attnres data info a.txt
+run attnres train $small data.kind=text data.train=a.bin run.dir=none 2>&1 | grep -E '^(attnres|exit|step)'
+run attnres data prepare a.bin again.bin
 head -c 100 a.bin >b.bin
 run attnres data info b.bin
 
