@@ -1,5 +1,6 @@
 #include "command.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +14,9 @@ static bool make(const struct command_line *line, struct error *err)
                          "usage: attnres data make TASK COUNT OUT [--seed N] [--hops K]");
     }
     char *end = NULL;
+    errno = 0;
     const long long count = strtoll(line->positionals[2], &end, 10);
-    if (*end != '\0' || end == line->positionals[2] || count < 0) {
+    if (*end != '\0' || end == line->positionals[2] || errno != 0 || count < 0) {
         return error_set(err, ERROR_USAGE, "%s: not a count of items", line->positionals[2]);
     }
     enum task_kind task;

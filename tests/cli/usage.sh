@@ -11,4 +11,5 @@ run attnres train --resume=
 run attnres plan --calibrate
 run attnres generate run --prompt=
 run attnres data make stories many -
+attnres data make stories 99999999999999999999 - 2>&1 | head -n 2 # without end, were it taken
 run attnres eval nowhere --task=hop
