@@ -30,6 +30,7 @@ struct job {
     pid_t pid; /* 0: none */
     int index;
     double start_s;
+    struct sweep_mark before;
 };
 
 struct work {
@@ -87,10 +88,11 @@ static bool start(struct work *work, int slot, int index, struct error *err)
         return true;
     }
     sweep_make_command(command, work->sweep, &run, work->options);
+    const struct sweep_mark before = sweep_mark_folder(run.dir);
     if (!sweep_start_process(&pid, command, run.dir, &share, err)) {
         return false;
     }
-    work->jobs[slot] = (struct job){pid, index, clock_monotonic_s()};
+    work->jobs[slot] = (struct job){pid, index, clock_monotonic_s(), before};
     work->entries[index].is_running = true;
     work->entries[index].exit_code = 0;
     return true;
@@ -159,30 +161,13 @@ static void show_progress(struct work *work)
     }
 }
 
-/** The last line that a run's process has said, for those who wonder why it failed. */
-static void find_last_words(char words[512], const char *dir)
-{
-    char path[FILE_PATH_BYTES];
-    struct file_bytes f = {0};
-    words[0] = '\0';
-    if (!file_join(path, dir, "output.txt", NULL) || !file_read(&f, path, 1 << 28, NULL)) {
-        return;
-    }
-    char *text = (char *)f.bytes;
-    for (size_t n = f.length; n > 0 && text[n - 1] == '\n';) {
-        text[--n] = '\0';
-    }
-    const char *newline = strrchr(text, '\n');
-    snprintf(words, 512, "%s", newline != NULL ? newline + 1 : text);
-    file_bytes_finish(&f);
-}
-
 /** The exit codes of a run that are failures of it; what else a launcher says is one of the launch.
- */
-static enum error_kind failure_of(int code)
+ * A guard's is also what many programs end with that have found nothing to start. */
+static enum error_kind failure_of(int code, bool says_failed)
 {
     switch (code) {
     case ERROR_GUARD:
+        return says_failed ? ERROR_GUARD : ERROR_LAUNCH;
     case ERROR_DATA:
     case ERROR_NO_INPUT:
     case ERROR_INTERNAL:
@@ -195,10 +180,11 @@ static enum error_kind failure_of(int code)
     }
 }
 
-static void tell_end(struct work *work, const struct sweep_entry *entry, const char *name,
-                     const char *dir, double took_s)
+static void tell_end(struct work *work, const struct sweep_entry *entry,
+                     const struct sweep_run *run, double took_s, const char *words)
 {
-    char progress[128], took[32], words[512];
+    const char *name = run->name;
+    char progress[128], took[32];
     format_duration(took, took_s);
     describe_progress(progress, work);
     work->tell_s = clock_monotonic_s();
@@ -212,9 +198,8 @@ static void tell_end(struct work *work, const struct sweep_entry *entry, const c
         log_write(work->log, LOG_INFO, "%s stopped after step %lld of %lld, saved; %s", name,
                   (long long)entry->step, (long long)entry->n_steps, progress);
     } else {
-        find_last_words(words, dir);
         log_write(work->log, LOG_ERROR, "%s failed with %d (see %s/output.txt): %s; %s", name,
-                  entry->exit_code, dir, words, progress);
+                  entry->exit_code, run->dir, words, progress);
     }
 }
 
@@ -242,13 +227,15 @@ static void end(struct work *work, struct job *job, int status)
     if (asks_to_stop != 0 && entry->exit_code > 128) {
         entry->exit_code = ERROR_EARLY;
     }
+    char words[SWEEP_WORDS_BYTES];
+    const bool says_failed = sweep_find_reason(words, run.dir, &job->before);
     if (entry->exit_code == ERROR_EARLY) {
         work->has_stopped = true;
     } else if (entry->exit_code != 0 && work->failure == ERROR_NONE) {
-        work->failure = failure_of(entry->exit_code);
+        work->failure = failure_of(entry->exit_code, says_failed);
     }
     *job = (struct job){0};
-    tell_end(work, entry, run.name, run.dir, took_s);
+    tell_end(work, entry, &run, took_s, words);
 }
 
 static bool find_next(struct work *work)

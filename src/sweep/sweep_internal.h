@@ -31,6 +31,18 @@ bool sweep_start_process(pid_t *pid, const char *const *command, const char *dir
 /** Of the signals that ask a sweep to stop. */
 void sweep_handle_signals(void (*handler)(int));
 
+/** How a run's folder stood before an attempt: what is there beyond that is of the attempt. */
+struct sweep_mark {
+    size_t output_bytes; /* length of output.txt */
+    uint32_t status;     /* hash of STATUS */
+};
+enum { SWEEP_WORDS_BYTES = 512 };
+struct sweep_mark sweep_mark_folder(const char *dir);
+/** Why the attempt failed, in one line: by its STATUS, else by what it has said last. Returns
+ * whether STATUS says that it failed: it was a run then, not only a launch. */
+bool sweep_find_reason(char words[SWEEP_WORDS_BYTES], const char *dir,
+                       const struct sweep_mark *before);
+
 /** How much of a run is done; what this sitting will still do of it, nothing where it has failed;
  * and what it has done so far. In FLOPs. After a crash STATUS is ahead of the checkpoint that the
  * run goes on from: what is done again counts. */

@@ -63,6 +63,15 @@ END_OF_FILE
 attnres sweep failing.yaml 2>log.txt | plain
 echo "exit code ${PIPESTATUS[0]}"
 grep -E '^(attnres|error):' log.txt | sed 's/[0-9]* % of/P % of/'
+echo 'what a launcher says around it is left out, and its own failure is no guard'
+printf 'launch: mpirun --oversubscribe --mca mpi_yield_when_idle 1 -n 2\n' >under.yaml
+sed 's/, there: \[\]//' failing.yaml >>under.yaml
+for option in '' --no-such-option; do
+    sed "s/mpirun/mpirun $option/" under.yaml >launcher.yaml
+    attnres sweep launcher.yaml 2>log.txt >/dev/null
+    echo "exit code $?"
+    grep -E '^error:' log.txt | sed -E "s/[0-9]* % of/P % of/; s/: [^:;]*'mpirun[^;]*;/: WORDS OF MPIRUN;/"
+done
 echo 'what is launched is no run'
 printf 'launch: true\nruns: [{a: {b: []}}]\n' >none.yaml
 attnres sweep none.yaml >/dev/null 2>log.txt
