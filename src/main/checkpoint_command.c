@@ -34,11 +34,11 @@ static void print_text(const struct finding *f, const char *good)
     }
 }
 
-static void write_json(struct json_writer *w, const struct finding *f)
+static void write_json(struct json_writer *w, const struct finding *f, const char *good)
 {
     json_begin_object(w, NULL);
     json_text(w, "path", f->path);
-    json_bool(w, "good", f->ok);
+    json_bool(w, good, f->ok);
     if (f->ok) {
         json_int(w, "step", f->contents.step);
         json_int(w, "tensors", f->contents.n_tensors);
@@ -52,9 +52,9 @@ static void write_json(struct json_writer *w, const struct finding *f)
 
 /** Look at the checkpoints of a command line. */
 struct look {
-    const char *good; /* the word for what holds */
+    const char *good; /* the word for what holds, and the name of its member in JSON */
     bool (*at)(struct checkpoint_contents *contents, const char *step_path, struct error *err);
-    bool as_json;
+    bool as_json, takes_runs_only;
     struct json_writer w;
     int n, n_damaged;
 };
@@ -67,7 +67,7 @@ static void look_at(struct look *look, const char *path)
     look->n++;
     look->n_damaged += !f.ok;
     if (look->as_json) {
-        write_json(&look->w, &f);
+        write_json(&look->w, &f, look->good);
     } else {
         print_text(&f, look->good);
     }
@@ -123,10 +123,16 @@ static bool conclude(struct look *look, struct error *err)
            error_set(err, ERROR_DATA, "%d of %d damaged", look->n_damaged, look->n);
 }
 
-static bool look_at_all(struct look *look, const char *path, bool may_be_step, struct error *err)
+static bool look_at_all(struct look *look, const char *path, struct error *err)
 {
     if (!file_exists(path)) {
         return error_set(err, ERROR_NO_INPUT, "%s: no such checkpoint or run folder", path);
+    }
+    if (look->takes_runs_only && is_step(path)) {
+        return error_set(err, ERROR_USAGE,
+                         "%s: is a checkpoint, and list takes the folder of a run; verify reads "
+                         "one checkpoint",
+                         path);
     }
     char *text = look->as_json ? malloc(TEXT_BYTES) : NULL;
     if (look->as_json && text == NULL) {
@@ -138,7 +144,7 @@ static bool look_at_all(struct look *look, const char *path, bool may_be_step, s
         json_begin_array(&look->w, "checkpoints");
     }
     bool ok = true;
-    if (may_be_step && is_step(path)) {
+    if (is_step(path)) {
         look_at(look, path);
     } else {
         ok = look_at_run(look, path, err);
@@ -155,19 +161,20 @@ static bool run(const struct command_line *line, struct error *err)
     if (line->n_positionals == 2 && strcmp(what, "list") == 0) {
         look.good = "complete";
         look.at = checkpoint_measure;
-        return look_at_all(&look, line->positionals[1], false, err);
+        look.takes_runs_only = true;
+        return look_at_all(&look, line->positionals[1], err);
     }
     if (line->n_positionals == 2 && strcmp(what, "verify") == 0) {
         look.good = "good";
         look.at = checkpoint_verify;
-        return look_at_all(&look, line->positionals[1], true, err);
+        return look_at_all(&look, line->positionals[1], err);
     }
-    return error_set(err, ERROR_USAGE, "usage: attnres checkpoint list RUN | verify CKPT|RUN");
+    return error_set(err, ERROR_USAGE, "usage: attnres checkpoint %s", line->command->usage);
 }
 
 const struct command checkpoint_command = {
     .name = "checkpoint",
-    .usage = "list RUN | verify CKPT|RUN [--json]",
+    .usage = "list RUN [--json] | verify CKPT|RUN [--json]",
     .summary = "list a run's checkpoints, or check every byte of them",
     .details =
         "list tells of each checkpoint of a run, the newest first, whether its files are "
@@ -175,7 +182,8 @@ const struct command checkpoint_command = {
         "them: manifest, configuration, headers, and the checksum of every tensor. A damaged "
         "one ends with exit\n"
         "code 65, none at all with 66. --resume passes over a damaged one by itself.",
-    .flags = {{"json", FLAG_SWITCH, NULL, "one JSON object"}},
+    .flags = {{"json", FLAG_SWITCH, NULL,
+               "one JSON object; of each checkpoint \"complete\" (list) or \"good\" (verify)"}},
     .least = 1,
     .most = 2,
     .run = run,

@@ -1,6 +1,8 @@
 # What checkpoints there are, and whether they are whole.
 ranks 2 attnres train $small train.steps=6 checkpoint.keep=9 >/dev/null 2>&1
 run attnres checkpoint list run
+run attnres checkpoint list run --json
+run attnres checkpoint list run/checkpoints/step-00000002
 run attnres checkpoint verify run
 run attnres checkpoint verify run/checkpoints/step-00000002 --json
 
