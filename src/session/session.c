@@ -40,6 +40,38 @@ static uint64_t hash_bytes(const void *bytes, size_t length)
     return hash;
 }
 
+/** The highest kernel level to use, as the environment has it; NULL: no limit. */
+static const char *wanted_level(void)
+{
+    const char *wanted = getenv("ATTNRES_KERNELS");
+    return wanted != NULL && wanted[0] != '\0' ? wanted : NULL;
+}
+
+/** -1: this processor has none of the name. */
+static int find_level(const char *name)
+{
+    int level = kernels_level_count() - 1;
+    while (level >= 0 && (name == NULL || strcmp(kernels_select(level)->level, name) != 0)) {
+        level--;
+    }
+    return level;
+}
+
+/** A level beyond the processor's is no limit; a name that is none would be taken for one. */
+static bool check_wanted_level(struct error *err)
+{
+    static const char *const NAMES[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4"};
+    const char *wanted = wanted_level();
+    bool is_one = wanted == NULL || find_level(wanted) >= 0;
+    for (int i = 0; i < 3 && !is_one; i++) {
+        is_one = strcmp(wanted, NAMES[i]) == 0;
+    }
+    return is_one || error_set(err, ERROR_USAGE,
+                               "ATTNRES_KERNELS=%s: no such instruction set; choose %s, %s or %s, "
+                               "or unset it for the highest that all ranks have",
+                               wanted, NAMES[0], NAMES[1], NAMES[2]);
+}
+
 static struct place find_place(void)
 {
     char host[256] = "";
@@ -50,12 +82,8 @@ static struct place find_place(void)
                           .processors = hash_bytes(ids, (size_t)n * sizeof *ids),
                           .n_processors = launch_count_processors(),
                           .level = kernels_level_count() - 1};
-    const char *wanted = getenv("ATTNRES_KERNELS");
-    for (int level = place.level; wanted != NULL && level >= 0; level--) {
-        if (strcmp(kernels_select(level)->level, wanted) == 0) {
-            place.level = level;
-        }
-    }
+    const int wanted = find_level(wanted_level());
+    place.level = wanted >= 0 ? wanted : place.level;
     return place;
 }
 
@@ -171,7 +199,8 @@ bool session_begin(struct session *s, const struct config *config, struct transp
 {
     *s = (struct session){.config = *config, .transport = transport, .log = log};
     choose_kernels(s);
-    return collective_agree(transport, check_precision(s, err) && check_room(s, err), err);
+    return collective_agree(
+        transport, check_wanted_level(err) && check_precision(s, err) && check_room(s, err), err);
 }
 
 bool session_plan(struct session *s, const struct config *config, struct transport *transport,
