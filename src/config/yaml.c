@@ -19,6 +19,12 @@ struct config_yaml {
     bool has_ended; /* the document */
 };
 
+/** Editors put a byte order mark in front of what they write, and nobody sees it. */
+static size_t mark_length(const char *bytes, size_t length)
+{
+    return length >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
+
 struct config_yaml *config_yaml_open(const char *name, const char *bytes, size_t length)
 {
     struct config_yaml *y = heap_take(1, sizeof *y, "the YAML parser");
@@ -26,12 +32,13 @@ struct config_yaml *config_yaml_open(const char *name, const char *bytes, size_t
         free(y);
         return NULL;
     }
+    const size_t skipped = mark_length(bytes, length);
     y->name = name;
-    y->bytes = bytes;
-    y->length = length;
-    y->bad = config_first_unprintable(bytes, length, true);
+    y->bytes = bytes + skipped;
+    y->length = length - skipped;
+    y->bad = config_first_unprintable(y->bytes, y->length, true);
     yaml_parser_set_encoding(&y->parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&y->parser, (const unsigned char *)bytes, length);
+    yaml_parser_set_input_string(&y->parser, (const unsigned char *)y->bytes, y->length);
     return y;
 }
 

@@ -157,7 +157,8 @@ struct columns {
     int n;
 };
 
-/** Cut the next value off, without the blanks around it. NULL behind the last. */
+/** Cut the next value off, without the blanks and the quotes around it, as other programs write
+ * them. NULL behind the last. */
 static char *next_value(char **rest)
 {
     char *value = *rest;
@@ -170,7 +171,12 @@ static char *next_value(char **rest)
         end--;
     }
     *end = '\0';
-    return value + strspn(value, " \t");
+    value += strspn(value, " \t");
+    if (end - value >= 2 && value[0] == '"' && end[-1] == '"') {
+        end[-1] = '\0';
+        value++;
+    }
+    return value;
 }
 
 static bool read_names(struct columns *columns, const struct row *row, char *text,
@@ -261,7 +267,8 @@ bool fit_points_parse(struct fit_points *points, const char *name, const char *b
 {
     struct reading r = {.row = {.name = name}};
     const char *end = bytes + length;
-    for (const char *start = bytes; start < end;) {
+    const bool has_mark = length >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0; /* of editors */
+    for (const char *start = bytes + (has_mark ? 3 : 0); start < end;) {
         const char *newline = memchr(start, '\n', (size_t)(end - start));
         size_t n = (size_t)((newline != NULL ? newline : end) - start);
         char text[MAX_LINE_BYTES];

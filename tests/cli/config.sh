@@ -12,6 +12,10 @@ optim: {lr: 1e-3x}
 trian: {steps: 10}
 END
 run attnres config wrong.yaml
+printf '\357\273\277model: {dim: 48}\n' >marked.yaml
+attnres config marked.yaml | grep dim:
+printf '\357\273\277model: {dmi: 48}\n' >marked.yaml
+run attnres config marked.yaml
 printf 'a: &b 1\n' >anchor.yaml
 run attnres config anchor.yaml
 run attnres train nowhere.yaml

@@ -89,12 +89,14 @@ static void expect_reads_back(const struct fit_points *points, bool as_values)
     free(bytes);
 }
 
-/** A kind that an object names may hold what parts values, or look like a comment. */
+/** A kind that an object names may hold what parts values, or look like a comment or a quoted
+ * value. */
 static bool are_values(const struct fit_points *points)
 {
     bool ok = true;
     for (int i = 0; i < points->n_kinds; i++) {
-        ok = ok && strchr(points->kinds[i], ',') == NULL && points->kinds[i][0] != '#';
+        ok = ok && strchr(points->kinds[i], ',') == NULL &&
+             strchr("#\"", points->kinds[i][0]) == NULL;
     }
     return ok;
 }

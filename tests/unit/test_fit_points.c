@@ -60,6 +60,26 @@ static void forged_points_are_refused_with_file_and_line(void **state)
     }
 }
 
+static void a_byte_order_mark_and_quotes_are_passed_over(void **state)
+{
+    (void)state;
+    static const char *const TEXTS[] = {
+        "\xef\xbb\xbfkind,compute,loss\na,1,2\nb,2,1\n",
+        "\"kind\",\"compute\" , \"loss\"\r\n\"a\",1,\"2\"\r\n\"b\",2,1\r\n",
+        ("\xef\xbb\xbf{\"kind\": \"a\", \"compute\": 1, \"loss\": 2}\n"
+         "{\"kind\": \"b\", \"compute\": 2, \"loss\": 1}\n"),
+    };
+    for (size_t i = 0; i < sizeof TEXTS / sizeof TEXTS[0]; i++) {
+        struct fit_points points = {0};
+        parse(&points, TEXTS[i]);
+        assert_int_equal(points.n, 2);
+        assert_string_equal(points.kinds[0], "a");
+        assert_string_equal(points.kinds[1], "b");
+        assert_true(points.rows[0].loss == 2.0 && points.rows[1].loss == 1.0);
+        fit_points_finish(&points);
+    }
+}
+
 /* Tokens of 100 and 104, and of 104 and 108, are the same: one of 108 begins no cell of its own. */
 static void points_of_one_kind_size_tokens_and_seed_are_all_left_out(void **state)
 {
@@ -167,6 +187,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_and_csv_say_the_same),
+        cmocka_unit_test(a_byte_order_mark_and_quotes_are_passed_over),
         cmocka_unit_test(forged_points_are_refused_with_file_and_line),
         cmocka_unit_test(bytes_that_are_no_text_are_refused),
         cmocka_unit_test(more_points_or_kinds_than_there_is_room_for_are_refused),
