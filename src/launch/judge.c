@@ -273,8 +273,9 @@ static void judge_folder(struct launch_finding *f, const struct launch_facts *fa
             name_rank(&blind, i);
         }
     }
-    if (facts[0].folder == LAUNCH_FOLDER_CLOSED) {
-        finding_set(f, LAUNCH_WARN, "rank 0 cannot write there");
+    f->is_met_again = facts[0].folder == LAUNCH_FOLDER_CLOSED;
+    if (f->is_met_again) {
+        finding_set(f, LAUNCH_FAIL, "rank 0 cannot write there");
         finding_advise(f, "choose another folder: run.dir=PATH");
     } else if (blind.n > 0) {
         finding_set(f, LAUNCH_FAIL, "what rank 0 writes there is not seen by rank%s %s",

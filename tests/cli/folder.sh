@@ -8,7 +8,11 @@ run attnres train mine.yaml run.dir= 2>&1 | tail -n 2
 echo 'something in the way'
 touch file
 run attnres train $small run.dir=file/run 2>&1 | tail -n 2
-attnres doctor $small run.dir=file/run | grep -A1 'run folder'
+attnres doctor $small run.dir=file/run >report.txt 2>&1
+echo "exit code $?"
+grep -A1 'run folder' report.txt
+tail -n 1 report.txt
+attnres train $small run.dir=file/run 2>&1 | grep 'run folder'
 mkdir blocked && touch blocked/checkpoints
 run attnres train $small run.dir=blocked 2>&1 | tail -n 2
 mkdir -p blocked2/STATUS

@@ -390,7 +390,7 @@ static void a_folder_that_is_not_shared_fails(void **state)
     }
     expect(facts, "run folder", LAUNCH_PASS, "not needed", "");
     facts[0].folder = LAUNCH_FOLDER_CLOSED;
-    expect(facts, "run folder", LAUNCH_WARN, "cannot write", "run.dir=PATH");
+    expect(facts, "run folder", LAUNCH_FAIL, "cannot write", "run.dir=PATH");
 }
 
 static void clocks_are_compared_between_hosts(void **state)
@@ -432,6 +432,11 @@ static void a_failure_is_an_error_and_a_warning_is_not(void **state)
     assert_non_null(strstr(err.message, "plan: another"));
     assert_non_null(strstr(err.message, "run folder: "));
     assert_null(strstr(err.message, "open files"));
+    forge(facts); /* the run says with which folder, why, and ends with another code */
+    facts[0].folder = LAUNCH_FOLDER_CLOSED;
+    report->n_rows = 0;
+    launch_judge(report, facts, N);
+    assert_true(launch_tell(report, NULL, &err));
     free(report);
 }
 
