@@ -89,8 +89,8 @@ const struct command generate_command = {
     .usage = "CKPT --prompt=TEXT [--temperature T --top-k K --seed N --tokens N] [key=value ...]",
     .summary = "continue a text with a trained model",
     .details = "CKPT is a step folder, or a run folder (its newest checkpoint). Works on any "
-               "number of ranks, and writes\n"
-               "the same text on all.",
+               "number of ranks up to two\n"
+               "per layer of the model, and writes the same text on all.",
     .flags = {{"prompt", FLAG_TEXT, "TEXT", "what to continue; taken as bytes"},
               {"temperature", FLAG_REAL, "T",
                "divide logits by T; 0 takes the most likely token (default 1)"},
