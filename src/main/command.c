@@ -54,6 +54,36 @@ double command_real(const struct command_line *line, const char *flag, double fa
     return text != NULL ? strtod(text, NULL) : fallback;
 }
 
+static bool is_among(const char *name, const char *const *names)
+{
+    while (*names != NULL && strcmp(*names, name) != 0) {
+        names++;
+    }
+    return *names != NULL;
+}
+
+bool command_heeds(const struct command_line *line, const char *user, const char *const *flags,
+                   struct error *err)
+{
+    const struct flag *all = line->command->flags;
+    for (int i = 0; i < COMMAND_MAX_FLAGS && all[i].name != NULL; i++) {
+        if (line->given[i] && !is_among(all[i].name, flags)) {
+            return error_set(err, ERROR_USAGE, "--%s says nothing to %s: leave it out", all[i].name,
+                             user);
+        }
+    }
+    return true;
+}
+
+bool command_heeds_no_words(const struct command_line *line, const char *user, struct error *err)
+{
+    const char *word = line->n_positionals > 0 ? line->positionals[0]
+                       : line->n_overrides > 0 ? line->overrides[0]
+                                               : NULL;
+    return word == NULL ||
+           error_set(err, ERROR_USAGE, "%s says nothing to %s: leave it out", word, user);
+}
+
 static bool is_number(enum flag_value value, const char *text)
 {
     char *end = NULL;

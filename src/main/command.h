@@ -59,6 +59,13 @@ const char *command_text(const struct command_line *line, const char *flag, cons
 int64_t command_int(const struct command_line *line, const char *flag, int64_t fallback);
 double command_real(const struct command_line *line, const char *flag, double fallback);
 
+/** Whether all flags given are among these (NULL-terminated), which are those that `user`, a way to
+ * call the command, heeds. What is ignored in silence would be taken for heeded. ERROR_USAGE. */
+bool command_heeds(const struct command_line *line, const char *user, const char *const *flags,
+                   struct error *err);
+/** The same of arguments and overrides: `user` heeds none. */
+bool command_heeds_no_words(const struct command_line *line, const char *user, struct error *err);
+
 extern const struct command train_command, eval_command, generate_command, inspect_command,
     checkpoint_command, plan_command, doctor_command, data_command, config_command, fit_command,
     sweep_command, report_command, bench_command;

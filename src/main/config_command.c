@@ -26,8 +26,31 @@ static bool print_resolved(const struct command_line *line, char *text, struct e
     return ok;
 }
 
+/** Whether all that is given is heeded: the first option given says what the others may be. */
+static bool check_words(const struct command_line *line, struct error *err)
+{
+    static const struct {
+        const char *flag, *user;
+        bool takes_words;
+        const char *flags[3]; /* that it heeds */
+    } USES[] = {{"list", "config --list", false, {"list", NULL}},
+                {"explain", "config --explain", false, {"explain", NULL}},
+                {"run-dir", "config --run-dir", true, {"run-dir", NULL}},
+                {"help-text", "config --dump", true, {"dump", "help-text", NULL}}};
+    for (size_t i = 0; i < sizeof USES / sizeof USES[0]; i++) {
+        if (command_has(line, USES[i].flag)) {
+            return command_heeds(line, USES[i].user, USES[i].flags, err) &&
+                   (USES[i].takes_words || command_heeds_no_words(line, USES[i].user, err));
+        }
+    }
+    return true;
+}
+
 static bool run(const struct command_line *line, struct error *err)
 {
+    if (!check_words(line, err)) {
+        return false;
+    }
     char *text = heap_take(TEXT_BYTES, 1, "the printed configuration");
     const char *key = command_text(line, "explain", NULL);
     bool ok = true;

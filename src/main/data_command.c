@@ -55,12 +55,16 @@ static bool info(const struct command_line *line, struct error *err)
 static bool run(const struct command_line *line, struct error *err)
 {
     static const struct {
-        const char *name;
+        const char *name, *user;
         bool (*run)(const struct command_line *line, struct error *err);
-    } ACTIONS[] = {{"make", make}, {"prepare", prepare}, {"info", info}};
+        const char *flags[3]; /* that it heeds */
+    } ACTIONS[] = {{"make", "data make", make, {"seed", "hops", NULL}},
+                   {"prepare", "data prepare", prepare, {NULL}},
+                   {"info", "data info", info, {"json", NULL}}};
     for (int i = 0; i < 3; i++) {
         if (strcmp(line->positionals[0], ACTIONS[i].name) == 0) {
-            return ACTIONS[i].run(line, err);
+            return command_heeds(line, ACTIONS[i].user, ACTIONS[i].flags, err) &&
+                   ACTIONS[i].run(line, err);
         }
     }
     return error_set(err, ERROR_USAGE, "%s: choose make, prepare or info", line->positionals[0]);

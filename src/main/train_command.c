@@ -103,6 +103,12 @@ static bool train(const struct command_line *line, struct transport *transport, 
 
 static bool run(const struct command_line *line, struct error *err)
 {
+    static const char *const OF_DRY_RUN[] = {"dry-run", "resume", NULL};
+    if (command_has(line, "dry-run") &&
+        !command_heeds(line, "train --dry-run (attnres plan --json prints a plan)", OF_DRY_RUN,
+                       err)) {
+        return false;
+    }
     struct log log;
     train_hold_signals(); /* starting the ranks takes seconds */
     struct transport *transport = run_start_ranks(line, &log, err);
