@@ -120,6 +120,11 @@ void launch_read_cgroup(struct launch_cgroup *cgroup, const char *root);
 /** The launcher's environment, by a function like getenv. */
 void launch_read_launcher(struct launch_start *start, const char *(*get)(const char *name));
 
+/** Whether a launcher has started no more than this process, of a command that no ranks share: they
+ * would all do the same, and write the same files. An allocation of Slurm alone starts none.
+ * ERROR_LAUNCH. */
+bool launch_require_alone(const char *command, struct error *err);
+
 /** Judge what comes first. arguments: of this rank, argc of them, the program's name first. *report
  * is filled on rank 0. False (ERROR_LAUNCH) if it fails. Collective over all ranks. */
 bool launch_check_start(struct launch_report *report, int argc, char *const *arguments,

@@ -42,6 +42,16 @@ static const char *environment(const char *name)
     return getenv(name);
 }
 
+bool launch_require_alone(const char *command, struct error *err)
+{
+    struct launch_start start;
+    launch_read_launcher(&start, environment);
+    return start.n_tasks <= 1 || strcmp(start.launcher, "Slurm") == 0 ||
+           error_set(err, ERROR_LAUNCH,
+                     "%s takes one process, and %s has started %d: start it without %s", command,
+                     start.launcher, start.n_tasks, start.launcher);
+}
+
 bool launch_check_start(struct launch_report *report, int argc, char *const *arguments,
                         struct transport *t, struct error *err)
 {

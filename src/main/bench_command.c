@@ -56,5 +56,6 @@ const struct command bench_command = {
                "one JSON object; seconds, operations and bytes of a run"}},
     .most = 1,
     .takes_overrides = true,
+    .is_alone = true,
     .run = run,
 };

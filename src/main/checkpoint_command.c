@@ -186,5 +186,6 @@ const struct command checkpoint_command = {
                "one JSON object; of each checkpoint \"complete\" (list) or \"good\" (verify)"}},
     .least = 1,
     .most = 2,
+    .is_alone = true,
     .run = run,
 };

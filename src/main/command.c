@@ -10,6 +10,7 @@
 
 #include <attnres/file.h>
 #include <attnres/heap.h>
+#include <attnres/launch.h>
 
 #include "build.h"
 
@@ -236,6 +237,13 @@ static bool asks_for_help(int argc, char **argv)
     return false;
 }
 
+static bool check_ranks(const struct command_line *line, struct error *err)
+{
+    const struct command *command = line->command;
+    const bool is_shared = command->shared != NULL && command_has(line, command->shared);
+    return !command->is_alone || is_shared || launch_require_alone(command->name, err);
+}
+
 int command_main(const struct command *const *commands, int argc, char **argv)
 {
     file_end_on_lost_page();
@@ -260,7 +268,8 @@ int command_main(const struct command *const *commands, int argc, char **argv)
         return 0;
     }
     const char **words = heap_take(2 * (size_t)argc, sizeof *words, "the command line");
-    const bool ok = parse(&line, words, argc, argv, &err) && line.command->run(&line, &err);
+    const bool ok = parse(&line, words, argc, argv, &err) && check_ranks(&line, &err) &&
+                    line.command->run(&line, &err);
     free(words);
     const bool flushed = fflush(stdout) == 0;
     if (ok && (!flushed || ferror(stdout) != 0)) {

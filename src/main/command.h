@@ -30,6 +30,8 @@ struct command {
     struct flag flags[COMMAND_MAX_FLAGS];
     int least, most;      /* positional arguments */
     bool takes_overrides; /* key=value */
+    bool is_alone;        /* no MPI: not to be started as several ranks, unless */
+    const char *shared;   /* this flag is given; NULL: never */
     bool (*run)(const struct command_line *line, struct error *err);
 };
 

@@ -82,5 +82,6 @@ const struct command config_command = {
                "with --dump: each key's help as a comment above it"}},
     .most = 1,
     .takes_overrides = true,
+    .is_alone = true,
     .run = run,
 };

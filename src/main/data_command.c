@@ -85,5 +85,6 @@ const struct command data_command = {
               {"json", FLAG_SWITCH, NULL, "info: one JSON object"}},
     .least = 1,
     .most = 1 << 20,
+    .is_alone = true,
     .run = run,
 };

@@ -168,5 +168,6 @@ const struct command fit_command = {
               {"json", FLAG_SWITCH, NULL, "one JSON object"}},
     .least = 1,
     .most = 1 << 20,
+    .is_alone = true,
     .run = run,
 };

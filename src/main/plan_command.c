@@ -265,5 +265,7 @@ const struct command plan_command = {
               {"link-latency", FLAG_REAL, "N", "seconds of an empty message"}},
     .most = 1,
     .takes_overrides = true,
+    .is_alone = true,
+    .shared = "calibrate",
     .run = run,
 };

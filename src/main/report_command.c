@@ -46,5 +46,6 @@ const struct command report_command = {
                "compare on the clock too: of runs on one machine with nothing else on it"}},
     .least = 1,
     .most = 1 << 20,
+    .is_alone = true,
     .run = run,
 };

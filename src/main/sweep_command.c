@@ -186,5 +186,7 @@ const struct command sweep_command = {
     .least = 1,
     .most = 1,
     .takes_overrides = true,
+    .is_alone = true,
+    .shared = "only",
     .run = run,
 };

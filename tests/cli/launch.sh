@@ -7,6 +7,18 @@ run attnres train $small pipeline.stages=4
 run ranks 1 attnres train $small : -n 1 attnres train $small optim.lr=0.01
 run ls
 
+echo 'what ranks do not share is started once; an allocation of Slurm has started nothing'
+for command in plan config fit report sweep bench; do
+    ranks 2 attnres $command $small 2>&1 | grep '^attnres' | sort -u
+done
+ranks 2 attnres data make stories 1 items.tsv 2>&1 | grep '^attnres' | sort -u
+ranks 2 attnres checkpoint list run >/dev/null 2>&1
+echo "exit code $?"
+SLURM_STEP_NUM_TASKS=4 SLURM_NTASKS=4 run attnres config $small --run-dir
+SLURM_NTASKS=4 run attnres config $small --run-dir
+ranks 1 attnres config $small --run-dir
+run ls
+
 echo 'too little memory for the libraries'
 OPENBLAS_NUM_THREADS=1 run bash -c "ulimit -v 400000; exec timeout 60 attnres train $small compute.threads=4 run.dir=little"
 
