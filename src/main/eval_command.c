@@ -243,20 +243,21 @@ static bool evaluate_questions(const struct command_line *line, struct session *
     return ok;
 }
 
-/** A way to measure, and the flags that say something to it; NULL-terminated. */
+/** A way to measure, and the flags that it heeds; NULL-terminated. (All heed --json: each but hops
+ * prints JSON in any case.) */
 struct task {
     const char *name;
     run_function *run;
-    const char *flags[3];
+    const char *flags[5];
 };
 
 static const struct task *find_task(const char *name)
 {
     static const struct task TASKS[] = {
-        {"loss", evaluate_data_loss, {"file", NULL}},
-        {"hops", evaluate_all_hops, {"items", NULL}},
-        {"choice", evaluate_questions, {"file", "join", NULL}},
-        {"pairs", evaluate_questions, {"file", NULL}},
+        {"loss", evaluate_data_loss, {"task", "json", "file", NULL}},
+        {"hops", evaluate_all_hops, {"task", "json", "items", NULL}},
+        {"choice", evaluate_questions, {"task", "json", "file", "join", NULL}},
+        {"pairs", evaluate_questions, {"task", "json", "file", NULL}},
     };
     for (size_t i = 0; i < sizeof TASKS / sizeof TASKS[0]; i++) {
         if (strcmp(name, TASKS[i].name) == 0) {
@@ -264,24 +265,6 @@ static const struct task *find_task(const char *name)
         }
     }
     return NULL;
-}
-
-/** What is ignored in silence is taken for heeded. (--json is heeded by all: each but hops prints
- * JSON in any case.) */
-static bool check_flags(const struct command_line *line, const struct task *task, struct error *err)
-{
-    static const char *const FLAGS[] = {"file", "items", "join"};
-    for (size_t i = 0; i < sizeof FLAGS / sizeof FLAGS[0]; i++) {
-        bool is_heeded = !command_has(line, FLAGS[i]);
-        for (const char *const *flag = task->flags; *flag != NULL; flag++) {
-            is_heeded = is_heeded || strcmp(*flag, FLAGS[i]) == 0;
-        }
-        if (!is_heeded) {
-            return error_set(err, ERROR_USAGE, "--%s says nothing to --task=%s: leave it out",
-                             FLAGS[i], task->name);
-        }
-    }
-    return true;
 }
 
 static bool run(const struct command_line *line, struct error *err)
@@ -292,7 +275,9 @@ static bool run(const struct command_line *line, struct error *err)
     if (task == NULL) {
         return error_set(err, ERROR_USAGE, "--task=%s: choose loss, hops, choice or pairs", name);
     }
-    if (!check_flags(line, task, err)) {
+    char user[64];
+    snprintf(user, sizeof user, "--task=%s", task->name);
+    if (!command_heeds(line, user, task->flags, err)) {
         return false;
     }
     if (task->run == evaluate_questions && !command_has(line, "file")) {
@@ -308,7 +293,8 @@ const struct command eval_command = {
                "hops",
     .details =
         "CKPT is a step folder, or a run folder (its newest checkpoint). Works on any number of "
-        "ranks.\n\n"
+        "ranks up to two per layer\n"
+        "of the model.\n\n"
         "loss    mean nats per token over --file or the validation data.\n"
         "hops    for each number of hops, more than training shows included, the share of items "
         "answered byte for byte,\n"
