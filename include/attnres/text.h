@@ -18,4 +18,8 @@ void text_add(struct text *text, const char *format, ...) __attribute__((format(
  * U+10FFFF), 0 if there is none. A terminating 0 is no continuation, so nothing is read beyond. */
 size_t text_utf8_length(const unsigned char *s);
 
+/** The length of the byte order mark that some editors put in front of UTF-8, which nobody sees: 3,
+ * or 0 where there is none. */
+size_t text_mark_length(const char *bytes, size_t length);
+
 #endif

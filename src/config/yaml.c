@@ -9,6 +9,7 @@
 #include <yaml.h>
 
 #include <attnres/heap.h>
+#include <attnres/text.h>
 
 struct config_yaml {
     const char *name, *bytes;
@@ -19,12 +20,6 @@ struct config_yaml {
     bool has_ended; /* the document */
 };
 
-/** Editors put a byte order mark in front of what they write, and nobody sees it. */
-static size_t mark_length(const char *bytes, size_t length)
-{
-    return length >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-}
-
 struct config_yaml *config_yaml_open(const char *name, const char *bytes, size_t length)
 {
     struct config_yaml *y = heap_take(1, sizeof *y, "the YAML parser");
@@ -32,7 +27,7 @@ struct config_yaml *config_yaml_open(const char *name, const char *bytes, size_t
         free(y);
         return NULL;
     }
-    const size_t skipped = mark_length(bytes, length);
+    const size_t skipped = text_mark_length(bytes, length);
     y->name = name;
     y->bytes = bytes + skipped;
     y->length = length - skipped;

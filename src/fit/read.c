@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <attnres/file.h>
+#include <attnres/text.h>
 
 enum field { COMPUTE, LOSS, SIZE, SEED, TOKENS, TIME, N_FIELDS };
 enum { MAX_FILE_BYTES = 64 << 20, MAX_LINE_BYTES = 4096, MAX_COLUMNS = N_FIELDS + 1 };
@@ -267,8 +268,7 @@ bool fit_points_parse(struct fit_points *points, const char *name, const char *b
 {
     struct reading r = {.row = {.name = name}};
     const char *end = bytes + length;
-    const bool has_mark = length >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0; /* of editors */
-    for (const char *start = bytes + (has_mark ? 3 : 0); start < end;) {
+    for (const char *start = bytes + text_mark_length(bytes, length); start < end;) {
         const char *newline = memchr(start, '\n', (size_t)(end - start));
         size_t n = (size_t)((newline != NULL ? newline : end) - start);
         char text[MAX_LINE_BYTES];

@@ -6,6 +6,7 @@
 
 #include <attnres/file.h>
 #include <attnres/json.h>
+#include <attnres/text.h>
 
 enum { MAX_LINE_BYTES = 1 << 20 };
 
@@ -183,11 +184,10 @@ bool questions_parse_jsonl(struct questions *q, const char *name, const unsigned
                            size_t length, const struct questions_request *request,
                            struct error *err)
 {
-    static const char MARK[] = "\xef\xbb\xbf"; /* of UTF-8, which some editors write */
-    const bool is_marked = length >= 3 && memcmp(bytes, MARK, 3) == 0;
     struct line l = {.q = q, .request = request, .name = name, .err = err};
     const char *end = (const char *)bytes + length;
-    for (const char *start = (const char *)bytes + (is_marked ? 3 : 0); start < end;) {
+    for (const char *start = (const char *)bytes + text_mark_length((const char *)bytes, length);
+         start < end;) {
         const char *newline = memchr(start, '\n', (size_t)(end - start));
         const size_t n = (size_t)((newline != NULL ? newline : end) - start);
         l.number++;

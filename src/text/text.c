@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 void text_add(struct text *text, const char *format, ...)
 {
@@ -41,4 +42,10 @@ size_t text_utf8_length(const unsigned char *s)
         return whole && !overlong && !too_large ? 4 : 0;
     }
     return 0;
+}
+
+size_t text_mark_length(const char *bytes, size_t length)
+{
+    static const char MARK[] = "\xef\xbb\xbf";
+    return length >= 3 && memcmp(bytes, MARK, 3) == 0 ? 3 : 0;
 }

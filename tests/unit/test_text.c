@@ -26,11 +26,24 @@ static void no_capacity_only_measures(void **state)
     assert_int_equal(text.length, 5);
 }
 
+static void a_byte_order_mark_is_three_bytes(void **state)
+{
+    (void)state;
+    assert_int_equal(text_mark_length("\xef\xbb\xbf"
+                                      "a",
+                                      4),
+                     3);
+    assert_int_equal(text_mark_length("\xef\xbb\xbf", 2), 0);
+    assert_int_equal(text_mark_length("abc", 3), 0);
+    assert_int_equal(text_mark_length("", 0), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_counts_on_when_it_is_full),
         cmocka_unit_test(no_capacity_only_measures),
+        cmocka_unit_test(a_byte_order_mark_is_three_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
