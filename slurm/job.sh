@@ -85,7 +85,12 @@ wait_if_a_node_is_silent() { # exit code
 is_ended() {
     local state
     state=$(scontrol --oneliner show job "$job" 2>/dev/null | sed -n '1s/.* JobState=\([A-Z_]*\).*/\1/p')
-    [ -n "$state" ] && [ "$state" != RUNNING ]
+    case $state in
+    CANCELLED | COMPLETING | DEADLINE | PREEMPTED | TIMEOUT)
+        echo "stopped early, but Slurm has ended job $job ($state): it does not come back by itself" >&2
+        ;;
+    *) return 1 ;;
+    esac
 }
 
 # Slurm ends the script once the job is requeued.
