@@ -87,7 +87,7 @@ is_ended() {
     state=$(scontrol --oneliner show job "$job" 2>/dev/null | sed -n '1s/.* JobState=\([A-Z_]*\).*/\1/p')
     case $state in
     CANCELLED | COMPLETING | DEADLINE | PREEMPTED | TIMEOUT)
-        echo "stopped early, but Slurm has ended job $job ($state): it does not come back by itself" >&2
+        echo "stopped early, but Slurm has ended job $job ($state): submit the same line again to go on" >&2
         ;;
     *) return 1 ;;
     esac

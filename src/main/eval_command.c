@@ -158,7 +158,8 @@ static bool evaluate_all_hops(const struct command_line *line, struct session *s
         printf("*: more hops than training shows\n");
     }
     if (prints && n_cut > 0) {
-        printf("%lld items did not fit model.seq_len %lld and have lost their beginning\n",
+        printf("%lld items did not fit model.seq_len %lld and have lost their beginning: a longer "
+               "one holds them\n",
                (long long)n_cut, (long long)s->config.model.seq_len);
     }
     return true;

@@ -84,13 +84,13 @@ void report_check_hops(struct report *report)
     if (n_twins > 0) {
         text_add(report->notes,
                  "accuracies per hop are left out of runs that share kind, size, steps and seed "
-                 "with another one (%d)\n",
+                 "with another one (%d): give the one that shall count\n",
                  n_twins);
     }
     if (n_cut > 0) {
         text_add(report->notes,
                  "accuracies per hop of %d run%s count items that lost their beginning to a short "
-                 "window: see cut in hops.jsonl\n",
+                 "window (cut in hops.jsonl): ask again with a longer model.seq_len\n",
                  n_cut, n_cut == 1 ? "" : "s");
     }
 }

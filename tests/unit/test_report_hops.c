@@ -86,7 +86,7 @@ static void twins_have_no_mean(void **state)
     report_check_hops(d->report);
     draw_on(d, report_draw_hops);
     assert_non_null(strstr(d->data, "$i0_0 << EOD\n1 0.3\n1 0.5\nEOD\n"));
-    assert_non_null(strstr(bytes, "share kind, size, steps and seed with another one (2)\n"));
+    assert_non_null(strstr(bytes, "share kind, size, steps and seed with another one (2): give"));
     assert_non_null(strstr(bytes, "accuracies per hop of 1 run count items that lost"));
     finish_drawing(d);
 }
