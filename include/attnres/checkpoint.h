@@ -106,9 +106,8 @@ struct checkpoint_progress checkpoint_progress(const struct checkpoint_saver *s)
  * of another continuation or damaged) and what killed saves have left. */
 bool checkpoint_prune(const char *run_path, int64_t step, int64_t keep, struct error *err);
 /** One rank, of a run that starts afresh because none of its checkpoints can be used: they keep
- * their files as step-*.damaged, for what is damaged here and now may be whole elsewhere. Returns
- * how many, -1 on failure. */
-int checkpoint_set_aside(const char *run_path, struct error *err);
+ * their files as step-*.damaged, for what is damaged here and now may be whole elsewhere. */
+bool checkpoint_set_aside(const char *run_path, struct error *err);
 /** One rank, while nobody saves there: remove what killed saves have left, which may be the room
  * that the next one needs. */
 bool checkpoint_remove_partial(const char *run_path, struct error *err);

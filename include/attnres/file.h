@@ -91,6 +91,8 @@ bool file_make_folders(const char *path, struct error *err); /* with parents; ER
 /** Whether there is a folder for the file at path: to be asked before the work whose result goes
  * there. ERROR_CREATE. */
 bool file_has_folder(const char *path, struct error *err);
+/** The folder that path lies in, into FILE_PATH_BYTES; path fits there itself. */
+void file_parent(char *out, const char *path);
 /** What a file may be, and how one is known by its bytes. */
 struct file_form {
     const char *name; /* as people call one */

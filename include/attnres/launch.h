@@ -84,7 +84,7 @@ enum launch_verdict { LAUNCH_PASS, LAUNCH_WARN, LAUNCH_FAIL };
 struct launch_finding {
     const char *name;
     enum launch_verdict verdict;
-    bool is_met_again; /* the run fails by itself, and says more: launch_tell warns of it */
+    bool fails_by_itself; /* train meets it again and says more: launch_tell only warns of it */
     char found[LAUNCH_FOUND_BYTES];
     char fix[LAUNCH_FIX_BYTES]; /* what to do; empty when it passes */
 };

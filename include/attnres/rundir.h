@@ -19,6 +19,9 @@ struct rundir {
                          not known */
 };
 
+/** The reason in STATUS where rank 0 does not know it: another rank has told it. */
+#define RUNDIR_TOLD_ELSEWHERE "see another rank's message"
+
 /** What STATUS says. */
 enum run_state { RUN_STARTING, RUN_TRAINING, RUN_STOPPED, RUN_DONE, RUN_FAILED };
 

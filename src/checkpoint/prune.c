@@ -47,27 +47,22 @@ static bool has_manifest(const char *run_path, int64_t step)
            file_join(path, path, "manifest.json", NULL) && file_exists(path);
 }
 
-int checkpoint_set_aside(const char *run_path, struct error *err)
+bool checkpoint_set_aside(const char *run_path, struct error *err)
 {
     int64_t steps[CHECKPOINT_MOST];
     const int n = checkpoint_list(steps, CHECKPOINT_MOST, run_path, err);
-    int n_aside = 0;
     for (int i = 0; i < n; i++) {
         static const char TAIL[] = ".damaged";
         char path[FILE_PATH_BYTES], aside[FILE_PATH_BYTES + sizeof TAIL];
-        if (!has_manifest(run_path, steps[i])) {
-            continue;
-        }
         if (!checkpoint_step_path(path, run_path, steps[i], err)) {
-            return -1;
+            return false;
         }
         snprintf(aside, sizeof aside, "%s%s", path, TAIL);
         if (!file_remove_tree(aside, err) || !file_rename(path, aside, err)) {
-            return -1;
+            return false;
         }
-        n_aside++;
     }
-    return n < 0 ? -1 : n_aside;
+    return n >= 0;
 }
 
 bool checkpoint_prune(const char *run_path, int64_t step, int64_t keep, struct error *err)

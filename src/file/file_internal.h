@@ -25,7 +25,4 @@ bool file_fail_to_open(struct error *err, const char *path);
 /** Copy path into FILE_PATH_BYTES; ERROR_CONFIG if it is empty or does not fit. */
 bool file_copy_path(char *out, const char *path, struct error *err);
 
-/** The folder that path lies in, into FILE_PATH_BYTES; path fits there itself. */
-void file_parent(char *out, const char *path);
-
 #endif

@@ -273,8 +273,8 @@ static void judge_folder(struct launch_finding *f, const struct launch_facts *fa
             name_rank(&blind, i);
         }
     }
-    f->is_met_again = facts[0].folder == LAUNCH_FOLDER_CLOSED;
-    if (f->is_met_again) {
+    f->fails_by_itself = facts[0].folder == LAUNCH_FOLDER_CLOSED;
+    if (f->fails_by_itself) {
         finding_set(f, LAUNCH_FAIL, "rank 0 cannot write there");
         finding_advise(f, "choose another folder: run.dir=PATH");
     } else if (blind.n > 0) {

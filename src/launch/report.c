@@ -56,7 +56,7 @@ bool launch_tell(const struct launch_report *report, struct log *log, struct err
     for (int i = 0; i < report->n_rows; i++) {
         const struct launch_finding *f = &report->rows[i];
         n_passed += f->verdict == LAUNCH_PASS;
-        const bool fails = f->verdict == LAUNCH_FAIL && !f->is_met_again;
+        const bool fails = f->verdict == LAUNCH_FAIL && !f->fails_by_itself;
         if (fails) {
             ok = error_add(err, ERROR_LAUNCH, "%s: %s%s%s", f->name, f->found,
                            f->fix[0] != '\0' ? "\n  " : "", f->fix);

@@ -61,18 +61,11 @@ bool rundir_holds_run(const char *path)
 /* Whether a configuration is the one that a run has left in its folder, and the folder. */
 static bool is_of_run(char *folder, const char *config_path)
 {
-    static const char NAME[] = "config.yaml";
     const char *slash = strrchr(config_path, '/'), *name = slash == NULL ? config_path : slash + 1;
-    const size_t length = (size_t)(name - config_path);
-    if (strcmp(name, NAME) != 0 || length >= FILE_PATH_BYTES) {
+    if (strcmp(name, "config.yaml") != 0 || strlen(config_path) >= FILE_PATH_BYTES) {
         return false;
     }
-    if (length == 0) {
-        memcpy(folder, ".", sizeof ".");
-    } else {
-        memcpy(folder, config_path, length);
-        folder[length == 1 ? 1 : length - 1] = '\0'; /* of the root the slash stays */
-    }
+    file_parent(folder, config_path);
     return rundir_holds_run(folder);
 }
 

@@ -8,8 +8,6 @@
 #include <attnres/zip.h>
 
 static const char OURS[] = "attnres: ";
-/** What STATUS says where the first rank does not know it. */
-static const char ELSEWHERE[] = "see another rank's message";
 
 enum { MOST_STATUS_BYTES = 1 << 16, MOST_OUTPUT_BYTES = 1 << 28 };
 
@@ -67,7 +65,7 @@ bool sweep_find_reason(char words[SWEEP_WORDS_BYTES], const char *dir,
     const bool says_failed = hash_status(dir) != before->status &&
                              rundir_read_status(&status, dir, NULL) && status.state == RUN_FAILED;
     words[0] = '\0';
-    if (says_failed && strcmp(status.reason, ELSEWHERE) != 0) {
+    if (says_failed && strcmp(status.reason, RUNDIR_TOLD_ELSEWHERE) != 0) {
         snprintf(words, SWEEP_WORDS_BYTES, "%.*s", (int)strcspn(status.reason, "\n"),
                  status.reason);
     } else if (read_from(&f, dir, "output.txt", MOST_OUTPUT_BYTES)) {

@@ -181,15 +181,15 @@ static bool finish_step(struct train *t, const struct train_decision *d, struct 
     }
     const bool is_late =
         step < config->train.n_steps && d->stop != TRAIN_GOES_ON && !d->has_time_to_save;
-    if (is_late && t->is_root && !train_has_gained(t)) {
+    const bool gives_up = is_late && train_has_gained(t); /* what stands stays; conclude tells */
+    if (is_late && !gives_up && t->is_root) {
         log_write(t->log, LOG_WARNING,
                   "the job may end before step %" PRId64
                   " is saved; it is tried, for nothing was saved since the job began: give it more "
                   "time",
                   step);
     }
-    /* With something gained what stands stays; conclude tells. */
-    if ((is_save_due(t, d) || is_last) && !(is_late && train_has_gained(t))) {
+    if ((is_save_due(t, d) || is_last) && !gives_up) {
         if (!train_compare_replicas(t, err)) {
             return false;
         }

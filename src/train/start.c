@@ -240,18 +240,19 @@ static bool keep_what_was(const struct train *t, struct error *err)
     char metrics[FILE_PATH_BYTES], aside[FILE_PATH_BYTES];
     int64_t newest = 0;
     log_write(t->log, LOG_INFO, "no checkpoint to resume from in %s: starting fresh", t->run_path);
-    checkpoint_list(&newest, 1, t->run_path, NULL);
-    const int n = checkpoint_set_aside(t->run_path, err);
-    if (n <= 0) {
-        return n == 0;
+    if (checkpoint_list(&newest, 1, t->run_path, NULL) < 1) {
+        return true;
     }
     log_write(t->log, LOG_WARNING,
               "%" PRId64 " steps are lost and done again; what cannot be used is kept in %s, as "
               "checkpoints/step-*.damaged and metrics.before.jsonl",
               newest, t->run_path);
+    /* The checkpoints last: without them the next start would not know that metrics are to be kept.
+     */
     return file_join(metrics, t->run_path, "metrics.jsonl", err) &&
            file_join(aside, t->run_path, "metrics.before.jsonl", err) &&
-           (!file_exists(metrics) || file_rename(metrics, aside, err));
+           (!file_exists(metrics) || file_rename(metrics, aside, err)) &&
+           checkpoint_set_aside(t->run_path, err);
 }
 
 static void say_where_it_resumes(struct train *t)

@@ -117,3 +117,15 @@ enum train_stop train_find_stop(const struct train *t, bool signal_arrived)
     }
     return left_of_job_s(t) < going_on_s(t) ? TRAIN_STOP_JOB_END : TRAIN_GOES_ON;
 }
+
+bool train_stop_at_start(const struct train *t, struct error *err)
+{
+    const double spent_s = clock_monotonic_s() - t->start_s, left_s = left_of_job_s(t);
+    if (left_s < spent_s) {
+        return error_set(err, ERROR_IO,
+                         "stopped before the first step: the job ends in %.0f s, and reading the "
+                         "data has taken %.0f s so far: give it more time",
+                         fmax(left_s, 0.0), spent_s);
+    }
+    return error_set(err, ERROR_EARLY, "stopped before the first step");
+}

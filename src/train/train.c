@@ -226,21 +226,6 @@ static bool check_same_data(const struct train *t, int64_t crc32, struct error *
                      n_tokens, n_val, t->state.data_tokens, t->n_val_windows);
 }
 
-/** Stopped before the first step. Where more of the job's time is behind than before it, that was
- * its end: submitted again it would come no further. */
-static bool stop_at_start(const struct train *t, struct error *err)
-{
-    const double spent_s = clock_monotonic_s() - t->start_s,
-                 left_s = t->options->job_end_s - clock_monotonic_s();
-    if (t->options->job_end_s > 0.0 && left_s < spent_s) {
-        return error_set(err, ERROR_IO,
-                         "stopped before the first step: the job ends in %.0f s, and reading the "
-                         "data has taken %.0f s so far: give it more time",
-                         fmax(left_s, 0.0), spent_s);
-    }
-    return error_set(err, ERROR_EARLY, "stopped before the first step");
-}
-
 /** Reads all of the training data, both ends at the same time, unless a rank is asked to stop.
  * Collective. */
 static bool take_checksum(struct train *t, int64_t *crc32, struct error *err)
@@ -249,7 +234,7 @@ static bool take_checksum(struct train *t, int64_t *crc32, struct error *err)
     bool reads = t->train_data != NULL;
     while (!transport_all_true(t->transport, !reads)) {
         if (!transport_all_true(t->transport, !train_signal_arrived())) {
-            return collective_agree(t->transport, !t->is_root || stop_at_start(t, err), err);
+            return collective_agree(t->transport, !t->is_root || train_stop_at_start(t, err), err);
         }
         reads = reads && data_checksum_advance(&sum, t->train_data);
     }
@@ -352,7 +337,7 @@ static void close_folder(struct train *t, bool ok, const struct error *err)
     }
     const enum run_state state =
         ok ? RUN_DONE : (err->kind == ERROR_EARLY ? RUN_STOPPED : RUN_FAILED);
-    const char *reason = err->message[0] != '\0' ? err->message : "see another rank's message";
+    const char *reason = err->message[0] != '\0' ? err->message : RUNDIR_TOLD_ELSEWHERE;
     if (!train_write_status(t, state, ok ? "" : reason, &failure)) {
         log_write(t->log, LOG_WARNING, "%s", failure.message);
     }

@@ -99,6 +99,9 @@ bool train_loop(struct train *t, struct error *err);
 
 /** Rank 0, after a step: whether the run stops here, and why. */
 enum train_stop train_find_stop(const struct train *t, bool signal_arrived);
+/** Rank 0: false, with what a stop before the first step comes to. Where more of the job's time is
+ * behind than before it, that was its end: submitted again it would come no further (ERROR_IO). */
+bool train_stop_at_start(const struct train *t, struct error *err);
 /** Rank 0: whether checkpoint.minutes have passed. */
 bool train_save_is_due(const struct train *t);
 /** Rank 0: bytes a second that the rank with the most saves, by the last save that was measured; 0:
