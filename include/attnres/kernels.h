@@ -165,6 +165,8 @@ struct kernels {
  *  kernels_select(i) returns the table of level i (0 is always there). */
 int kernels_level_count(void);
 const struct kernels *kernels_select(int level);
+/** The name of the i-th level that this build has, whatever the processor; NULL behind the last. */
+const char *kernels_built_level(int i);
 
 /** What the BLAS calls its core type, e.g. "SkylakeX"; and its version line. */
 const char *kernels_blas_core(void);

@@ -25,8 +25,14 @@ int cpu_level_count(void)
     return has_v4() ? 3 : 2;
 }
 
+static const struct kernels *const levels[] = {&kernels_v2, &kernels_v3, &kernels_v4};
+
 const struct kernels *cpu_level(int level)
 {
-    static const struct kernels *const levels[] = {&kernels_v2, &kernels_v3, &kernels_v4};
     return levels[level];
+}
+
+int cpu_built_count(void)
+{
+    return sizeof levels / sizeof levels[0];
 }

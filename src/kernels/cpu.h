@@ -7,5 +7,7 @@
 /* Levels are numbered from the lowest; at least one. */
 int cpu_level_count(void);
 const struct kernels *cpu_level(int level);
+/* Those that the build has, whatever the processor. */
+int cpu_built_count(void);
 
 #endif

@@ -13,3 +13,8 @@ const struct kernels *cpu_level(int level)
     (void)level;
     return &kernels_generic;
 }
+
+int cpu_built_count(void)
+{
+    return 1;
+}

@@ -20,6 +20,11 @@ const struct kernels *kernels_select(int level)
     return cpu_level(level);
 }
 
+const char *kernels_built_level(int i)
+{
+    return i < cpu_built_count() ? cpu_level(i)->level : NULL;
+}
+
 void kernels_set_threads(int n_threads)
 {
     assert(n_threads > 0);

@@ -11,6 +11,7 @@
 #include <attnres/costs.h>
 #include <attnres/heap.h>
 #include <attnres/rng.h>
+#include <attnres/text.h>
 
 bool session_share_config(struct config *config, struct transport *transport, bool ok,
                           struct error *err)
@@ -60,16 +61,20 @@ static int find_level(const char *name)
 /** A level beyond the processor's is no limit; a name that is none would be taken for one. */
 static bool check_wanted_level(struct error *err)
 {
-    static const char *const NAMES[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4"};
-    const char *wanted = wanted_level();
-    bool is_one = wanted == NULL || find_level(wanted) >= 0;
-    for (int i = 0; i < 3 && !is_one; i++) {
-        is_one = strcmp(wanted, NAMES[i]) == 0;
+    char bytes[128] = "";
+    struct text names = {bytes, sizeof bytes, 0};
+    const char *wanted = wanted_level(), *name = NULL;
+    for (int i = 0; wanted != NULL && (name = kernels_built_level(i)) != NULL; i++) {
+        if (strcmp(wanted, name) == 0) {
+            return true;
+        }
+        text_add(&names, "%s%s", i > 0 ? ", " : "", name);
     }
-    return is_one || error_set(err, ERROR_USAGE,
-                               "ATTNRES_KERNELS=%s: no such instruction set; choose %s, %s or %s, "
-                               "or unset it for the highest that all ranks have",
-                               wanted, NAMES[0], NAMES[1], NAMES[2]);
+    return wanted == NULL ||
+           error_set(err, ERROR_USAGE,
+                     "ATTNRES_KERNELS=%s: no such instruction set; choose one of %s, or unset it "
+                     "for the highest that all ranks have",
+                     wanted, bytes);
 }
 
 static struct place find_place(void)
