@@ -131,11 +131,16 @@ static int by_twin(const void *left, const void *right)
     return order != 0 ? order : a->line - b->line;
 }
 
+bool fit_is_same_budget(double a, double b)
+{
+    return a <= SAME_TOKENS * b && b <= SAME_TOKENS * a;
+}
+
 /** Whether a point of the same size, which spent no less, spent about as much. */
 static bool is_near(const struct fit_point *less, const struct fit_point *more)
 {
-    const double factor = less->size > 0 ? SAME_TOKENS : 1.0;
-    return more->spent[axis_of(more)] <= factor * less->spent[axis_of(less)];
+    const double a = less->spent[axis_of(less)], b = more->spent[axis_of(more)];
+    return less->size > 0 ? fit_is_same_budget(a, b) : b <= a;
 }
 
 static bool are_twins(const struct fit_point *a, const struct fit_point *b)

@@ -25,14 +25,6 @@ static int find_baseline(const struct report *report)
     return kind;
 }
 
-/** Of the same budget, as `fit` takes it: at equal compute kinds differ a little in their steps. */
-static bool is_of_budget(const struct report_run *a, const struct report_run *b)
-{
-    static const double SAME_STEPS = 1.05;
-    const double ratio = (double)a->n_steps / (double)b->n_steps;
-    return ratio <= SAME_STEPS && 1.0 / ratio <= SAME_STEPS;
-}
-
 /** How many runs of a kind are of a run's size, budget and seed; `one` is the last of them. */
 static int find_like(const struct report *report, const struct report_run *run, int kind,
                      const struct report_run **one)
@@ -40,8 +32,7 @@ static int find_like(const struct report *report, const struct report_run *run, 
     int n = 0;
     for (int i = 0; i < report->n_runs; i++) {
         const struct report_run *other = &report->runs[i];
-        if (other->kind == kind && !other->is_apart && other->size_hash == run->size_hash &&
-            is_of_budget(other, run) && other->seed == run->seed) {
+        if (other->kind == kind && !other->is_apart && report_are_alike(other, run)) {
             *one = other;
             n++;
         }

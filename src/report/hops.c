@@ -56,8 +56,7 @@ static bool has_twin(const struct report *report, const struct report_run *run)
     for (int i = 0; i < report->n_runs; i++) {
         const struct report_run *other = &report->runs[i];
         if (other != run && other->n_hops > 0 && other->kind == run->kind &&
-            other->size_hash == run->size_hash && other->n_steps == run->n_steps &&
-            other->seed == run->seed) {
+            report_are_alike(other, run)) {
             return true;
         }
     }

@@ -116,6 +116,8 @@ struct report_series {
 int report_list_series(struct report_series series[REPORT_MAX_RUNS], const struct report *report,
                        bool (*has)(const struct report_run *run));
 bool report_is_of(const struct report_series *series, const struct report_run *run);
+/** Of one size, budget and seed: a pair if their kinds differ, else twins. */
+bool report_are_alike(const struct report_run *a, const struct report_run *b);
 /** Its kind; its size, where sizes differ among the n; its steps, if it differs from another in
  * these alone (runs of equal compute have other steps for every kind). */
 void report_name_series(struct text *t, const struct report *report,

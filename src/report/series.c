@@ -9,6 +9,12 @@ bool report_is_of(const struct report_series *series, const struct report_run *r
            run->dim == series->dim && run->n_steps == series->n_steps;
 }
 
+bool report_are_alike(const struct report_run *a, const struct report_run *b)
+{
+    return a->size_hash == b->size_hash && a->seed == b->seed &&
+           fit_is_same_budget((double)a->n_steps, (double)b->n_steps);
+}
+
 static bool is_before(const struct report_series *a, const struct report_series *b)
 {
     if (a->kind != b->kind) {
