@@ -263,6 +263,25 @@ static void answers_are_synthetic(struct reading *reading)
     }
 }
 
+/* Windows of files are counted past; synthetic ones are made, and a long range would look like a
+ * hang. */
+static void skipped_windows_can_be_made(struct reading *reading)
+{
+    static const int64_t MOST_BYTES = 1000000000;
+    const struct data_config *d = &reading->config.data;
+    const int64_t most = MOST_BYTES / reading->config.model.seq_len;
+    int64_t n = 0;
+    for (int64_t i = 0; i < d->n_skips && n <= most; i++) {
+        n += d->skips[i].last - d->skips[i].first + 1;
+    }
+    if (d->kind == DATA_SYNTHETIC && n > most) {
+        config_problem(reading,
+                       "data.skip: found more windows of synthetic data, all made before they are "
+                       "stepped over, than model.seq_len %lld allows (legal: up to %lld in all)",
+                       (long long)reading->config.model.seq_len, (long long)most);
+    }
+}
+
 static void traced_steps_are_trained(struct reading *reading)
 {
     const struct trace_config *trace = &reading->config.trace;
@@ -297,6 +316,7 @@ static const struct rule {
     {vocab_holds_bytes, {"model.vocab", "data.kind"}},
     {tasks_are_synthetic, {"data.tasks", "data.kind"}},
     {answers_are_synthetic, {"data.loss", "data.kind"}},
+    {skipped_windows_can_be_made, {"data.skip", "model.seq_len", "data.kind"}},
     {traced_steps_are_trained, {"trace.first", "trace.steps", "train.steps"}},
 };
 
