@@ -225,6 +225,7 @@ struct config_event {
     bool is_quoted;
     size_t line, column;
     char problem[256]; /* what may not stand there; empty: none */
+    bool lacks_memory; /* the problem */
 };
 struct config_yaml;
 /** name stands in messages; bytes and name must outlive the reader. NULL without memory. End with
@@ -234,8 +235,8 @@ void config_yaml_close(struct config_yaml *yaml);
 /** The next event. False: nothing can be read beyond its problem. After true with a problem the
  * rest can, to look for more. */
 bool config_yaml_next(struct config_yaml *yaml, struct config_event *event);
-/** Record an ERROR_CONFIG at the place of an event, with control characters masked. Returns false.
- */
+/** Record an ERROR_CONFIG at the place of an event (ERROR_CREATE if memory was missing there), with
+ * control characters masked. Returns false. */
 bool config_yaml_refuse(const struct config_yaml *yaml, const struct config_event *event,
                         struct error *err, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

@@ -106,7 +106,10 @@ bool file_may_replace(const char *path, const struct file_form *form, struct err
  * find a name, or not to find it, as it did before (NFS for up to a minute), but asks the server
  * when a folder is opened (NFS unless it is mounted with nocto). */
 void file_refresh(const char *folder);
+/** False also where looking failed. */
 bool file_exists(const char *path);
+/** Nothing is there; false also where looking failed, for opening it then says why. */
+bool file_is_absent(const char *path);
 bool file_is_folder(const char *path);
 bool file_is_same(const char *a, const char *b);       /* both there, under whatever names */
 bool file_holds_same(const char *a, const char *b);    /* both regular, of the same bytes */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <attnres/heap.h>
 #include <attnres/zip.h>
 
 /** Counts of what a run did: far from where sums with them would overflow. */
@@ -88,13 +89,13 @@ int checkpoint_list_some(int64_t *steps, int capacity, const char *run_path, str
 bool checkpoint_find(char *out, const char *path, struct error *err)
 {
     char manifest[FILE_PATH_BYTES];
-    if (!file_exists(path)) {
+    if (file_is_absent(path)) {
         return error_set(err, ERROR_NO_INPUT, "%s: no such checkpoint or run folder", path);
     }
     if (!file_join(manifest, path, "manifest.json", err)) {
         return false;
     }
-    if (file_exists(manifest)) {
+    if (!file_is_absent(manifest)) {
         snprintf(out, FILE_PATH_BYTES, "%s", path);
         return true;
     }
@@ -251,90 +252,117 @@ bool checkpoint_locate(struct tensor_location *l, const struct checkpoint *c, co
     return true;
 }
 
-/** A file of the checkpoint that stays open while tensors of it are read. */
-struct open_file {
-    char name[FILE_NAME_BYTES];
-    struct file_reader reader;
+/** A tensor that this rank needs, and its memory. */
+struct wanted_tensor {
+    struct listed_tensor tensor;
+    float *values;
 };
 
-static bool switch_file(struct open_file *f, const struct checkpoint *c,
-                        const struct tensor_location *l, struct error *err)
+/** What a rank reads of a checkpoint. */
+struct reading {
+    const struct checkpoint *checkpoint;
+    struct wanted_tensor *wanted; /* n, heap */
+    int64_t n;
+    struct file_reader file; /* which is open */
+};
+
+static bool want(struct reading *r, const struct param *param, enum tensor_kind kind, float *values,
+                 struct error *err)
 {
-    if (f->reader.fd >= 0 && strcmp(f->name, l->file) == 0) {
-        return true;
-    }
-    file_reader_close(&f->reader);
-    f->reader.fd = -1;
-    char path[FILE_PATH_BYTES];
-    if (!file_join(path, c->path, l->file, err) || !file_reader_open(&f->reader, path, err)) {
-        return false;
-    }
-    snprintf(f->name, sizeof f->name, "%s", l->file);
-    if (f->reader.length != l->file_bytes) {
-        return error_set(err, ERROR_DATA, "%s: has %" PRId64 " bytes, the manifest says %" PRId64,
-                         path, f->reader.length, l->file_bytes);
-    }
-    return true;
+    struct wanted_tensor *w = &r->wanted[r->n++];
+    w->values = values;
+    w->tensor.param = param;
+    checkpoint_tensor_name(w->tensor.name, param, kind);
+    return checkpoint_locate(&w->tensor.at, r->checkpoint, w->tensor.name, err);
 }
 
-static bool load_tensor(struct open_file *f, const struct checkpoint *c, const char *name,
-                        float *out, int64_t count, struct error *err)
+static bool want_stage(struct reading *r, const struct model *model, bool with_moments,
+                       struct error *err)
 {
-    struct tensor_location l;
-    const int64_t bytes = count * 4;
-    if (!checkpoint_locate(&l, c, name, err) || !switch_file(f, c, &l, err)) {
-        return false;
-    }
-    if (l.offset > f->reader.length - bytes) {
-        return error_set(err, ERROR_DATA, "%s/%s: ends before %s does", c->path, l.file, name);
-    }
-    if (!file_reader_read(&f->reader, l.offset, out, (size_t)bytes, err)) {
-        return false;
-    }
-    if (zip_crc32(0, out, (size_t)bytes) != l.crc) {
-        return error_set(err, ERROR_DATA, "%s/%s: %s is damaged (its CRC-32 differs)", c->path,
-                         l.file, name);
-    }
-    return true;
-}
-
-/** files: one of each kind, since the tensors of a row alternate between them. */
-static bool load_stage(struct open_file files[FILE_KINDS], const struct checkpoint *c,
-                       const struct model *model, bool with_moments, struct error *err)
-{
-    for (int64_t i = model->stage->first_param; i < model->stage->end_param; i++) {
+    bool ok = true;
+    for (int64_t i = model->stage->first_param; ok && i < model->stage->end_param; i++) {
         const struct param *param = &model->plan->params.rows[i];
         const bool takes_moments =
             with_moments && plan_owns(model->plan, model->memory->replica, param);
         const enum tensor_kind end = takes_moments ? TENSOR_KINDS : TENSOR_EXP_AVG;
-        for (enum tensor_kind kind = 0; kind < end; kind++) {
-            char name[TENSOR_NAME_BYTES];
-            checkpoint_tensor_name(name, param, kind);
-            if (!load_tensor(&files[checkpoint_tensor_file(kind)], c, name,
-                             checkpoint_tensor(model, param, kind), param->count, err)) {
-                return false;
-            }
+        for (enum tensor_kind kind = 0; ok && kind < end; kind++) {
+            ok = want(r, param, kind, checkpoint_tensor(model, param, kind), err);
         }
     }
-    return true;
+    return ok;
+}
+
+static bool want_all(struct reading *r, const struct model *models, bool with_moments,
+                     struct error *err)
+{
+    const struct plan *plan = models[0].plan;
+    const struct param *embedding = params_find(&plan->params, -1, PARAM_EMBEDDING);
+    float *head_copy = memory_buffer(models[0].memory, BUFFER_HEAD_WEIGHT, 0);
+    int64_t most = 1; /* the copy for a tied head */
+    for (int chunk = 0; chunk < plan->n_chunks; chunk++) {
+        most += TENSOR_KINDS * (models[chunk].stage->end_param - models[chunk].stage->first_param);
+    }
+    r->wanted = heap_take((size_t)most, sizeof *r->wanted, "the tensors of a checkpoint");
+    bool ok = true;
+    for (int chunk = 0; ok && chunk < plan->n_chunks; chunk++) {
+        ok = want_stage(r, &models[chunk], with_moments, err);
+    }
+    return ok && (head_copy == NULL || want(r, embedding, TENSOR_WEIGHT, head_copy, err));
+}
+
+/** Replicas share the tensors of a stage out, so that neighbours lie in different files: by file
+ * each is opened once, and read from front to back. */
+static int by_place(const void *a, const void *b)
+{
+    const struct tensor_location *x = &((const struct wanted_tensor *)a)->tensor.at,
+                                 *y = &((const struct wanted_tensor *)b)->tensor.at;
+    const int files = strcmp(x->file, y->file);
+    return files != 0 ? files : (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+static bool open_file(struct reading *r, const struct tensor_location *at, struct error *err)
+{
+    char path[FILE_PATH_BYTES];
+    file_reader_close(&r->file);
+    r->file.fd = -1;
+    return file_join(path, r->checkpoint->path, at->file, err) &&
+           file_reader_open(&r->file, path, err) &&
+           (r->file.length == at->file_bytes ||
+            error_set(err, ERROR_DATA, "%s: has %" PRId64 " bytes, the manifest says %" PRId64,
+                      path, r->file.length, at->file_bytes));
+}
+
+static bool read_tensor(struct reading *r, const struct wanted_tensor *w, struct error *err)
+{
+    const struct tensor_location *at = &w->tensor.at;
+    const int64_t bytes = checkpoint_tensor_bytes(w->tensor.param);
+    if (at->offset > r->file.length - bytes) {
+        return error_set(err, ERROR_DATA, "%s/%s: ends before %s does", r->checkpoint->path,
+                         at->file, w->tensor.name);
+    }
+    if (!file_reader_read(&r->file, at->offset, w->values, (size_t)bytes, err)) {
+        return false;
+    }
+    return zip_crc32(0, w->values, (size_t)bytes) == at->crc ||
+           error_set(err, ERROR_DATA, "%s/%s: %s is damaged (its CRC-32 differs)",
+                     r->checkpoint->path, at->file, w->tensor.name);
 }
 
 bool checkpoint_load(const struct checkpoint *c, const struct model *models, bool with_moments,
                      struct error *err)
 {
-    const struct plan *plan = models[0].plan;
-    struct open_file files[FILE_KINDS] = {{.reader = {.fd = -1}}, {.reader = {.fd = -1}}};
-    bool ok = checkpoint_fits(c, plan->config, err);
-    for (int chunk = 0; ok && chunk < plan->n_chunks; chunk++) {
-        ok = load_stage(files, c, &models[chunk], with_moments, err);
+    struct reading r = {.checkpoint = c, .file = {.fd = -1}};
+    bool ok =
+        checkpoint_fits(c, models[0].plan->config, err) && want_all(&r, models, with_moments, err);
+    if (ok) {
+        qsort(r.wanted, (size_t)r.n, sizeof *r.wanted, by_place);
     }
-    float *head_copy = memory_buffer(models[0].memory, BUFFER_HEAD_WEIGHT, 0);
-    if (ok && head_copy != NULL) {
-        const struct param *embedding = params_find(&plan->params, -1, PARAM_EMBEDDING);
-        ok = load_tensor(&files[FILE_MODEL], c, embedding->name, head_copy, embedding->count, err);
+    for (int64_t i = 0; ok && i < r.n; i++) {
+        const struct wanted_tensor *w = &r.wanted[i];
+        const bool is_next = i == 0 || strcmp(w[-1].tensor.at.file, w->tensor.at.file) != 0;
+        ok = (!is_next || open_file(&r, &w->tensor.at, err)) && read_tensor(&r, w, err);
     }
-    for (enum file_kind file = 0; file < FILE_KINDS; file++) {
-        file_reader_close(&files[file].reader);
-    }
+    file_reader_close(&r.file);
+    free(r.wanted);
     return ok;
 }

@@ -141,7 +141,7 @@ static bool read_manifest_back(const struct checkpoint_saver *s, const char *pat
 static bool give_name(const struct checkpoint_saver *s, struct error *err)
 {
     char old[FILE_PATH_BYTES];
-    if (!file_exists(s->final)) {
+    if (file_is_absent(s->final)) {
         return file_rename(s->partial, s->final, err) && file_flush_folder(s->parent, err);
     }
     if (!file_join(old, s->parent, ".step-replaced.partial", err) || !file_remove_tree(old, err) ||

@@ -36,7 +36,7 @@ bool checkpoint_remove_partial(const char *run_path, struct error *err)
         return false;
     }
     struct leftovers l = {.parent = parent, .err = err, .ok = true};
-    return !file_exists(parent) || (file_list(parent, remove_if_partial, &l, err) && l.ok);
+    return file_is_absent(parent) || (file_list(parent, remove_if_partial, &l, err) && l.ok);
 }
 
 /** A folder without one is no checkpoint, and must not count as one that stays. */

@@ -98,6 +98,7 @@ struct reading {
     const char *name;   /* of the file */
     struct origin here; /* the event in hand */
     size_t n_problems;
+    bool lacks_memory; /* a problem of the machine, not of the file */
     struct origin origins[CONFIG_OPTIONS_MAX];
     bool is_bad[CONFIG_OPTIONS_MAX];  /* had a problem: rules leave it alone */
     bool is_seen[CONFIG_OPTIONS_MAX]; /* stood in the file */

@@ -102,7 +102,8 @@ bool config_parse(struct config *config, const char *name, const char *bytes, si
     }
     config_check_rules(&reading);
     if (reading.n_problems > 0) {
-        return error_set(err, ERROR_CONFIG, "%s", reading.problems.message);
+        return error_set(err, reading.lacks_memory ? ERROR_CREATE : ERROR_CONFIG, "%s",
+                         reading.problems.message);
     }
     *config = reading.config;
     return true;

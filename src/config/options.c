@@ -262,8 +262,8 @@ const struct option config_options[] = {
      "its control group leaves, together."},
 
     {"guard.max_skips", OPTION_INT, AT(guard.max_skips), "10", 0, 1e9, NULL, FREE,
-     "Updates skipped in a row, for numbers that are not finite or spikes, before the run stops "
-     "with exit code 1."},
+     "Updates that may be skipped in a row, for numbers that are not finite or spikes; one more "
+     "ends the run with exit code 1."},
     {"guard.spike_z", OPTION_REAL, AT(guard.spike_z), "0", 0, 1e6, NULL, FREE,
      "Loss or gradient norm this many standard deviations above its mean over the last 100 steps "
      "or so is a spike, and told. 0: nothing is."},

@@ -26,6 +26,7 @@ static bool next(struct reader *r)
         r->reading->here.column = r->event.column;
     }
     if (r->event.problem[0] != '\0') {
+        r->reading->lacks_memory = r->reading->lacks_memory || r->event.lacks_memory;
         config_problem(r->reading, "%s", r->event.problem);
     }
     if (!is_whole) {
@@ -270,6 +271,7 @@ static void read_bytes(struct reading *reading, const struct option *option, con
                        .yaml = config_yaml_open(reading->name, bytes, length),
                        .has_positions = option == NULL};
     if (r.yaml == NULL) {
+        reading->lacks_memory = true;
         config_problem(reading, "out of memory for the YAML parser");
         return;
     }

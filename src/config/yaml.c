@@ -86,6 +86,7 @@ static bool parse(struct config_yaml *y, struct config_event *event)
     }
     memset(&y->event, 0, sizeof y->event);
     place(event, y->parser.problem_mark);
+    event->lacks_memory = y->parser.error == YAML_MEMORY_ERROR;
     const char *what = y->parser.problem == NULL ? "out of memory" : y->parser.problem;
     const char *while_doing = y->parser.context == NULL ? "" : y->parser.context;
     snprintf(event->problem, sizeof event->problem, "not YAML: %s%s%s", while_doing,
@@ -188,6 +189,6 @@ bool config_yaml_refuse(const struct config_yaml *y, const struct config_event *
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
     config_mask(message);
-    return error_set(err, ERROR_CONFIG, "%s:%zu:%zu: %s", y->name, event->line, event->column,
-                     message);
+    return error_set(err, event->lacks_memory ? ERROR_CREATE : ERROR_CONFIG, "%s:%zu:%zu: %s",
+                     y->name, event->line, event->column, message);
 }

@@ -115,7 +115,7 @@ static bool fill(struct path_list *list, const char *path, const char *const *en
     if (file_is_folder(path)) {
         return list_folder(list, path, NULL, endings, err);
     }
-    if (file_exists(path)) {
+    if (!file_is_absent(path)) {
         return add_path(list, path, err);
     }
     if (strpbrk(path, "*?[") != NULL) {

@@ -23,6 +23,13 @@ bool file_exists(const char *path)
     return stat(path, &status) == 0;
 }
 
+bool file_is_absent(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) != 0 &&
+           (errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG);
+}
+
 bool file_is_folder(const char *path)
 {
     struct stat status;

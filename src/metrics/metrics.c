@@ -60,7 +60,7 @@ bool metrics_open(struct metrics *m, const char *path, int64_t last_step, struct
     if (last_step < 0) {
         return file_writer_create(&m->file, path, err);
     }
-    if (file_exists(path) && !cut(path, last_step, err)) {
+    if (!file_is_absent(path) && !cut(path, last_step, err)) {
         return false;
     }
     return file_writer_append(&m->file, path, err);

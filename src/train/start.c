@@ -251,7 +251,7 @@ static bool keep_what_was(const struct train *t, struct error *err)
      */
     return file_join(metrics, t->run_path, "metrics.jsonl", err) &&
            file_join(aside, t->run_path, "metrics.before.jsonl", err) &&
-           (!file_exists(metrics) || file_rename(metrics, aside, err)) &&
+           (file_is_absent(metrics) || file_rename(metrics, aside, err)) &&
            checkpoint_set_aside(t->run_path, err);
 }
 

@@ -9,11 +9,14 @@
 
 #include "trial.h"
 
-static bool ends_by_itself(int code)
+static const char DATA[] = "data.bin";
+
+static bool ends_by_itself(const struct trial *trial, int code)
 {
-    return code == ERROR_NONE || code == ERROR_DATA || code == ERROR_NO_INPUT ||
-           code == ERROR_CREATE || code == ERROR_IO ||
-           code == ERROR_LAUNCH; /* the folder not seen */
+    const bool reads_data = trial->scope != NULL && strcmp(trial->scope, DATA) == 0;
+    return code == ERROR_NONE || code == ERROR_DATA || code == ERROR_CREATE || code == ERROR_IO ||
+           code == ERROR_LAUNCH ||                  /* the folder not seen */
+           (code == ERROR_NO_INPUT && !reads_data); /* the data are there */
 }
 
 /** "EIO", "EIO-for-good", "EINTR-3-times" */
@@ -29,21 +32,23 @@ static bool parse_fault(struct inject_fault *fault, const char *word)
 }
 
 /** "run": from its start to its end; "resume": the same from a checkpoint on; "save": its calls on
- * checkpoints alone, a load, a save and the removal of an old one. Each also with "-async". */
+ * checkpoints alone, a load, a save and the removal of an old one. Each also with "-async". "data":
+ * from start to end, the calls on the training data. */
 static bool parse_moment(struct trial *trial, const char *word)
 {
     const bool saves = strncmp(word, "save", 4) == 0;
     trial->in_background = strstr(word, "-async") != NULL;
     trial->resumes = saves || strncmp(word, "resume", 6) == 0;
-    trial->scope = saves ? "run/checkpoints" : NULL;
-    return trial->resumes || strncmp(word, "run", 3) == 0;
+    const bool reads = strcmp(word, "data") == 0;
+    trial->scope = saves ? "run/checkpoints" : reads ? DATA : NULL;
+    return trial->resumes || reads || strncmp(word, "run", 3) == 0;
 }
 
 static void expect_end(const struct row *row, const struct trial *trial, const struct outcome *o,
                        const char *what)
 {
     const bool kills = trial->fault.action == INJECT_KILL || trial->fault.action == INJECT_TEAR;
-    if (kills ? o->signal != SIGKILL : o->signal != 0 || !ends_by_itself(o->code)) {
+    if (kills ? o->signal != SIGKILL : o->signal != 0 || !ends_by_itself(trial, o->code)) {
         trial_fail("%s: ends with signal %d, code %d: %s", what, o->signal, o->code, o->message);
     }
     /* From `base`, of two checkpoints: one that is hard to read may be passed over, not all. */

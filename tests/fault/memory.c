@@ -1,8 +1,10 @@
 /* Our own allocations, of which the k-th fails. The linker turns the calls aside (--wrap). */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <attnres/error.h>
 #include <attnres/file.h>
@@ -22,6 +24,8 @@ void *__real_realloc(void *old, size_t size);
 void *__wrap_realloc(void *old, size_t size);
 void *__real_aligned_alloc(size_t alignment, size_t size);
 void *__wrap_aligned_alloc(size_t alignment, size_t size);
+void *__real_mmap64(void *at, size_t size, int protection, int flags, int fd, off64_t offset);
+void *__wrap_mmap64(void *at, size_t size, int protection, int flags, int fd, off64_t offset);
 
 void memory_arm(int64_t at, int64_t *counter)
 {
@@ -62,6 +66,15 @@ void *__wrap_realloc(void *old, size_t size)
 void *__wrap_aligned_alloc(size_t alignment, size_t size)
 {
     return fails() ? NULL : __real_aligned_alloc(alignment, size);
+}
+
+void *__wrap_mmap64(void *at, size_t size, int protection, int flags, int fd, off64_t offset)
+{
+    if (fails()) {
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
+    return __real_mmap64(at, size, protection, flags, fd, offset);
 }
 
 enum { SAVED = 4 }; /* the step that there is to load */

@@ -1,14 +1,11 @@
-/* What a load reads: every tensor once by the rank that needs it, and each file is opened once. */
+/* What a load reads: every tensor once by each rank that needs it, and each file is opened once by
+ * such a rank. */
 #include <inttypes.h>
 #include <string.h>
 
 #include <attnres/file.h>
 
 #include "trial.h"
-
-static const char *const FILES[] = {"model-00001.safetensors", "model-00002.safetensors",
-                                    "optim-00001.safetensors", "optim-00002.safetensors"};
-enum { N_FILES = sizeof FILES / sizeof FILES[0] };
 
 /** A file's bytes behind its header. */
 static int64_t tensor_bytes(const char *folder, const char *name)
@@ -21,23 +18,38 @@ static int64_t tensor_bytes(const char *folder, const char *name)
     return n;
 }
 
+/** Train, and load what was saved. n_readers: of the weights; moments are one rank's each. Nothing
+ * is left to do then, so nothing is saved and read back. */
+static void expect_reads(const char *override, int n_readers)
+{
+    static const char *const FILES[2][2] = {{"model-00001.safetensors", "model-00002.safetensors"},
+                                            {"optim-00001.safetensors", "optim-00002.safetensors"}};
+    int64_t n_bytes = 0, n_files = 0;
+    TRIAL_REQUIRE(file_remove_tree("run", NULL));
+    const struct outcome *o = trial_run(&(struct trial){.override = override});
+    if (o->code != 0) {
+        trial_fail("%s: ends with %d: %s", override, o->code, o->message);
+    }
+    for (int i = 0; i < 4; i++) {
+        const int n = i < 2 ? n_readers : 1;
+        n_bytes += n * tensor_bytes("run/checkpoints/step-00000006", FILES[i / 2][i % 2]);
+        n_files += n;
+    }
+    o = trial_run(&(struct trial){.resumes = true, .override = override});
+    if (o->code != 0 || o->bytes_read != n_bytes || o->files_opened != n_files) {
+        trial_fail("%s: a load ends with %d, reads %" PRId64 " bytes of %" PRId64
+                   " files (openings), expected %" PRId64 " of %" PRId64 ": %s",
+                   override, o->code, o->bytes_read, o->files_opened, n_bytes, n_files, o->message);
+    }
+}
+
 bool reads_row(struct tally *tally, const struct row *row)
 {
     if (strcmp(row->fault, "none") != 0 || strcmp(row->moment, "load") != 0) {
         return false;
     }
-    int64_t expected = 0;
-    TRIAL_REQUIRE(trial_run(&(struct trial){0})->code == 0);
-    for (int i = 0; i < N_FILES; i++) {
-        expected += tensor_bytes("run/checkpoints/step-00000006", FILES[i]);
-    }
-    /* Nothing is left to do, so nothing is saved and read back. */
-    const struct outcome *o = trial_run(&(struct trial){.resumes = true});
-    if (o->code != 0 || o->bytes_read != expected || o->files_opened != N_FILES) {
-        trial_fail("a load reads %" PRId64 " bytes of %" PRId64
-                   " files (openings), expected %" PRId64 " of %d",
-                   o->bytes_read, o->files_opened, expected, N_FILES);
-    }
-    tally->n_cases++;
+    expect_reads("pipeline.replicas=1", 1);
+    expect_reads("pipeline.replicas=2", 2);
+    tally->n_cases += 2;
     return true;
 }

@@ -20,25 +20,11 @@
 enum { LIMIT_S = 30, RANKS = 2, ABORTED = 99 };
 
 static const char *const OVERRIDES[] = {
-    "run.dir=run",
-    "model.layers=2",
-    "model.dim=8",
-    "model.heads=2",
-    "model.kv_heads=1",
-    "model.ff=12",
-    "model.seq_len=8",
-    "batch.sequences=2",
-    "checkpoint.every=2",
-    "checkpoint.keep=2",
-    "train.log_every=1",
-    "train.eval_every=4",
-    "compute.threads=1",
-    "train.eval_tokens=8",
-    "optim.warmup_steps=2",
-    "data.kind=tokens",
-    "data.train=data.bin",
-    "data.val=data.bin",
-    "optim.schedule=constant",
+    "run.dir=run",        "model.layers=2",      "model.dim=8",         "model.heads=2",
+    "model.kv_heads=1",   "model.ff=12",         "model.seq_len=8",     "batch.sequences=2",
+    "batch.microbatch=1", "checkpoint.every=2",  "checkpoint.keep=2",   "train.log_every=1",
+    "train.eval_every=4", "compute.threads=1",   "train.eval_tokens=8", "optim.warmup_steps=2",
+    "data.kind=tokens",   "data.train=data.bin", "data.val=data.bin",   "optim.schedule=constant",
 };
 enum { N_OVERRIDES = sizeof OVERRIDES / sizeof OVERRIDES[0] };
 
@@ -78,7 +64,7 @@ void trial_fail(const char *format, ...)
 
 static bool load_config(struct config *config, struct error *err)
 {
-    const char *overrides[N_OVERRIDES + 2];
+    const char *overrides[N_OVERRIDES + 3];
     char steps[64];
     int n = 0;
     for (int i = 0; i < N_OVERRIDES && now->config_path == NULL; i++) {
@@ -88,6 +74,9 @@ static bool load_config(struct config *config, struct error *err)
     snprintf(steps, sizeof steps, "train.steps=%" PRId64, n_steps);
     overrides[n++] = steps;
     overrides[n++] = now->in_background ? "checkpoint.async=true" : "checkpoint.async=false";
+    if (now->override != NULL) {
+        overrides[n++] = now->override;
+    }
     return config_load(config, now->config_path, n, overrides, err);
 }
 

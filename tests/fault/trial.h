@@ -15,6 +15,7 @@ struct trial {
     bool resumes;
     int64_t steps;           /* 0: TRIAL_STEPS */
     const char *config_path; /* NULL: the overrides that a fresh run has */
+    const char *override;    /* one more; NULL: none */
     struct inject_fault fault;
     const char *scope;                 /* files that it may hit; NULL: all of the run's */
     int record;                        /* descriptor for inject_record; 0: none */
