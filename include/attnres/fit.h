@@ -169,6 +169,8 @@ struct fit_comparison {
 bool fit_compare(struct fit_comparison *comparison, const struct fit_points *points, int baseline,
                  int kind, const struct fit_options *options, struct error *err);
 void fit_comparison_finish(struct fit_comparison *comparison);
+/** Seeds scatter so much more at one size that the interval may be too narrow. */
+bool fit_scatters_unequally(const struct fit_comparison *comparison);
 
 /** The t that a variable of Student's distribution stays below with probability p. Exact
  * (Abramowitz and Stegun 26.7.3 and 26.7.4, solved by bisection). Requires 0.5 <= p < 1, freedom

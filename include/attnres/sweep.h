@@ -137,7 +137,8 @@ bool sweep_run_all(struct sweep_entry *entries, const struct sweep *sweep,
 bool sweep_become(const struct sweep *sweep, const struct sweep_options *options,
                   struct error *err);
 
-/** The table of runs, for people or as members of an open JSON object. Length like snprintf. */
+/** The table of runs, for people or as members of an open JSON object; without `only` with how far
+ * all are. Length like snprintf. */
 size_t sweep_print(const struct sweep *sweep, const struct sweep_entry *entries,
                    const struct sweep_options *options, char *text, size_t capacity);
 void sweep_write_json(struct json_writer *w, const struct sweep *sweep,

@@ -436,6 +436,12 @@ static void leave_out(struct fit_comparison *c, const struct sample *s, int n_gr
     }
 }
 
+bool fit_scatters_unequally(const struct fit_comparison *c)
+{
+    static const double SELDOM = 3.3; /* by equal noise: see fit_compare */
+    return c->scatter >= SELDOM;
+}
+
 bool fit_compare(struct fit_comparison *comparison, const struct fit_points *points, int baseline,
                  int kind, const struct fit_options *options, struct error *err)
 {

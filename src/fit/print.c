@@ -84,9 +84,6 @@ static void print_curves(struct text *t, const struct fit_report *report,
     }
 }
 
-/** Equal noise seldom looks like this: see fit_compare. */
-static const double UNEQUAL_SCATTER = 3.3;
-
 enum { NAME_BYTES = 64 };
 
 static void name_group(char name[NAME_BYTES], const struct fit_point *first)
@@ -101,7 +98,7 @@ static void name_group(char name[NAME_BYTES], const struct fit_point *first)
 static void print_scatter(struct text *t, const struct fit_comparison *c,
                           const struct fit_points *points)
 {
-    if (c->scatter >= UNEQUAL_SCATTER) {
+    if (fit_scatters_unequally(c)) {
         char name[NAME_BYTES];
         name_group(name, fit_first_of_group(points, c->scatter_group));
         text_add(t,

@@ -181,7 +181,8 @@ const struct command sweep_command = {
               {"only", FLAG_INT, "INDEX",
                "become run INDEX (from 1), as one of its ranks where there are several: for arrays "
                "of jobs"},
-              {"dry-run", FLAG_SWITCH, NULL, "tell what is done, and start nothing"},
+              {"dry-run", FLAG_SWITCH, NULL,
+               "tell what is done, and what is left if one run follows another; start nothing"},
               {"json", FLAG_SWITCH, NULL, "print the table as one JSON object"}},
     .least = 1,
     .most = 1,

@@ -181,10 +181,12 @@ bool report_draw_multiplier(struct figure *f, const struct report *report, struc
         report->wants_time
             ? "Above 1 the kind pays, below 1 the baseline does. Bars: 95 % intervals, where there "
               "are two or more seeds a size (what reaches the frame goes on beyond it); see "
-              "attnres fit. Times compare on one machine alone, with nothing else on it."
+              "attnres fit. Crosses: without the largest size the curves are drawn on to its "
+              "compute. Times compare on one machine alone, with nothing else on it."
             : "Above 1 the kind pays, below 1 the baseline does. Bars: 95 % intervals, where there "
               "are two or more seeds a size (what reaches the frame goes on beyond it); see "
-              "attnres fit.";
+              "attnres fit. Crosses: without the largest size the curves are drawn on to its "
+              "compute.";
     return true;
 }
 
@@ -266,16 +268,16 @@ static struct shapes find_shapes(const struct report_run *const *runs, int n)
     return s;
 }
 
-/** All runs of a kind as points, and the mean of each width per layer as a line; dodge: a factor
- * that sets kinds side by side. */
+/** All runs of a kind: x of its mark, loss, x of its line. dodge: a factor that sets the marks of
+ * kinds side by side; lines would change places between them. */
 static void add_shapes(struct figure *f, const struct report_run *const *runs, int n, int kind,
                        double dodge)
 {
     text_add(f->data, "$k%d << EOD\n", kind);
     for (int i = 0; i < n; i++) {
         if (runs[i]->kind == kind) {
-            text_add(f->data, "%.9g %.9g\n", dodge * shape_of(runs[i]),
-                     report_last_line(runs[i])->val_loss);
+            text_add(f->data, "%.9g %.9g %.9g\n", dodge * shape_of(runs[i]),
+                     report_last_line(runs[i])->val_loss, shape_of(runs[i]));
         }
     }
     text_add(f->data, "EOD\n");
@@ -336,7 +338,7 @@ bool report_draw_shape(struct figure *f, const struct report *report, struct tex
             const double dodge = report_dodge(n_plots, n_drawn);
             add_shapes(f, sorted + first, n, kind, pow(shapes.step, dodge));
             text_add(f->body,
-                     "%s $k%d using 1:2 smooth unique with lines lc rgb '%s' lw 2 notitle, $k%d "
+                     "%s $k%d using 3:2 smooth unique with lines lc rgb '%s' lw 2 notitle, $k%d "
                      "using 1:2 with points lc rgb '%s' pt %d ps 1.1 title '%s'",
                      n_plots++ > 0 ? ",\\\n" : "", kind, report_colour(report, kind), kind,
                      report_colour(report, kind), report_symbol(report, kind), report->kinds[kind]);
@@ -345,6 +347,6 @@ bool report_draw_shape(struct figure *f, const struct report *report, struct tex
     text_add(f->body, "\n");
     f->caption =
         "Runs of about the same compute. Each mark is a run, lines go through the means of "
-        "the seeds; kinds stand side by side.";
+        "the seeds; marks of kinds stand side by side.";
     return true;
 }

@@ -180,7 +180,9 @@ static void add_dots(struct text *data, const struct report *report,
     text_add(data, "EOD\n");
 }
 
-/** Means over the runs of a series, with their errors. Returns whether there are any. */
+/** Means over the runs of a series, with their errors, beside each other; last the hops themselves,
+ * for lines: side by side lines would change places between the marks. Returns whether there are
+ * any. */
 static bool add_means(struct text *data, const struct report *report,
                       const struct report_series *series, double dodge, int which,
                       struct panel *panel)
@@ -200,7 +202,8 @@ static bool add_means(struct text *data, const struct report *report,
         }
         if (mean.n > 0) {
             const double error = error_of(&mean, n_items);
-            text_add(data, "%.6g %.6g %.6g\n", (double)hops + dodge, mean.mean, error);
+            text_add(data, "%.6g %.6g %.6g %lld\n", (double)hops + dodge, mean.mean, error,
+                     (long long)hops);
             widen(panel, mean.mean - error, mean.mean + error);
             is_any = true;
         }
@@ -225,28 +228,29 @@ static void set_panel_axes(struct text *body, const struct panel *panel)
     }
 }
 
-/** The legend, once: in the first panel, whose task a series may not have been asked. */
+/** What is drawn of a series: dots, a line through the means, and the means with their errors. The
+ * first panel names it, whether its task was asked or not. */
 static void plot_series(struct text *body, const struct report *report,
                         const struct report_series *series, int n, int which,
                         const struct panel *panel)
 {
     const char *colour = report_colour(report, series[which].kind);
+    const int dashes = 1 + series[which].nth_of_kind % 5;
+    const int symbol = report_symbol(report, series[which].kind);
     if (panel->is_there[which]) {
-        text_add(body,
-                 ",\\\n $i%d_%d using 1:2 with points pt 7 ps 0.3 lc rgb '#90%s' notitle, $h%d_%d "
-                 "using 1:2:3 with yerrorlines",
-                 panel->index, which, colour + 1, panel->index, which);
-    } else {
-        text_add(body, ",\\\n NaN with linespoints");
+        text_add(
+            body,
+            ",\\\n $i%d_%d using 1:2 with points pt 7 ps 0.3 lc rgb '#90%s' notitle, $h%d_%d "
+            "using 4:2 with lines lw 1.5 dt %d lc rgb '#60%s' notitle, $h%d_%d using 1:2:3 with "
+            "yerrorbars lw 1.5 pt %d ps 0.8 lc rgb '%s' notitle",
+            panel->index, which, colour + 1, panel->index, which, dashes, colour + 1, panel->index,
+            which, symbol, colour);
     }
-    text_add(body, " lw 1.5 dt %d pt %d ps 0.8 lc rgb '%s' ", 1 + series[which].nth_of_kind % 5,
-             report_symbol(report, series[which].kind), colour);
     if (panel->index == 0) {
-        text_add(body, "title '");
+        text_add(body, ",\\\n NaN with linespoints lw 1.5 dt %d pt %d ps 0.8 lc rgb '%s' title '",
+                 dashes, symbol, colour);
         report_name_series(body, report, series, n, which);
         text_add(body, "'");
-    } else {
-        text_add(body, "notitle");
     }
 }
 
@@ -288,9 +292,7 @@ static void draw_task(struct figure *f, const struct report *report,
         plot_guess(f->body, &panel, 4, "best shortcut");
     }
     for (int i = 0; i < n; i++) {
-        if (panel.is_there[i] || names) {
-            plot_series(f->body, report, series, n, i, &panel);
-        }
+        plot_series(f->body, report, series, n, i, &panel);
     }
     text_add(f->body, "\n");
 }

@@ -44,8 +44,12 @@ static void add_head(struct file_sheet *p, const struct report *report)
         "th, td { text-align: right; padding: 0.15em 0.8em; border-bottom: 1px solid #ddd; }\n"
         "th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }\n"
         "pre { overflow-x: auto; font-size: 0.85em; background: #f6f6f6; padding: 0.8em; }\n"
-        "</style>\n</head>\n<body>\n<h1>attnres report</h1>\n<p>%d run%s</p>\n",
+        "</style>\n</head>\n<body>\n<h1>attnres report</h1>\n<p>%d run%s",
         report->n_runs, report->n_runs == 1 ? "" : "s");
+    if (report->has_fit[FIT_FLOPS] && report->points.n < report->n_runs) {
+        file_sheet_add(p, ", %d of them in the fit", report->points.n);
+    }
+    file_sheet_add(p, "</p>\n");
 }
 
 /** A multiplier to two decimals while these say something. */
@@ -75,7 +79,14 @@ static void add_findings(struct file_sheet *p, const struct report *report)
             fit_add_interval(&t, 2, c->low[FIT_SEPARATE], c->high[FIT_SEPARATE]);
             file_sheet_add(p, " (95 %% interval: %s)", words);
         }
-        file_sheet_add(p, ".</p>\n");
+        file_sheet_add(p, ".");
+        if (c->no_interval == NULL && fit_scatters_unequally(c)) {
+            file_sheet_add(p,
+                           " Seeds scatter %.1f times as much at one size as at the others: the "
+                           "interval may be too narrow.",
+                           c->scatter);
+        }
+        file_sheet_add(p, "</p>\n");
     }
 }
 

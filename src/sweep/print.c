@@ -16,6 +16,51 @@ static void add_number(struct text *t, const char *format, double number)
     }
 }
 
+void sweep_format_duration(char text[SWEEP_DURATION_BYTES], double seconds)
+{
+    const int64_t s = seconds < 1e9 ? (int64_t)(seconds + 0.5) : (int64_t)1e9;
+    snprintf(text, SWEEP_DURATION_BYTES, "%lld:%02d:%02d", (long long)(s / 3600),
+             (int)(s / 60 % 60), (int)(s % 60));
+}
+
+void sweep_describe_progress(char text[SWEEP_PROGRESS_BYTES], const struct sweep_entry *entries,
+                             bool with_held, int n, double took_s, double took_flops)
+{
+    double all = 0.0, done = 0.0, to_do = 0.0;
+    int n_done = 0;
+    for (int i = 0; i < n; i++) {
+        all += entries[i].flops;
+        done += sweep_flops_done(&entries[i]);
+        to_do += with_held && entries[i].is_held ? entries[i].flops - sweep_flops_done(&entries[i])
+                                                 : sweep_flops_left(&entries[i]);
+        n_done += entries[i].state == SWEEP_DONE;
+    }
+    const int length =
+        snprintf(text, SWEEP_PROGRESS_BYTES, "%d of %d runs done, %.0f %% of the work", n_done, n,
+                 100.0 * done / all);
+    if (took_flops > 0.0 && to_do > 0.0) {
+        char left[SWEEP_DURATION_BYTES];
+        sweep_format_duration(left, took_s * to_do / took_flops);
+        snprintf(text + length, SWEEP_PROGRESS_BYTES - (size_t)length, ", about %s left", left);
+    }
+}
+
+/** What is left by what runs have taken so far, whoever started them, as if one came after another.
+ */
+static void add_progress(struct text *t, const struct sweep_entry *entries, int n)
+{
+    char progress[SWEEP_PROGRESS_BYTES];
+    double took_s = 0.0, took_flops = 0.0;
+    for (int i = 0; i < n; i++) {
+        if (isfinite(entries[i].time_s)) {
+            took_s += entries[i].time_s;
+            took_flops += sweep_flops_done(&entries[i]);
+        }
+    }
+    sweep_describe_progress(progress, entries, true, n, took_s, took_flops);
+    text_add(t, "%s\n", progress);
+}
+
 size_t sweep_print(const struct sweep *sweep, const struct sweep_entry *entries,
                    const struct sweep_options *options, char *text, size_t capacity)
 {
@@ -38,6 +83,9 @@ size_t sweep_print(const struct sweep *sweep, const struct sweep_entry *entries,
         add_number(&t, "  %10.4f", entry->val_loss);
         add_number(&t, "  %10.0f", entry->time_s);
         text_add(&t, "\n");
+    }
+    if (options->only == 0) {
+        add_progress(&t, entries, sweep->n_runs);
     }
     return t.length;
 }

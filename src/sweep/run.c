@@ -107,33 +107,15 @@ static void let_launchers_share(const struct work *work)
     }
 }
 
-static void format_duration(char text[32], double seconds)
+/** What is left is told by what this sitting has done so far. */
+static void describe_progress(char text[SWEEP_PROGRESS_BYTES], const struct work *work)
 {
-    const int64_t s = seconds < 1e9 ? (int64_t)(seconds + 0.5) : (int64_t)1e9;
-    snprintf(text, 32, "%lld:%02d:%02d", (long long)(s / 3600), (int)(s / 60 % 60), (int)(s % 60));
-}
-
-/** How far all runs are, in words. What is left is told by what this sitting has done so far. */
-static void describe_progress(char text[128], const struct work *work)
-{
-    double all = 0.0, done = 0.0, to_do = 0.0, here = 0.0;
-    int n_done = 0;
+    double here = 0.0;
     for (int i = 0; i < work->sweep->n_runs; i++) {
-        const struct sweep_entry *entry = &work->entries[i];
-        all += entry->flops;
-        done += sweep_flops_done(entry);
-        to_do += sweep_flops_left(entry);
-        here += sweep_flops_here(entry);
-        n_done += entry->state == SWEEP_DONE;
+        here += sweep_flops_here(&work->entries[i]);
     }
-    const double elapsed_s = clock_monotonic_s() - work->start_s;
-    char left[32];
-    format_duration(left, here > 0.0 ? elapsed_s * to_do / here : 0.0);
-    const int length = snprintf(text, 128, "%d of %d runs done, %.0f %% of the work", n_done,
-                                work->sweep->n_runs, 100.0 * done / all);
-    if (here > 0.0 && to_do > 0.0) {
-        snprintf(text + length, 128 - (size_t)length, ", about %s left", left);
-    }
+    sweep_describe_progress(text, work->entries, false, work->sweep->n_runs,
+                            clock_monotonic_s() - work->start_s, here);
 }
 
 static void look_again(struct work *work)
@@ -148,7 +130,7 @@ static void look_again(struct work *work)
 
 static void show_progress(struct work *work)
 {
-    char text[128];
+    char text[SWEEP_PROGRESS_BYTES];
     if (clock_monotonic_s() - work->look_s >= LOOK_S) {
         look_again(work);
         describe_progress(text, work);
@@ -184,8 +166,8 @@ static void tell_end(struct work *work, const struct sweep_entry *entry,
                      const struct sweep_run *run, double took_s, const char *words)
 {
     const char *name = run->name;
-    char progress[128], took[32];
-    format_duration(took, took_s);
+    char progress[SWEEP_PROGRESS_BYTES], took[SWEEP_DURATION_BYTES];
+    sweep_format_duration(took, took_s);
     describe_progress(progress, work);
     work->tell_s = clock_monotonic_s();
     if (entry->exit_code == 0) {

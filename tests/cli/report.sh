@@ -68,6 +68,7 @@ sed -i -E 's/(eval_tokens: ).*/\11024/' apart/config.yaml
 run attnres report runs/* apart --out=of-one-kind | grep apart
 grep -c 'standard (2 runs)\|standard-24 (standard)' of-one-kind/loss-steps.gp
 grep -c 'apart (standard)' of-one-kind/loss-steps.gp
+grep -oh "<p>[0-9]* runs[^<]*" report/index.html of-one-kind/index.html
 
 # A run that is done and has not measured what is fitted.
 cp -r runs/standard-16 unmeasured

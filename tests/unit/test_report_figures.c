@@ -52,6 +52,36 @@ static void depths_are_compared_where_all_have_spent_about_the_same(void **state
     assert_int_equal(count_compared((double[]){NAN, 1.0, 1.0, 1.0}, 4), 3);
 }
 
+/* Kinds' marks of a shape stand beside each other, their lines do not: so what is below everywhere
+ * is drawn below everywhere. */
+static void lines_of_kinds_go_through_the_same_shapes(void **state)
+{
+    (void)state;
+    struct report_line lines[6];
+    struct report_run runs[6];
+    for (int i = 0; i < 6; i++) {
+        lines[i] = (struct report_line){.step = 1,
+                                        .loss = 3.0,
+                                        .val_loss = 3.0 - (double)(i / 2) - 0.25 * (i % 2),
+                                        .flops = 1e9};
+        runs[i] = (struct report_run){.kind = i % 2,
+                                      .n_layers = 1 << (i / 2),
+                                      .dim = 16,
+                                      .lines = &lines[i],
+                                      .n_lines = 1,
+                                      .is_done = true};
+    }
+    struct drawing *d = draw(report_draw_shape, runs, 6, NULL);
+    assert_non_null(strstr(d->data, " 3 16\n"));
+    assert_non_null(strstr(d->data, " 2.75 16\n"));
+    assert_non_null(strstr(d->data, " 1 4\n"));
+    assert_non_null(strstr(d->data, " 0.75 4\n"));
+    assert_null(strstr(d->data, "\n16 "));
+    assert_non_null(strstr(d->body, "$k0 using 3:2 smooth unique with lines"));
+    assert_non_null(strstr(d->body, "$k1 using 3:2 smooth unique with lines"));
+    finish_drawing(d);
+}
+
 /* Kinds whose lines lie on each other: 1 % above and below one curve. */
 static void ends_are_drawn_off_the_curve_of_all(void **state)
 {
@@ -494,6 +524,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(depths_are_compared_where_all_have_spent_about_the_same),
+        cmocka_unit_test(lines_of_kinds_go_through_the_same_shapes),
         cmocka_unit_test(ends_are_drawn_off_the_curve_of_all),
         cmocka_unit_test(kinds_are_compared_seed_by_seed),
         cmocka_unit_test(pairs_have_seen_the_same_batches),

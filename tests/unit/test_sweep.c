@@ -288,6 +288,32 @@ static void work_counts_from_where_a_run_goes_on(void **state)
     assert_true(sweep_flops_left(&entry) == 0.0);
 }
 
+/* 2 of 8 equal runs in a minute; a run that has failed is not waited for. */
+static void what_is_left_is_told_by_what_was_done(void **state)
+{
+    (void)state;
+    char text[SWEEP_PROGRESS_BYTES];
+    struct sweep_entry entries[8];
+    for (int i = 0; i < 8; i++) {
+        entries[i] = (struct sweep_entry){.n_steps = 4, .flops = 1e9};
+    }
+    sweep_describe_progress(text, entries, false, 8, 0.0, 0.0);
+    assert_string_equal(text, "0 of 8 runs done, 0 % of the work");
+    entries[0].state = entries[1].state = SWEEP_DONE;
+    entries[0].step = entries[1].step = 4;
+    sweep_describe_progress(text, entries, false, 8, 60.0, 2e9);
+    assert_string_equal(text, "2 of 8 runs done, 25 % of the work, about 0:03:00 left");
+    entries[2].step = 2;
+    entries[3].exit_code = ERROR_GUARD;
+    sweep_describe_progress(text, entries, false, 8, 3600.0, 2.5e9);
+    assert_string_equal(text, "2 of 8 runs done, 31 % of the work, about 1:48:00 left");
+    entries[4].is_held = true;
+    sweep_describe_progress(text, entries, false, 8, 3600.0, 2.5e9);
+    assert_string_equal(text, "2 of 8 runs done, 31 % of the work, about 1:24:00 left");
+    sweep_describe_progress(text, entries, true, 8, 3600.0, 2.5e9);
+    assert_string_equal(text, "2 of 8 runs done, 31 % of the work, about 1:48:00 left");
+}
+
 static void runs_save_every_ten_minutes_unless_base_says_otherwise(void **state)
 {
     (void)state;
@@ -388,6 +414,7 @@ int main(void)
         cmocka_unit_test(a_run_of_too_many_words_is_refused),
         IN_FOLDER(a_folder_tells_what_is_done),
         IN_FOLDER(work_counts_from_where_a_run_goes_on),
+        cmocka_unit_test(what_is_left_is_told_by_what_was_done),
         IN_FOLDER(runs_save_every_ten_minutes_unless_base_says_otherwise),
         IN_FOLDER(the_folder_of_another_run_is_refused),
         IN_FOLDER(work_grows_with_steps_and_reads),
