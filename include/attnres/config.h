@@ -176,7 +176,8 @@ struct config {
 /** Defaults, then the file at path (NULL: none), then n overrides "key=value" (the last one of a
  * key counts; paths are taken as they stand, other values are YAML), then all checks. On failure
  * err holds every problem found, one a line, each with file:line:column or the override it stands
- * in (ERROR_CONFIG; what file_read says if the file cannot be read), and *config is left unset. */
+ * in (ERROR_CONFIG; ERROR_CREATE where memory was missing; what file_read says if the file cannot
+ * be read), and *config is left unset. */
 bool config_load(struct config *config, const char *path, int n_overrides,
                  const char *const *overrides, struct error *err);
 
@@ -225,7 +226,7 @@ struct config_event {
     bool is_quoted;
     size_t line, column;
     char problem[256]; /* what may not stand there; empty: none */
-    bool lacks_memory; /* the problem */
+    bool lacks_memory; /* that is the problem, and not the file's fault */
 };
 struct config_yaml;
 /** name stands in messages; bytes and name must outlive the reader. NULL without memory. End with

@@ -110,6 +110,8 @@ void file_refresh(const char *folder);
 bool file_exists(const char *path);
 /** Nothing is there; false also where looking failed, for opening it then says why. */
 bool file_is_absent(const char *path);
+/** A folder, pipe or device is there. */
+bool file_is_irregular(const char *path);
 bool file_is_folder(const char *path);
 bool file_is_same(const char *a, const char *b);       /* both there, under whatever names */
 bool file_holds_same(const char *a, const char *b);    /* both regular, of the same bytes */

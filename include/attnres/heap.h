@@ -4,7 +4,7 @@
  *  Nobody who is refused a few bytes can go on, nor unwind with less than that: the process ends
  * with a message and the exit code of ERROR_CREATE, and its launcher ends the other ranks. What is
  * large, or as long as an input says, is taken where a failure has a way out: from an arena, or
- * with malloc and an error. */
+ * with malloc and an error; but for JSON, whose library cannot be told. */
 #ifndef ATTNRES_HEAP_H
 #define ATTNRES_HEAP_H
 

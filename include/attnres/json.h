@@ -46,7 +46,7 @@ struct json_document {
 };
 
 /** Parse length bytes (at most 64 MiB, 2^20 values, depth 32, no duplicate keys). `name` stands in
- * messages. */
+ * messages. ERROR_DATA; without memory the process ends, as heap_take has it. */
 bool json_parse(struct json_document *d, const char *bytes, size_t length, const char *name,
                 struct error *err);
 void json_document_finish(struct json_document *d);

@@ -72,7 +72,8 @@ struct sweep {
 };
 
 /** Read a file from memory, dir and base as they stand there. A pure function of its arguments:
- * allocates nothing but what libyaml needs. ERROR_CONFIG with line and column. */
+ * allocates nothing but what libyaml needs (ERROR_CREATE without). ERROR_CONFIG with line and
+ * column. */
 bool sweep_parse(struct sweep *sweep, const char *name, const char *bytes, size_t length,
                  struct error *err);
 /** Read a file from disk; base then stands beside it, dir is known, and runs save every ten minutes
@@ -137,8 +138,8 @@ bool sweep_run_all(struct sweep_entry *entries, const struct sweep *sweep,
 bool sweep_become(const struct sweep *sweep, const struct sweep_options *options,
                   struct error *err);
 
-/** The table of runs, for people or as members of an open JSON object; without `only` with how far
- * all are. Length like snprintf. */
+/** The table of runs for people, which ends with how far all are (not with `only`). Length like
+ * snprintf. The other writes its runs as members of an open JSON object. */
 size_t sweep_print(const struct sweep *sweep, const struct sweep_entry *entries,
                    const struct sweep_options *options, char *text, size_t capacity);
 void sweep_write_json(struct json_writer *w, const struct sweep *sweep,

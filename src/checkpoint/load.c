@@ -324,7 +324,6 @@ static bool open_file(struct reading *r, const struct tensor_location *at, struc
 {
     char path[FILE_PATH_BYTES];
     file_reader_close(&r->file);
-    r->file.fd = -1;
     return file_join(path, r->checkpoint->path, at->file, err) &&
            file_reader_open(&r->file, path, err) &&
            (r->file.length == at->file_bytes ||

@@ -127,8 +127,8 @@ static void check_open_file(struct inspection *i, struct listed_file *f, struct 
     }
 }
 
-/** The path and the bytes of a file in the manifest, if it is there and as long as the manifest
- * says. */
+/** The path and the bytes of a file in the manifest, if it is as long as the manifest says. What is
+ * no file, or cannot be looked at, is left for who opens it to tell. */
 static bool find_file(char path[FILE_PATH_BYTES], int64_t *bytes, const struct checkpoint *c,
                       const char *name, const struct json_value *value, struct error *err)
 {
@@ -139,11 +139,11 @@ static bool find_file(char path[FILE_PATH_BYTES], int64_t *bytes, const struct c
     if (!file_join(path, c->path, name, err)) {
         return false;
     }
-    const int64_t there = file_length(path);
-    if (there < 0) {
+    if (file_is_absent(path)) {
         return error_set(err, ERROR_DATA, "%s: is missing", path);
     }
-    return there == *bytes ||
+    const int64_t there = file_length(path);
+    return there < 0 || there == *bytes ||
            error_set(err, ERROR_DATA, "%s: has %" PRId64 " bytes, the manifest says %" PRId64, path,
                      there, *bytes);
 }

@@ -276,8 +276,8 @@ static void skipped_windows_can_be_made(struct reading *reading)
     }
     if (d->kind == DATA_SYNTHETIC && n > most) {
         config_problem(reading,
-                       "data.skip: found more windows of synthetic data, all made before they are "
-                       "stepped over, than model.seq_len %lld allows (legal: up to %lld in all)",
+                       "data.skip: more windows than can be stepped over: those of synthetic data "
+                       "must be made for that (legal at model.seq_len %lld: up to %lld in all)",
                        (long long)reading->config.model.seq_len, (long long)most);
     }
 }

@@ -61,7 +61,7 @@ static bool visit_name(void *user, const char *name)
         return true;
     }
     sieve->ok = file_join(path, sieve->folder, name, sieve->err);
-    if (sieve->ok && file_length(path) >= 0) {
+    if (sieve->ok && !file_is_irregular(path)) { /* opening says why it cannot be looked at */
         sieve->ok = add_path(sieve->list, path, sieve->err);
     }
     return sieve->ok;

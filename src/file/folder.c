@@ -30,6 +30,12 @@ bool file_is_absent(const char *path)
            (errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG);
 }
 
+bool file_is_irregular(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && !S_ISREG(status.st_mode);
+}
+
 bool file_is_folder(const char *path)
 {
     struct stat status;

@@ -192,10 +192,10 @@ bool file_holds_same(const char *a, const char *b)
 bool file_may_replace(const char *path, const struct file_form *form, struct error *err)
 {
     struct file_map map;
-    if (!file_exists(path) || file_length(path) == 0) {
+    if (file_is_absent(path) || file_length(path) == 0) {
         return true;
     }
-    if (file_length(path) < 0) {
+    if (file_is_irregular(path)) {
         return error_set(err, ERROR_CREATE, "%s: is %s; give the path of a file to write", path,
                          file_is_folder(path) ? "a folder" : "no regular file");
     }

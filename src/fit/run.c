@@ -141,10 +141,10 @@ static bool add_run(struct fit_points *points, const char *path, const char *met
 /** Why a folder is not that of a run which has begun to measure; NULL: it is. */
 static const char *reason_against(const char *config, const char *metrics)
 {
-    if (!file_exists(config)) {
+    if (file_is_absent(config)) {
         return "no config.yaml in it; expected the folder of a run (those of a sweep are DIR/*)";
     }
-    return file_exists(metrics) ? NULL : "no metrics.jsonl in it yet";
+    return file_is_absent(metrics) ? "no metrics.jsonl in it yet" : NULL;
 }
 
 /** What is damaged does not count; without memory, or room for points, there is no going on. */

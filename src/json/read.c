@@ -85,7 +85,7 @@ static bool refuse(const json_error_t *cause, const char *name, struct error *er
 }
 
 /* Where memory is missing jansson 2.14 takes text for wrong, so that a good checkpoint would be
- * passed over, or fails an assertion of its own. So it must not come to know. */
+ * passed over, or fails an assertion of its own. It is never told so: the process ends instead. */
 static void *take(size_t n_bytes)
 {
     return heap_take(1, n_bytes, "a JSON document");

@@ -125,7 +125,7 @@ static bool conclude(struct look *look, struct error *err)
 
 static bool look_at_all(struct look *look, const char *path, struct error *err)
 {
-    if (!file_exists(path)) {
+    if (file_is_absent(path)) {
         return error_set(err, ERROR_NO_INPUT, "%s: no such checkpoint or run folder", path);
     }
     if (look->takes_runs_only && is_step(path)) {

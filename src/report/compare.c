@@ -149,6 +149,13 @@ static void set_row_tics(struct text *body, const struct report *report, const s
     text_add(body, ") noenhanced\nset yrange [%.2f:0.55]\n", 0.45 - n);
 }
 
+#define BARS                                                                                       \
+    "Above 1 the kind pays, below 1 the baseline does. Bars: 95 % intervals, where there are two " \
+    "or more seeds a size (what reaches the frame goes on beyond it); see attnres fit. Crosses, "  \
+    "from three sizes on: without one of them; without the largest, curves are extrapolated to "   \
+    "its compute."
+#define TIMES " Times compare on one machine alone, with nothing else on it."
+
 bool report_draw_multiplier(struct figure *f, const struct report *report, struct text *why)
 {
     struct row rows[MOST_ROWS];
@@ -177,16 +184,7 @@ bool report_draw_multiplier(struct figure *f, const struct report *report, struc
                               "'with one size left out'"
                             : "");
     f->height = 150 + 56 * n;
-    f->caption =
-        report->wants_time
-            ? "Above 1 the kind pays, below 1 the baseline does. Bars: 95 % intervals, where there "
-              "are two or more seeds a size (what reaches the frame goes on beyond it); see "
-              "attnres fit. Crosses: without the largest size the curves are drawn on to its "
-              "compute. Times compare on one machine alone, with nothing else on it."
-            : "Above 1 the kind pays, below 1 the baseline does. Bars: 95 % intervals, where there "
-              "are two or more seeds a size (what reaches the frame goes on beyond it); see "
-              "attnres fit. Crosses: without the largest size the curves are drawn on to its "
-              "compute.";
+    f->caption = report->wants_time ? BARS TIMES : BARS;
     return true;
 }
 
@@ -268,8 +266,8 @@ static struct shapes find_shapes(const struct report_run *const *runs, int n)
     return s;
 }
 
-/** All runs of a kind: x of its mark, loss, x of its line. dodge: a factor that sets the marks of
- * kinds side by side; lines would change places between them. */
+/** All runs of a kind: x of its mark, loss, x of its line. dodge: a factor that shifts the marks of
+ * a kind; through these lines would cross between two shapes where the means do not. */
 static void add_shapes(struct figure *f, const struct report_run *const *runs, int n, int kind,
                        double dodge)
 {

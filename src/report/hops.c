@@ -180,9 +180,9 @@ static void add_dots(struct text *data, const struct report *report,
     text_add(data, "EOD\n");
 }
 
-/** Means over the runs of a series, with their errors, beside each other; last the hops themselves,
- * for lines: side by side lines would change places between the marks. Returns whether there are
- * any. */
+/** Means over the runs of a series, with their errors, at shifted hops; last the hops themselves,
+ * for lines: through shifted marks they would cross between two hops where the means do not.
+ * Returns whether there are any. */
 static bool add_means(struct text *data, const struct report *report,
                       const struct report_series *series, double dodge, int which,
                       struct panel *panel)

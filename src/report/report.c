@@ -208,7 +208,7 @@ static bool check_files(const struct report *r, struct error *err)
     if (!file_join(path, r->out, "index.html", err)) {
         return false;
     }
-    if (file_exists(path) && !is_marked(path, REPORT_PAGE_MARK)) {
+    if (!file_is_absent(path) && !is_marked(path, REPORT_PAGE_MARK)) {
         return refuse_foreign(path, err);
     }
     for (int i = 0; i < N_FIGURES; i++) {
@@ -218,7 +218,7 @@ static bool check_files(const struct report *r, struct error *err)
             if (!path_of(path, r, FIGURES[i].name, ENDINGS[k], err)) {
                 return false;
             }
-            if (file_exists(path)) {
+            if (!file_is_absent(path)) {
                 return refuse_foreign(path, err);
             }
         }

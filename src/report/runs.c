@@ -380,7 +380,7 @@ static void read_hops(struct report_run *run, struct text *notes)
 {
     struct error failure = {0};
     char path[FILE_PATH_BYTES];
-    if (!file_join(path, run->path, "hops.jsonl", &failure) || !file_exists(path)) {
+    if (!file_join(path, run->path, "hops.jsonl", &failure) || file_is_absent(path)) {
         return;
     }
     if (!read_lines(path, take_hops, run, &failure)) {

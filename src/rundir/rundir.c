@@ -43,7 +43,7 @@ static bool first_free(char *out, const char *folder, struct error *err)
         if (length < 0 || length >= FILE_PATH_BYTES) {
             return error_set(err, ERROR_CONFIG, "%.60s...: path too long", folder);
         }
-        if (file_is_absent(path)) {
+        if (!file_exists(path)) {
             memcpy(out, path, (size_t)length + 1);
             return true;
         }

@@ -124,36 +124,35 @@ void schedule_append_rank(struct schedule *schedule, int rank, const struct acti
 
 /* As many messages as wait on a link when all stages take the same time, and two where there are
  * two, so that one can travel while another is unpacked. Whether ranks block each other does not
- * depend on durations, so one simulation with this depth proves it for all. Returns 1 for programs
- * that fail at any depth. */
-static int find_channel_depth(const struct schedule *schedule)
+ * depend on durations, so one simulation with this depth proves it for all. 1 for programs that
+ * fail at any depth. False without memory. */
+static bool find_channel_depth(int *depth, const struct schedule *schedule, struct error *err)
 {
     const struct schedule_costs costs = schedule_unit_costs();
     const int M = schedule->spec.n_microbatches;
     struct simulation simulation;
-    bool ok = simulation_run(&simulation, schedule, &costs, 0);
-    int depth = ok ? simulation_peak_messages(&simulation) : 1;
+    const bool ok = simulation_run(&simulation, schedule, &costs, 0);
+    bool lacks_memory = !ok && simulation.next == NULL;
+    *depth = ok ? simulation_peak_messages(&simulation) : 1;
     simulation_finish(&simulation);
-    depth = depth < 2 && ok && M > 1 ? 2 : depth;
-    depth = depth > SCHEDULE_MAX_DEPTH ? SCHEDULE_MAX_DEPTH : depth;
-    while (ok && depth < M) {
-        const bool enough = simulation_run(&simulation, schedule, &costs, depth);
+    *depth = *depth < 2 && ok && M > 1 ? 2 : *depth;
+    *depth = *depth > SCHEDULE_MAX_DEPTH ? SCHEDULE_MAX_DEPTH : *depth;
+    while (ok && !lacks_memory && *depth < M) {
+        const bool enough = simulation_run(&simulation, schedule, &costs, *depth);
+        lacks_memory = !enough && simulation.next == NULL;
         simulation_finish(&simulation);
         if (enough) {
             break;
         }
-        depth = 2 * depth < M ? 2 * depth : M;
+        *depth = 2 * *depth < M ? 2 * *depth : M;
     }
-    return depth;
+    return !lacks_memory || error_set(err, ERROR_CREATE, "no memory to simulate the schedule");
 }
 
 bool schedule_complete(struct schedule *schedule, struct error *err)
 {
-    if (!schedule_assign_slots(schedule, err)) {
-        return false;
-    }
-    schedule->channel_depth = find_channel_depth(schedule);
-    return true;
+    return schedule_assign_slots(schedule, err) &&
+           find_channel_depth(&schedule->channel_depth, schedule, err);
 }
 
 /* The actions of a spec that has been checked, with their slots. */

@@ -72,7 +72,7 @@ static bool check_folder(const struct sweep_run *run, const struct config *confi
     if (!file_join(path, run->dir, "config.yaml", err)) {
         return false;
     }
-    if (!file_exists(path)) {
+    if (file_is_absent(path)) {
         return true;
     }
     struct config *held = calloc(1, sizeof *held);

@@ -23,7 +23,7 @@ void sweep_format_duration(char text[SWEEP_DURATION_BYTES], double seconds)
              (int)(s / 60 % 60), (int)(s % 60));
 }
 
-void sweep_describe_progress(char text[SWEEP_PROGRESS_BYTES], const struct sweep_entry *entries,
+bool sweep_describe_progress(char text[SWEEP_PROGRESS_BYTES], const struct sweep_entry *entries,
                              bool with_held, int n, double took_s, double took_flops)
 {
     double all = 0.0, done = 0.0, to_do = 0.0;
@@ -38,11 +38,13 @@ void sweep_describe_progress(char text[SWEEP_PROGRESS_BYTES], const struct sweep
     const int length =
         snprintf(text, SWEEP_PROGRESS_BYTES, "%d of %d runs done, %.0f %% of the work", n_done, n,
                  100.0 * done / all);
-    if (took_flops > 0.0 && to_do > 0.0) {
+    const bool tells_left = took_flops > 0.0 && to_do > 0.0;
+    if (tells_left) {
         char left[SWEEP_DURATION_BYTES];
         sweep_format_duration(left, took_s * to_do / took_flops);
         snprintf(text + length, SWEEP_PROGRESS_BYTES - (size_t)length, ", about %s left", left);
     }
+    return tells_left;
 }
 
 /** What is left by what runs have taken so far, whoever started them, as if one came after another.
@@ -57,8 +59,8 @@ static void add_progress(struct text *t, const struct sweep_entry *entries, int 
             took_flops += sweep_flops_done(&entries[i]);
         }
     }
-    sweep_describe_progress(progress, entries, true, n, took_s, took_flops);
-    text_add(t, "%s\n", progress);
+    const bool tells_left = sweep_describe_progress(progress, entries, true, n, took_s, took_flops);
+    text_add(t, "%s%s\n", progress, tells_left ? ", one run after another" : "");
 }
 
 size_t sweep_print(const struct sweep *sweep, const struct sweep_entry *entries,

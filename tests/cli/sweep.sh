@@ -109,7 +109,7 @@ sed -i 's/2000/1000000/; s/^base/dir: killed\nbase/' long.yaml
 echo 'one that is at work elsewhere is left alone'
 until_true has_trained killed/s1
 sed 's/seed: .*/seed: {s1: run.seed=1}/' long.yaml >one.yaml
-attnres sweep one.yaml 2>&1 | sed -E 's| +[0-9]+/1000000 .*| STEP|; s|, about [0-9:]* left||'
+attnres sweep one.yaml 2>&1 | sed -E 's| +[0-9]+/1000000 .*| STEP|; s|, [0-9]+ % .*|, P % of the work|'
 echo "exit code ${PIPESTATUS[0]}"
 kill -KILL "$(cat sweep.pid)"
 until_true grep -q '"stopped"' killed/s1/STATUS

@@ -33,13 +33,14 @@ static bool parse_fault(struct inject_fault *fault, const char *word)
 
 /** "run": from its start to its end; "resume": the same from a checkpoint on; "save": its calls on
  * checkpoints alone, a load, a save and the removal of an old one. Each also with "-async". "data":
- * from start to end, the calls on the training data. */
+ * from start to end, the calls on the training data; "data-folder": on these in a folder. */
 static bool parse_moment(struct trial *trial, const char *word)
 {
     const bool saves = strncmp(word, "save", 4) == 0;
     trial->in_background = strstr(word, "-async") != NULL;
     trial->resumes = saves || strncmp(word, "resume", 6) == 0;
-    const bool reads = strcmp(word, "data") == 0;
+    const bool reads = strncmp(word, "data", 4) == 0;
+    trial->override = strcmp(word, "data-folder") == 0 ? "data.train=shards" : NULL;
     trial->scope = saves ? "run/checkpoints" : reads ? DATA : NULL;
     return trial->resumes || reads || strncmp(word, "run", 3) == 0;
 }

@@ -167,6 +167,8 @@ static void make_data(void)
     const char *const texts[] = {"data.txt"};
     TRIAL_REQUIRE(file_replace("data.txt", text, sizeof text, NULL));
     TRIAL_REQUIRE(data_prepare(texts, 1, "data.bin", NULL));
+    TRIAL_REQUIRE(file_make_folders("shards", NULL));
+    trial_copy("data.bin", "shards/data.bin");
 }
 
 void trial_enter_folder(void)

@@ -187,7 +187,8 @@ static const struct {
     {"model: {vocab: 100}\n", "model.vocab: found 100, but data.kind synthetic is bytes"},
     {"data: {kind: tokens, train: a.bin, tasks: {ptr: 1}}\n", "data.tasks: found a mixture"},
     {"data: {kind: text, train: a.txt, loss: answer}\n", "data.kind text has no answers"},
-    {"model: {seq_len: 100}\ndata: {skip: [5-10, 0-9999994]}\n", "(legal: up to 10000000 in all)"},
+    {"model: {seq_len: 100}\ndata: {skip: [5-10, 0-9999994]}\n",
+     "(legal at model.seq_len 100: up to 10000000 in all)"},
 };
 
 static void a_bad_file_is_refused_where_it_is_bad(void **state)
@@ -302,7 +303,8 @@ static void windows_to_skip_are_ranges_or_single_ones(void **state)
     assert_int_equal(c.data.skips[2].last, 2000);
     config_dump(&c, false, text, sizeof text);
     assert_contains(text, "  skip: [1600-1615, 3, 1000-2000]\n");
-    assert_true(override(&c, "data.skip=[0-999999]", &err));
+    assert_true(parse(&c, "model: {seq_len: 100}\ndata: {skip: [0-9999999]}\n", &err));
+    assert_true(parse(&c, "data: {kind: tokens, train: a.bin, skip: [0-999999999999]}\n", &err));
 }
 
 static void a_bad_override_names_itself(void **state)

@@ -398,6 +398,20 @@ static void list_visits_each_entry_until_told_to_stop(void **state)
     assert_int_equal(err.kind, ERROR_NO_INPUT);
 }
 
+/* Where looking fails, for root too: it is not known to be there, nor to be absent. */
+static void what_cannot_be_looked_at_is_not_absent(void **state)
+{
+    (void)state;
+    assert_int_equal(symlink("circle", in_folder("circle")), 0);
+    assert_false(file_exists(in_folder("circle")));
+    assert_false(file_is_absent(in_folder("circle")));
+    assert_true(file_replace(in_folder("file"), "x", 1, NULL));
+    assert_true(file_exists(in_folder("file")) && !file_is_absent(in_folder("file")));
+    assert_true(file_is_absent(in_folder("nowhere")) && file_is_absent(in_folder("file/x")));
+    static const struct file_form form = {"what is ours", NULL};
+    assert_false(file_may_replace(in_folder("circle"), &form, NULL));
+}
+
 static void join_uses_one_slash_and_refuses_what_does_not_fit(void **state)
 {
     (void)state;
@@ -526,6 +540,7 @@ int main(void)
         IN_FOLDER(folders_are_made_with_parents_and_removed_as_a_tree),
         IN_FOLDER(remove_tree_goes_four_folders_deep),
         IN_FOLDER(list_visits_each_entry_until_told_to_stop),
+        IN_FOLDER(what_cannot_be_looked_at_is_not_absent),
         IN_FOLDER(join_uses_one_slash_and_refuses_what_does_not_fit),
         IN_FOLDER(lock_refuses_a_second_opening_and_names_the_owner),
         IN_FOLDER(lock_is_taken_where_no_name_can_be_written),
