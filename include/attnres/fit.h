@@ -106,10 +106,10 @@ void fit_name_kind(char kind[FIT_KIND_BYTES], const struct config *config);
  * left. */
 bool fit_points_arrange(struct fit_points *points, struct error *err);
 void fit_points_finish(struct fit_points *points);
-/** Index of a kind; -1: there is none. */
 /** Whether two runs of a size have about the same budget, in tokens: within 5 %, since at equal
  * compute kinds differ a little. */
 bool fit_is_same_budget(double a, double b);
+/** Index of a kind; -1: there is none. */
 int fit_points_find_kind(const struct fit_points *points, const char *name);
 
 struct fit_curve {

@@ -1,6 +1,7 @@
 #include <attnres/clock.h>
 
 #include <assert.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -65,4 +66,17 @@ void clock_format_utc(double wall_s, char *text)
     const unsigned second = (unsigned)(s % 86400);
     snprintf(text, UTC_BYTES, "%04u-%02u-%02uT%02u:%02u:%02uZ", year % 10000, month % 100,
              date % 100, second / 3600 % 100, second / 60 % 60, second % 60);
+}
+
+void clock_format_duration(double seconds, char text[CLOCK_DURATION_BYTES])
+{
+    static const double LONGEST_S = 1e9;
+    const double shown_s = seconds > 0.0 ? fmin(seconds, LONGEST_S) : 0.0;
+    const int64_t s = (int64_t)(shown_s + 0.5);
+    const int minutes = (int)(s / 60 % 60), rest = (int)(s % 60);
+    if (s >= 3600) {
+        snprintf(text, CLOCK_DURATION_BYTES, "%" PRId64 ":%02d:%02d", s / 3600, minutes, rest);
+    } else {
+        snprintf(text, CLOCK_DURATION_BYTES, "%d:%02d", minutes, rest);
+    }
 }

@@ -86,14 +86,13 @@ static bool parse(struct config_yaml *y, struct config_event *event)
     }
     memset(&y->event, 0, sizeof y->event);
     place(event, y->parser.problem_mark);
-    if (y->parser.error == YAML_MEMORY_ERROR) {
+    if (y->parser.problem == NULL) { /* libyaml has words for all else */
         event->lacks_memory = true;
         return fail(event, "%s", "no memory to read it as YAML");
     }
-    const char *what = y->parser.problem == NULL ? "not known why" : y->parser.problem;
     const char *while_doing = y->parser.context == NULL ? "" : y->parser.context;
     snprintf(event->problem, sizeof event->problem, "not YAML: %s%s%s", while_doing,
-             *while_doing ? ", " : "", what);
+             *while_doing ? ", " : "", y->parser.problem);
     return false;
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <attnres/clock.h>
 #include <attnres/text.h>
 
 static void add_number(struct text *t, const char *format, double number)
@@ -14,13 +15,6 @@ static void add_number(struct text *t, const char *format, double number)
     } else {
         text_add(t, "  %10s", "-");
     }
-}
-
-void sweep_format_duration(char text[SWEEP_DURATION_BYTES], double seconds)
-{
-    const int64_t s = seconds < 1e9 ? (int64_t)(seconds + 0.5) : (int64_t)1e9;
-    snprintf(text, SWEEP_DURATION_BYTES, "%lld:%02d:%02d", (long long)(s / 3600),
-             (int)(s / 60 % 60), (int)(s % 60));
 }
 
 bool sweep_describe_progress(char text[SWEEP_PROGRESS_BYTES], const struct sweep_entry *entries,
@@ -40,8 +34,8 @@ bool sweep_describe_progress(char text[SWEEP_PROGRESS_BYTES], const struct sweep
                  100.0 * done / all);
     const bool tells_left = took_flops > 0.0 && to_do > 0.0;
     if (tells_left) {
-        char left[SWEEP_DURATION_BYTES];
-        sweep_format_duration(left, took_s * to_do / took_flops);
+        char left[CLOCK_DURATION_BYTES];
+        clock_format_duration(took_s * to_do / took_flops, left);
         snprintf(text + length, SWEEP_PROGRESS_BYTES - (size_t)length, ", about %s left", left);
     }
     return tells_left;

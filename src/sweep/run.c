@@ -166,8 +166,8 @@ static void tell_end(struct work *work, const struct sweep_entry *entry,
                      const struct sweep_run *run, double took_s, const char *words)
 {
     const char *name = run->name;
-    char progress[SWEEP_PROGRESS_BYTES], took[SWEEP_DURATION_BYTES];
-    sweep_format_duration(took, took_s);
+    char progress[SWEEP_PROGRESS_BYTES], took[CLOCK_DURATION_BYTES];
+    clock_format_duration(took_s, took);
     describe_progress(progress, work);
     work->tell_s = clock_monotonic_s();
     if (entry->exit_code == 0) {

@@ -51,10 +51,9 @@ double sweep_flops_left(const struct sweep_entry *entry);
 double sweep_flops_here(const struct sweep_entry *entry);
 /** How far all runs are, in words. What is left, with what is at work elsewhere or without, is told
  * by what took_flops have taken; returns whether it is: not where that is 0. */
-enum { SWEEP_PROGRESS_BYTES = 128, SWEEP_DURATION_BYTES = 32 };
+enum { SWEEP_PROGRESS_BYTES = 128 };
 bool sweep_describe_progress(char text[SWEEP_PROGRESS_BYTES], const struct sweep_entry *entries,
                              bool with_held, int n, double took_s, double took_flops);
-void sweep_format_duration(char text[SWEEP_DURATION_BYTES], double seconds);
 /** Read STATUS and the last line of metrics again. */
 void sweep_refresh(struct sweep_entry *entry, const char *dir);
 

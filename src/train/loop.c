@@ -22,17 +22,6 @@ double train_spent_s(const struct train *t)
     return t->time_before_s + clock_monotonic_s() - t->start_s - t->session.engine.times.evaluate_s;
 }
 
-static void format_eta(char *text, size_t capacity, double seconds)
-{
-    const int64_t s = seconds < 0.0 || seconds > 1e9 ? 0 : (int64_t)seconds;
-    if (s >= 3600) {
-        snprintf(text, capacity, "%" PRId64 ":%02d:%02d", s / 3600, (int)(s / 60 % 60),
-                 (int)(s % 60));
-    } else {
-        snprintf(text, capacity, "%d:%02d", (int)(s / 60), (int)(s % 60));
-    }
-}
-
 static struct metrics_line make_line(const struct train *t, const struct train_decision *d,
                                      double val_loss, const struct since *since)
 {
@@ -61,9 +50,9 @@ static struct metrics_line make_line(const struct train *t, const struct train_d
 /** The plain line. */
 static void print_line(struct train *t, const struct metrics_line *line)
 {
-    char eta[32], evaluated[64] = "";
+    char eta[CLOCK_DURATION_BYTES], evaluated[64] = "";
     const int64_t n_steps = t->session.config.train.n_steps;
-    format_eta(eta, sizeof eta, (double)(n_steps - line->step) * line->step_s);
+    clock_format_duration((double)(n_steps - line->step) * line->step_s, eta);
     if (isfinite(line->val_loss)) {
         snprintf(evaluated, sizeof evaluated, "  val %.4f", line->val_loss);
     }
@@ -80,9 +69,9 @@ static void show_progress(struct train *t, const struct train_decision *d, doubl
     const double elapsed_s = clock_monotonic_s() - run_start_s;
     const double n_done = (double)(t->state.step - t->first_step);
     const double tokens = n_done * (double)(config->batch.n_sequences * config->model.seq_len);
-    char eta[32];
-    format_eta(eta, sizeof eta,
-               elapsed_s / n_done * (double)(config->train.n_steps - t->state.step));
+    char eta[CLOCK_DURATION_BYTES];
+    clock_format_duration(elapsed_s / n_done * (double)(config->train.n_steps - t->state.step),
+                          eta);
     log_progress(t->log, "step %" PRId64 " of %" PRId64 "  loss %.4f  %.0f tokens/s  ETA %s",
                  t->state.step, config->train.n_steps, d->loss, tokens / elapsed_s, eta);
 }

@@ -9,7 +9,7 @@ runs:
   - rate: {high: optim.lr=0.1}
 END_OF_FILE
 # Seconds and losses are the machine's, and two runs end in any order.
-plain() { sed -E 's/[0-9]+\.[0-9]+/N/g; /^ *[0-9]+ /s/ +[0-9]+$/ S/; s/[0-9]+:[0-9]{2}:[0-9]{2}/TIME/g; s/[0-9]+ %/P %/; s/^[0-9]+ of/N of/'; }
+plain() { sed -E 's/[0-9]+\.[0-9]+/N/g; /^ *[0-9]+ /s/ +[0-9]+$/ S/; s/([0-9]+:)?[0-9]+:[0-9]{2}/TIME/g; s/[0-9]+ %/P %/; s/^[0-9]+ of/N of/'; }
 states() { attnres sweep "$@" --dry-run | sed 's/  *$//' | awk '{print $1, $2, $3, $4}'; }
 
 run attnres sweep grid.yaml --dry-run

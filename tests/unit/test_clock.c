@@ -59,6 +59,22 @@ static void format_utc_knows_leap_days_and_bounds(void **state)
     assert_string_equal(text, "9999-12-31T23:59:59Z");
 }
 
+static void format_duration_has_hours_where_there_are_some(void **state)
+{
+    (void)state;
+    static const struct {
+        double seconds;
+        const char *text;
+    } CASES[] = {
+        {0.0, "0:00"},         {59.6, "1:00"}, {3599.4, "59:59"}, {3599.6, "1:00:00"},
+        {90061.0, "25:01:01"}, {-3.0, "0:00"}, {NAN, "0:00"},     {INFINITY, "277777:46:40"}};
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        char text[CLOCK_DURATION_BYTES];
+        clock_format_duration(CASES[i].seconds, text);
+        assert_string_equal(text, CASES[i].text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -66,6 +82,7 @@ int main(void)
         cmocka_unit_test(wall_time_is_the_system_s),
         cmocka_unit_test(format_utc_agrees_with_the_c_library),
         cmocka_unit_test(format_utc_knows_leap_days_and_bounds),
+        cmocka_unit_test(format_duration_has_hours_where_there_are_some),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

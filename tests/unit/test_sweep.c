@@ -288,22 +288,6 @@ static void work_counts_from_where_a_run_goes_on(void **state)
     assert_true(sweep_flops_left(&entry) == 0.0);
 }
 
-/* What fails for the machine's sake is not the file's fault. */
-static void lack_of_memory_is_no_error_of_the_file(void **state)
-{
-    (void)state;
-    struct config_event event = {.line = 3, .column = 1};
-    struct error err = {0};
-    struct config_yaml *yaml = config_yaml_open("f.yaml", "", 0);
-    assert_non_null(yaml);
-    assert_false(config_yaml_refuse(yaml, &event, &err, "%s", "odd"));
-    assert_int_equal(err.kind, ERROR_CONFIG);
-    event.lacks_memory = true;
-    assert_false(config_yaml_refuse(yaml, &event, &err, "%s", "no memory"));
-    assert_int_equal(err.kind, ERROR_CREATE);
-    config_yaml_close(yaml);
-}
-
 /* 2 of 8 equal runs in a minute; a run that has failed is not waited for. */
 static void what_is_left_is_told_by_what_was_done(void **state)
 {
@@ -318,7 +302,7 @@ static void what_is_left_is_told_by_what_was_done(void **state)
     entries[0].state = entries[1].state = SWEEP_DONE;
     entries[0].step = entries[1].step = 4;
     sweep_describe_progress(text, entries, false, 8, 60.0, 2e9);
-    assert_string_equal(text, "2 of 8 runs done, 25 % of the work, about 0:03:00 left");
+    assert_string_equal(text, "2 of 8 runs done, 25 % of the work, about 3:00 left");
     entries[2].step = 2;
     entries[3].exit_code = ERROR_GUARD;
     sweep_describe_progress(text, entries, false, 8, 3600.0, 2.5e9);
@@ -430,7 +414,6 @@ int main(void)
         cmocka_unit_test(a_run_of_too_many_words_is_refused),
         IN_FOLDER(a_folder_tells_what_is_done),
         IN_FOLDER(work_counts_from_where_a_run_goes_on),
-        cmocka_unit_test(lack_of_memory_is_no_error_of_the_file),
         cmocka_unit_test(what_is_left_is_told_by_what_was_done),
         IN_FOLDER(runs_save_every_ten_minutes_unless_base_says_otherwise),
         IN_FOLDER(the_folder_of_another_run_is_refused),
