@@ -48,7 +48,8 @@ struct attention_shape {
 };
 
 struct adamw_step {
-    float lr, beta1, beta2, eps, weight_decay;
+    float lr, beta2, eps, weight_decay;
+    float new1, new2; /* 1 - beta1, 1 - beta2, rounded once: near 1 a rounded beta has lost them */
     float correction1, correction2_root; /* 1 - beta1^t, sqrt(1 - beta2^t) */
     float gradient_scale;                /* clip factor */
 };

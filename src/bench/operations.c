@@ -74,7 +74,15 @@ static void to_bf16(const struct workbench *b)
 
 static void adamw(const struct workbench *b)
 {
-    const struct adamw_step step = {1e-3F, 0.9F, 0.95F, 1e-8F, 0.1F, 0.1F, 0.2F, 1.0F};
+    const struct adamw_step step = {.lr = 1e-3F,
+                                    .beta2 = 0.95F,
+                                    .eps = 1e-8F,
+                                    .weight_decay = 0.1F,
+                                    .new1 = 0.1F,
+                                    .new2 = 0.05F,
+                                    .correction1 = 0.1F,
+                                    .correction2_root = 0.2F,
+                                    .gradient_scale = 1.0F};
     b->kernels->adamw(b->x, b->y, b->w, b->z, &step, b->n * b->C);
 }
 

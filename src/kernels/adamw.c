@@ -10,12 +10,11 @@ static void update(float *restrict p, float *restrict m, float *restrict v,
 {
     const struct adamw_step s = *step;
     const float keep = 1.0F - s.lr * s.weight_decay, rate = s.lr / s.correction1;
-    const float new1 = 1.0F - s.beta1, new2 = 1.0F - s.beta2;
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) {
         const float g = gradient[i] * s.gradient_scale;
-        m[i] += new1 * (g - m[i]);
-        v[i] = s.beta2 * v[i] + new2 * g * g;
+        m[i] += s.new1 * (g - m[i]);
+        v[i] = s.beta2 * v[i] + s.new2 * g * g;
         p[i] = p[i] * keep - rate * m[i] / (sqrtf(v[i]) / s.correction2_root + s.eps);
     }
 }

@@ -123,9 +123,10 @@ const struct param *optim_update(const struct optim *optim, const struct optim_c
     const struct param *odd = NULL;
     struct adamw_step step = {
         .lr = (float)lr,
-        .beta1 = (float)config->beta1,
         .beta2 = (float)config->beta2,
         .eps = (float)config->eps,
+        .new1 = (float)(1.0 - config->beta1),
+        .new2 = (float)(1.0 - config->beta2),
         .correction1 = (float)(1.0 - pow(config->beta1, (double)n_updates)),
         .correction2_root = (float)sqrt(1.0 - pow(config->beta2, (double)n_updates)),
         .gradient_scale = (float)clip_factor,
