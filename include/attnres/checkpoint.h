@@ -24,16 +24,22 @@
 #include <attnres/model.h>
 #include <attnres/transport.h>
 
+/** Which data a run is trained and validated on; -1: endless, there is none, or not recorded. */
+struct checkpoint_data {
+    int64_t n_tokens; /* of the training data; must be the same on resume, as the next two */
+    int64_t crc32, sizes_crc32; /* see data_checksum */
+    int64_t val_crc32;
+};
+
 /** What a run is besides its tensors. */
 struct checkpoint_state {
     int64_t step;      /* steps done */
     int64_t n_updates; /* updates among them: the rest were skipped */
     struct guard_state guard;
     struct data_position position; /* of the next window; window -1: not known */
-    int64_t data_tokens; /* size of the training data, -1: endless; must be the same on resume */
-    int64_t data_crc32;  /* of its contents, see data_checksum; -1: endless, or not recorded */
-    int64_t tokens;      /* trained on so far */
-    double time_s;       /* spent so far, over resumes, but for evaluations */
+    struct checkpoint_data data;
+    int64_t tokens; /* trained on so far */
+    double time_s;  /* spent so far, over resumes, but for evaluations */
 };
 
 /** A rank's part in saving, one checkpoint after another:
@@ -73,6 +79,9 @@ enum checkpoint_phase {
 };
 enum checkpoint_phase checkpoint_phase(struct checkpoint_saver *s);
 
+/** Before the first save: the run goes on from the checkpoint of this step in its folder (-1, as in
+ * the beginning: from none). */
+void checkpoint_goes_on_from(struct checkpoint_saver *s, int64_t step);
 /** Collective over all ranks, from idle. A failure shows in the phase. */
 void checkpoint_begin(struct checkpoint_saver *s, const struct checkpoint_state *state);
 /** Before this row's weight and moments change; rows that the rank owns, in the table's order. */
@@ -101,10 +110,12 @@ struct checkpoint_progress {
 };
 struct checkpoint_progress checkpoint_progress(const struct checkpoint_saver *s);
 
-/** One rank, once the checkpoint of `step` stands: remove all but the newest `keep` up to
- * that step (0: none of these), those beyond it (the run went on from an earlier one, so they are
- * of another continuation or damaged) and what killed saves have left. */
-bool checkpoint_prune(const char *run_path, int64_t step, int64_t keep, struct error *err);
+/** One rank, once the checkpoint of `step` stands, of which the run's previous one is of the step
+ * `before` (-1: none): remove those between the two and beyond (the run went on from an earlier
+ * one, so they are of another continuation or damaged), of the others all but the newest `keep` (0:
+ * none), and what killed saves have left. */
+bool checkpoint_prune(const char *run_path, int64_t before, int64_t step, int64_t keep,
+                      struct error *err);
 /** One rank, of a run that starts afresh because none of its checkpoints can be used: they keep
  * their files as step-*.damaged, for what is damaged here and now may be whole elsewhere. */
 bool checkpoint_set_aside(const char *run_path, struct error *err);

@@ -50,11 +50,18 @@ size_t data_memory_bytes(const struct data *d); /* heap, not mappings */
 bool data_is_bytes(const struct data *d); /* one token is one byte: bits per byte make sense */
 int64_t data_size_tokens(const struct data *d); /* in the split; -1: endless (synthetic) */
 
-/** CRC-32 of the split's tokens as they lie in its files, computed piece by piece: reading all of
- * them may take minutes. Begins zeroed. */
+/** Files with fewer than T + 1 tokens, of which training sees nothing. */
+struct data_short_files {
+    int64_t n_files, n_all_files, n_tokens; /* tokens of the short ones */
+};
+void data_count_short(struct data_short_files *out, const struct data *d);
+
+/** CRC-32 of the split's tokens as they lie in its files, and of how many bytes of each file these
+ * are (little-endian, 8 bytes a file), computed piece by piece: reading all of them may take
+ * minutes. Begins zeroed. */
 struct data_checksum {
     int64_t file, at;
-    uint32_t crc32;
+    uint32_t crc32, sizes_crc32;
 };
 /** Takes in the next 64 MiB at most: a run looks between pieces whether it is to stop. False when
  * there was nothing left, as in endless data. */
@@ -117,8 +124,8 @@ double data_best_shortcut(enum task_kind task, uint64_t seed, int hops, int64_t 
 /** `data make`: write count items as "prompt TAB answer TAB options TAB k" lines to path ("-":
  * standard output). Neither this nor data_prepare writes over a file that is there, unless it is
  * empty or of the same kind: ERROR_CREATE. */
-bool data_write_items(enum task_kind task, uint64_t seed, int64_t count, int hops, const char *path,
-                      struct error *err);
+bool data_write_items(enum task_kind task, uint64_t seed, int64_t count, int64_t hops,
+                      const char *path, struct error *err);
 /** `data prepare`: n text files (file, folder or glob, .txt and .txt.gz) into one llm.c shard of
  * bytes (20240520 v1, u16). ERROR_USAGE if out is one of the inputs. */
 bool data_prepare(const char *const *inputs, int n, const char *out, struct error *err);

@@ -124,6 +124,7 @@ struct checkpoint_saver {
     uint32_t *crcs;             /* behind it */
     struct snapshot snapshot;
     struct journal *journal; /* of who writes: NULL on a thread of its own */
+    int64_t before;          /* step of the run's newest checkpoint that stands, -1: none */
     /* The save in hand: */
     struct checkpoint_state state;
     char parent[FILE_PATH_BYTES], partial[FILE_PATH_BYTES], final[FILE_PATH_BYTES];

@@ -135,6 +135,14 @@ static bool read_int(int64_t *out, const struct json_value *root, const char *ke
     return true;
 }
 
+/** -1 where it was not recorded, as by older versions. */
+static bool read_checksum(int64_t *out, const struct json_value *root, const char *key,
+                          const char *path, struct error *err)
+{
+    *out = -1;
+    return json_get(root, key) == NULL || read_int(out, root, key, 0, path, err);
+}
+
 static bool read_state(struct checkpoint *c, const char *path, struct error *err)
 {
     const struct json_value *root = c->manifest.root, *position = json_get(root, "data_position");
@@ -150,13 +158,11 @@ static bool read_state(struct checkpoint *c, const char *path, struct error *err
     }
     if (!read_int(&s->step, root, "step", 0, path, err) ||
         !read_int(&s->n_updates, root, "updates", 0, path, err) ||
-        !read_int(&s->data_tokens, root, "data_tokens", -1, path, err) ||
+        !read_int(&s->data.n_tokens, root, "data_tokens", -1, path, err) ||
+        !read_checksum(&s->data.crc32, root, "data_crc32", path, err) ||
+        !read_checksum(&s->data.sizes_crc32, root, "data_sizes_crc32", path, err) ||
+        !read_checksum(&s->data.val_crc32, root, "val_crc32", path, err) ||
         !read_int(&s->tokens, root, "tokens", 0, path, err)) {
-        return false;
-    }
-    s->data_crc32 = -1; /* older versions did not record it */
-    if (json_get(root, "data_crc32") != NULL &&
-        !read_int(&s->data_crc32, root, "data_crc32", 0, path, err)) {
         return false;
     }
     if (!json_as_int(json_at(position, 0), &s->position.major) || s->position.major < 0 ||

@@ -52,6 +52,13 @@ static void list_files(struct json_writer *w, const struct plan *plan,
     }
 }
 
+static void write_checksum(struct json_writer *w, const char *key, int64_t crc32)
+{
+    if (crc32 >= 0) {
+        json_int(w, key, crc32);
+    }
+}
+
 static void write_state(struct json_writer *w, const struct checkpoint_state *state,
                         const char *config_text)
 {
@@ -66,10 +73,10 @@ static void write_state(struct json_writer *w, const struct checkpoint_state *st
     json_int(w, NULL, state->position.minor);
     json_int(w, NULL, state->position.window);
     json_end_array(w);
-    json_int(w, "data_tokens", state->data_tokens);
-    if (state->data_crc32 >= 0) {
-        json_int(w, "data_crc32", state->data_crc32);
-    }
+    json_int(w, "data_tokens", state->data.n_tokens);
+    write_checksum(w, "data_crc32", state->data.crc32);
+    write_checksum(w, "data_sizes_crc32", state->data.sizes_crc32);
+    write_checksum(w, "val_crc32", state->data.val_crc32);
     json_int(w, "tokens", state->tokens);
     json_number(w, "time_s", state->time_s);
     json_text(w, "config", config_text);

@@ -65,7 +65,8 @@ bool checkpoint_set_aside(const char *run_path, struct error *err)
     return n >= 0;
 }
 
-bool checkpoint_prune(const char *run_path, int64_t step, int64_t keep, struct error *err)
+bool checkpoint_prune(const char *run_path, int64_t before, int64_t step, int64_t keep,
+                      struct error *err)
 {
     int64_t steps[CHECKPOINT_MOST];
     char parent[FILE_PATH_BYTES];
@@ -75,7 +76,8 @@ bool checkpoint_prune(const char *run_path, int64_t step, int64_t keep, struct e
     }
     int64_t n_kept = 0;
     for (int i = 0; i < n; i++) {
-        if (steps[i] <= step && (n_kept < keep || keep == 0)) {
+        const bool is_own = steps[i] <= before || steps[i] == step;
+        if (is_own && (n_kept < keep || keep == 0)) {
             n_kept += has_manifest(run_path, steps[i]);
         } else if (!disown(run_path, parent, steps[i], err)) {
             return false;

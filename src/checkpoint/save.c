@@ -24,8 +24,9 @@ static void perform(struct checkpoint_saver *s, enum saver_task task)
         /* In a row of skips the state may be one from which no update can be made: it pushes out
          * none of those before. */
         if (ok && s->state.guard.n_skips_in_a_row == 0) {
-            checkpoint_prune(s->spec.run_path, s->state.step, s->spec.keep, err);
+            checkpoint_prune(s->spec.run_path, s->before, s->state.step, s->spec.keep, err);
         }
+        s->before = ok ? s->state.step : s->before;
     }
     if (!ok) {
         snapshot_abandon(&s->snapshot);
@@ -111,6 +112,7 @@ struct checkpoint_saver *checkpoint_saver_create(const struct checkpoint_saver_s
     }
     const struct memory *memory = spec->models[0].memory;
     s->spec = *spec;
+    s->before = -1;
     s->models = spec->models;
     s->plan = spec->models[0].plan;
     s->memory = memory;
@@ -168,6 +170,11 @@ static bool prepare_folder(const struct checkpoint_saver *s, struct error *err)
 {
     return file_make_folders(s->parent, err) && file_remove_tree(s->partial, err) &&
            file_make_folders(s->partial, err);
+}
+
+void checkpoint_goes_on_from(struct checkpoint_saver *s, int64_t step)
+{
+    s->before = step;
 }
 
 void checkpoint_begin(struct checkpoint_saver *s, const struct checkpoint_state *state)

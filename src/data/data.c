@@ -63,9 +63,14 @@ static bool open_files(struct data *d, const struct data_config *config, enum da
         return error_set(err, ERROR_CONFIG, "data.train is not given");
     }
     if (!files_open(d, &request, err)) {
-        return false;
+        return err == NULL || err->kind != ERROR_NO_INPUT || request.path[0] == '/'
+                   ? false
+                   : error_add(err, ERROR_NO_INPUT,
+                               "(%s, from the folder that the program is started in)",
+                               request.path == config->val ? "data.val" : "data.train");
     }
-    if (d->n_windows == 0 && request.part != PART_VAL) {
+    /* To evaluate, a window that is not whole will do, but not so while training. */
+    if (split == DATA_TRAIN && d->n_windows == 0) {
         return error_set(err, ERROR_DATA,
                          "%s: no file in it holds one window of model.seq_len + 1 = %lld tokens",
                          request.path, (long long)d->seq_len + 1);
@@ -153,17 +158,33 @@ int64_t data_size_tokens(const struct data *d)
     return d->synthetic ? -1 : d->n_tokens;
 }
 
+void data_count_short(struct data_short_files *out, const struct data *d)
+{
+    *out = (struct data_short_files){.n_all_files = d->n_files};
+    for (int64_t i = 0; i < d->n_files; i++) {
+        const int64_t n_tokens = d->files[i].n_tokens;
+        out->n_files += n_tokens <= d->seq_len;
+        out->n_tokens += n_tokens <= d->seq_len ? n_tokens : 0;
+    }
+}
+
 bool data_checksum_advance(struct data_checksum *sum, const struct data *d)
 {
     if (sum->file == d->n_files) {
         return false;
     }
     const struct data_file *f = &d->files[sum->file];
-    const int64_t left = f->n_tokens * f->token_bytes - sum->at;
+    const int64_t n_bytes = f->n_tokens * f->token_bytes, left = n_bytes - sum->at;
     const int64_t count = left < CHECKSUM_PIECE ? left : CHECKSUM_PIECE;
     sum->crc32 = zip_crc32(sum->crc32, f->tokens + sum->at, (size_t)count);
     sum->at += count;
     if (count == left) {
+        const unsigned char size[8] = {
+            (unsigned char)n_bytes,         (unsigned char)(n_bytes >> 8),
+            (unsigned char)(n_bytes >> 16), (unsigned char)(n_bytes >> 24),
+            (unsigned char)(n_bytes >> 32), (unsigned char)(n_bytes >> 40),
+            (unsigned char)(n_bytes >> 48), (unsigned char)(n_bytes >> 56)};
+        sum->sizes_crc32 = zip_crc32(sum->sizes_crc32, size, sizeof size);
         sum->at = 0;
         sum->file++;
     }

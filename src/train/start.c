@@ -59,6 +59,40 @@ static void warn_of_other_bits(const struct train *t, const struct checkpoint *c
     }
 }
 
+/** Its position and what it has read count in the data that it was trained on. */
+static bool check_data(const struct train *t, const struct checkpoint *c, struct error *err)
+{
+    static const char REMEDY[] =
+        "give it as it was, or start a new run from these weights with train.init";
+    const struct checkpoint_data *now = &t->state.data, *then = &c->state.data;
+    if (now->n_tokens != then->n_tokens) {
+        return error_set(err, ERROR_CONFIG,
+                         "the training data has %" PRId64 " tokens, it had %" PRId64
+                         " when %s was saved: %s",
+                         now->n_tokens, then->n_tokens, c->path, REMEDY);
+    }
+    if (then->crc32 >= 0 && now->crc32 != then->crc32) {
+        return error_set(err, ERROR_CONFIG,
+                         "the training data is not what it was when %s was saved: as many tokens, "
+                         "but others: %s",
+                         c->path, REMEDY);
+    }
+    if (then->sizes_crc32 >= 0 && now->sizes_crc32 != then->sizes_crc32) {
+        return error_set(err, ERROR_CONFIG,
+                         "the training data is not cut into files as it was when %s was saved: the "
+                         "same tokens, but in other windows: %s",
+                         c->path, REMEDY);
+    }
+    if (t->is_root && then->val_crc32 >= 0 && now->val_crc32 >= 0 &&
+        now->val_crc32 != then->val_crc32) {
+        log_write(t->log, LOG_WARNING,
+                  "the validation data is not what it was when %s was saved: val_loss before and "
+                  "from now on are of different data",
+                  c->path);
+    }
+    return true;
+}
+
 /** Load everything of one checkpoint. The state is taken over if all ranks have loaded. Collective.
  */
 static bool load(struct train *t, const char *step_path, struct error *err)
@@ -67,20 +101,7 @@ static bool load(struct train *t, const char *step_path, struct error *err)
     if (!checkpoint_open_together(&c, step_path, t->transport, err)) {
         return false;
     }
-    bool ok = check_config(t, &c, err);
-    if (ok && c.state.data_tokens != t->state.data_tokens) {
-        ok = error_set(err, ERROR_CONFIG,
-                       "the training data has %" PRId64 " tokens, it had %" PRId64
-                       " when %s was saved",
-                       t->state.data_tokens, c.state.data_tokens, step_path);
-    }
-    if (ok && c.state.data_crc32 >= 0 && c.state.data_crc32 != t->state.data_crc32) {
-        ok =
-            error_set(err, ERROR_CONFIG,
-                      "the training data is not what it was when %s was saved: as many tokens, but "
-                      "others",
-                      step_path);
-    }
+    bool ok = check_config(t, &c, err) && check_data(t, &c, err);
     struct data_position position = c.state.position;
     if (position.window < 0) { /* saved by a version that could not skip any */
         position.window = c.state.tokens / t->session.config.model.seq_len;
@@ -94,9 +115,9 @@ static bool load(struct train *t, const char *step_path, struct error *err)
     }
     ok = collective_agree(t->transport, ok, err);
     if (ok) {
-        const int64_t data_crc32 = t->state.data_crc32;
+        const struct checkpoint_data data = t->state.data;
         t->state = c.state;
-        t->state.data_crc32 = data_crc32;
+        t->state.data = data;
         t->state.position = position;
     }
     checkpoint_close(&c);
@@ -110,11 +131,12 @@ static bool may_fall_back(const struct error *err)
     return err->kind == ERROR_DATA || err->kind == ERROR_IO || err->kind == ERROR_NO_INPUT;
 }
 
-/** The steps that rank 0 finds in the run's folder, newest first; -1 on failure, on all ranks. A
+/** The steps that rank 0 finds in a run's folder, newest first; -1 on failure, on all ranks. A
  * rank that finds some where rank 0 finds none knows better. Collective. */
-static int list_steps(const struct train *t, int64_t *steps, int most, struct error *err)
+static int list_steps(const struct train *t, const char *run_path, int64_t *steps, int most,
+                      struct error *err)
 {
-    const int32_t n_here = checkpoint_list(steps, most, t->run_path, err);
+    const int32_t n_here = checkpoint_list(steps, most, run_path, err);
     int32_t n = n_here;
     transport_broadcast(t->transport, 0, &n, sizeof n);
     transport_broadcast(t->transport, 0, steps, (size_t)most * sizeof steps[0]);
@@ -123,7 +145,7 @@ static int list_steps(const struct train *t, int64_t *steps, int most, struct er
         n_here >= 0 && (!is_unseen || error_set(err, ERROR_IO,
                                                 "%s/checkpoints holds checkpoints that rank 0 does "
                                                 "not see: it must be the same folder on all hosts",
-                                                t->run_path));
+                                                run_path));
     return collective_agree(t->transport, ok, err) ? n : -1;
 }
 
@@ -136,13 +158,13 @@ static bool is_seen_by_root(const struct train *t, const char *path)
     return is_seen != 0;
 }
 
-/** The newest checkpoint of the run's folder that loads on all ranks. Collective; *found says
+/** The newest checkpoint of a run's folder that loads on all ranks. Collective; *found says
  * whether there was one. Where a rank does not see what rank 0 sees, or reading failed and none
  * loads, whole ones may be there: an error, for a run that goes on from before removes them. */
-static bool load_newest(struct train *t, bool *found, struct error *err)
+static bool load_newest(struct train *t, const char *run_path, bool *found, struct error *err)
 {
     int64_t steps[CHECKPOINT_MOST] = {0};
-    const int n = list_steps(t, steps, CHECKPOINT_MOST, err);
+    const int n = list_steps(t, run_path, steps, CHECKPOINT_MOST, err);
     if (n < 0) {
         return false;
     }
@@ -151,8 +173,7 @@ static bool load_newest(struct train *t, bool *found, struct error *err)
     for (int i = 0; i < n; i++) {
         char path[FILE_PATH_BYTES];
         struct error failure = {0};
-        if (checkpoint_step_path(path, t->run_path, steps[i], &failure) &&
-            load(t, path, &failure)) {
+        if (checkpoint_step_path(path, run_path, steps[i], &failure) && load(t, path, &failure)) {
             *found = true;
             return true;
         }
@@ -160,7 +181,7 @@ static bool load_newest(struct train *t, bool *found, struct error *err)
             if (failure.message[0] != '\0') { /* the rank that tells */
                 error_add(&failure, ERROR_IO,
                           "but rank 0 sees it: %s/checkpoints must be the same folder on all hosts",
-                          t->run_path);
+                          run_path);
             }
             failure.kind = ERROR_IO;
             *err = failure;
@@ -183,8 +204,29 @@ static bool load_newest(struct train *t, bool *found, struct error *err)
                     error_set(err, ERROR_IO,
                               "%s: no checkpoint could be read, though some may be whole: try "
                               "again, or start afresh in another folder",
-                              t->run_path);
+                              run_path);
     return collective_agree(t->transport, ok, err);
+}
+
+/** The checkpoint of --resume=DIR: DIR, or the newest good one of the run in DIR. Collective. */
+static bool load_given(struct train *t, const char *dir, struct error *err)
+{
+    char path[FILE_PATH_BYTES];
+    if (!checkpoint_find_together(path, dir, t->transport, err)) {
+        return false;
+    }
+    int32_t is_step = strcmp(path, dir) == 0;
+    transport_broadcast(t->transport, 0, &is_step, sizeof is_step);
+    if (is_step) {
+        return load(t, path, err);
+    }
+    bool found = false;
+    return load_newest(t, dir, &found, err) &&
+           collective_agree(
+               t->transport,
+               found || !t->is_root ||
+                   error_set(err, ERROR_DATA, "%s: none of its checkpoints can be used", dir),
+               err);
 }
 
 /** Initial weights: drawn, or taken from another run's checkpoint (train.init). Collective. */
@@ -272,18 +314,17 @@ bool train_start_state(struct train *t, struct error *err)
 {
     bool found = false;
     if (t->options->resume_from != NULL) {
-        char path[FILE_PATH_BYTES];
-        if (!checkpoint_find_together(path, t->options->resume_from, t->transport, err) ||
-            !load(t, path, err)) {
+        if (!load_given(t, t->options->resume_from, err)) {
             return false;
         }
         found = true;
-    } else if (t->options->resume && !load_newest(t, &found, err)) {
+    } else if (t->options->resume && !load_newest(t, t->run_path, &found, err)) {
         return false;
     }
     t->resumed = found;
     t->saved_step = found ? t->state.step : -1;
     watch_note_saved(t->watch, t->saved_step);
+    checkpoint_goes_on_from(t->saver, t->saved_step);
     if (found) {
         t->time_before_s = t->state.time_s;
         if (t->is_root) {

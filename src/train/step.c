@@ -380,10 +380,18 @@ double train_evaluate(struct train *t)
     struct engine_times before = t->session.engine.times;
     const double start_s = clock_monotonic_s();
     journal_set_phase(transport_journal(t->transport), JOURNAL_EVALUATING);
-    const double loss =
-        evaluate_windows(&t->session.engine, t->val_data, t->n_val_windows, false).loss;
+    const struct evaluate_loss result =
+        evaluate_windows(&t->session.engine, t->val_data, t->n_val_windows, false);
     before.evaluate_s += clock_monotonic_s() - start_s;
     t->session.engine.times = before;
     journal_set_phase(transport_journal(t->transport), JOURNAL_TRAINING);
-    return loss;
+    if (t->is_root && result.n_targets == 0 && !t->has_told_without_val_targets) {
+        t->has_told_without_val_targets = true;
+        log_write(t->log, LOG_WARNING,
+                  "the evaluation after step %" PRId64
+                  " has no result: its windows hold no answer, and with data.loss=answer no other "
+                  "token counts; a larger model.seq_len or train.eval_tokens holds more of them",
+                  t->state.step);
+    }
+    return result.loss;
 }

@@ -86,6 +86,30 @@ bool train_write_status(struct train *t, enum run_state state, const char *reaso
  */
 static const double LOCK_WAIT_S = 120.0;
 
+/** A folder that holds a run takes nothing but what goes on from that run: all of it, or a step.
+ */
+static bool check_origin(const struct train *t, struct error *err)
+{
+    char owner[FILE_PATH_BYTES];
+    const char *dir = t->options->resume_from;
+    if (!rundir_holds_run(t->run_path)) {
+        return true;
+    }
+    if (dir == NULL) {
+        return t->options->resume ||
+               error_set(err, ERROR_CONFIG,
+                         "%s already holds a run: continue it with --resume, or choose another "
+                         "folder with run.dir=...",
+                         t->run_path);
+    }
+    return file_is_same(dir, t->run_path) ||
+           (file_join(owner, dir, "../..", NULL) && file_is_same(owner, t->run_path)) ||
+           error_set(err, ERROR_CONFIG,
+                     "%s already holds a run, and %s is not of it: choose another folder with "
+                     "run.dir=..., or continue the run that is there with --resume alone",
+                     t->run_path, dir);
+}
+
 /** Lock first: what the folder holds counts only while nobody else can change it. */
 static bool open_folder(struct train *t, struct error *err)
 {
@@ -98,12 +122,9 @@ static bool open_folder(struct train *t, struct error *err)
         !rundir_open(&t->folder, t->run_path, &taking, err)) {
         return false;
     }
-    if (rundir_holds_run(t->run_path) && !resumes) {
+    if (!check_origin(t, err)) {
         rundir_close(&t->folder); /* its STATUS stays as it is */
-        return error_set(err, ERROR_CONFIG,
-                         "%s already holds a run: continue it with --resume, or choose another "
-                         "folder with run.dir=...",
-                         t->run_path);
+        return false;
     }
     int64_t newest = 0;
     const int n = checkpoint_list(&newest, 1, t->run_path, err);
@@ -185,92 +206,6 @@ static void make_rank_times(struct train *t)
     }
 }
 
-static bool open_data(struct train *t, struct error *err)
-{
-    const struct config *config = &t->session.config;
-    const struct plan *plan = &t->session.plan;
-    const struct plan_rank *own =
-        &plan->ranks[grid_place(&plan->grid, transport_rank(t->transport))];
-    if (!own->has_first && !own->has_last) {
-        return true;
-    }
-    if (!data_open(&t->train_data, &config->data, DATA_TRAIN, config->run.seed,
-                   config->model.seq_len, config->model.vocab, err)) {
-        return false;
-    }
-    if (config->train.eval_every == 0) {
-        return true;
-    }
-    return data_open(&t->val_data, &config->data, DATA_VAL, config->run.seed, config->model.seq_len,
-                     config->model.vocab, err);
-}
-
-/** Both ends must see the same files: one reads the inputs of a window, the other its targets. */
-static bool check_same_data(const struct train *t, int64_t crc32, struct error *err)
-{
-    if (t->train_data == NULL) {
-        return true;
-    }
-    const int64_t n_tokens = data_size_tokens(t->train_data);
-    const int64_t n_val = t->val_data != NULL ? data_in_order_count(t->val_data, false) : 0;
-    if (n_tokens == t->state.data_tokens && (n_val < 0 || n_val >= t->n_val_windows)) {
-        return crc32 == t->state.data_crc32 ||
-               error_set(err, ERROR_DATA,
-                         "the training data here has as many tokens as rank 0 sees, but others: "
-                         "data.train must name the same files on all hosts");
-    }
-    return error_set(err, ERROR_DATA,
-                     "the data here has %" PRId64 " training tokens and %" PRId64
-                     " validation windows; rank 0 sees %" PRId64 " and at least %" PRId64
-                     ": data.train and data.val must name the same files on all hosts",
-                     n_tokens, n_val, t->state.data_tokens, t->n_val_windows);
-}
-
-/** Reads all of the training data, both ends at the same time, unless a rank is asked to stop.
- * Collective. */
-static bool take_checksum(struct train *t, int64_t *crc32, struct error *err)
-{
-    struct data_checksum sum = {0};
-    bool reads = t->train_data != NULL;
-    while (!transport_all_true(t->transport, !reads)) {
-        if (!transport_all_true(t->transport, !train_signal_arrived())) {
-            return collective_agree(t->transport, !t->is_root || train_stop_at_start(t, err), err);
-        }
-        reads = reads && data_checksum_advance(&sum, t->train_data);
-    }
-    const bool is_endless = t->train_data == NULL || data_size_tokens(t->train_data) < 0;
-    *crc32 = is_endless ? -1 : (int64_t)sum.crc32;
-    return true;
-}
-
-/** Open the data where it is needed and agree on what of it concerns all. Collective. */
-static bool share_data(struct train *t, struct error *err)
-{
-    int64_t crc32 = -1;
-    if (!collective_agree(t->transport, open_data(t, err), err) || !take_checksum(t, &crc32, err)) {
-        return false;
-    }
-    if (t->is_root) {
-        const int64_t T = t->session.config.model.seq_len;
-        const int64_t wanted = (t->session.config.train.eval_tokens + T - 1) / T;
-        const int64_t there = t->val_data != NULL ? data_in_order_count(t->val_data, false) : 0;
-        t->n_val_windows = there >= 0 && there < wanted ? there : wanted;
-        t->counts_bytes = data_is_bytes(t->train_data);
-        t->state.data_tokens = data_size_tokens(t->train_data);
-        t->state.data_crc32 = crc32;
-        if (t->n_val_windows == 0 && t->session.config.train.eval_every > 0) {
-            log_write(t->log, LOG_WARNING,
-                      "nothing is evaluated: there is no window of validation data (data.val)");
-        }
-        log_write(t->log, LOG_INFO, "data: %.1f MiB of memory for the training split",
-                  (double)data_memory_bytes(t->train_data) / 1048576.0);
-    }
-    transport_broadcast(t->transport, 0, &t->n_val_windows, sizeof t->n_val_windows);
-    transport_broadcast(t->transport, 0, &t->state.data_tokens, sizeof t->state.data_tokens);
-    transport_broadcast(t->transport, 0, &t->state.data_crc32, sizeof t->state.data_crc32);
-    return collective_agree(t->transport, check_same_data(t, crc32, err), err);
-}
-
 /** The launch check, which looks at the folder that the run will take. Collective. */
 static bool check_launch(struct train *t, struct error *err)
 {
@@ -301,7 +236,10 @@ static bool set_up(struct train *t, const struct config *config, struct error *e
     }
     log_plan(t);
     if (t->options->dry_run) {
-        if (!share_data(t, err)) {
+        char path[FILE_PATH_BYTES];
+        const char *from = t->options->resume_from;
+        if (!train_share_data(t, err) ||
+            (from != NULL && !checkpoint_find_together(path, from, t->transport, err))) {
             return false;
         }
         train_print_plan(t);
@@ -309,7 +247,7 @@ static bool set_up(struct train *t, const struct config *config, struct error *e
     }
     dump_config(t);
     if (!session_check_memory(&t->session, err) || !check_launch(t, err) || !share_folder(t, err) ||
-        !start_watch(t, err) || !share_data(t, err) || !session_start(&t->session, err) ||
+        !start_watch(t, err) || !train_share_data(t, err) || !session_start(&t->session, err) ||
         !make_saver(t, err)) {
         return false;
     }

@@ -57,7 +57,8 @@ struct train {
     double save_rate;                  /* of its files' bytes a second, as an earlier process of the
                                           run measured it, rank 0; 0: not known */
     double save_at_s;                  /* when a save last began, or the loop; clock_monotonic_s */
-    bool has_told_without_targets;     /* rank 0 */
+    bool has_told_without_targets;     /* rank 0, as the next one: of a step */
+    bool has_told_without_val_targets; /* of an evaluation */
     struct watch *watch;
     struct trace trace;               /* if trace.steps is not 0 */
     struct watch_straggler straggler; /* rank 0, as the next three */
@@ -87,6 +88,8 @@ struct train_decision {
     int64_t bytes_sent;           /* all ranks, since the run began */
 };
 
+/** Open the data where it is needed and agree on what of it concerns all. Collective. */
+bool train_share_data(struct train *t, struct error *err);
 /** Weights, moments and position: from a checkpoint or fresh. Collective. */
 bool train_start_state(struct train *t, struct error *err);
 

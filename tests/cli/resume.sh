@@ -53,9 +53,27 @@ resume 1 train.steps=6 run.dir=branch --resume=whole
 resume 1 train.steps=6 run.dir=branch2 --resume=nowhere
 resume 1 train.steps=6 run.dir=branch2 --resume=$configs
 
+echo 'not into a folder that holds another run; a rehearsal finds what is not there, too'
+resume 1 train.steps=6 run.dir=constant --resume=whole
+resume 1 train.steps=6 run.dir=branch2 --dry-run --resume=nowhere
+attnres train $quick --resume=whole --dry-run run.dir=branch2 >out.txt 2>log.txt && echo 'found'
+
+echo 'an earlier step is gone on from with other settings: nothing of the abandoned steps stays'
+attnres train $quick train.steps=6 checkpoint.every=1 run.dir=turned >/dev/null 2>&1
+resume 1 run.dir=turned --resume=turned/checkpoints/step-00000002 train.steps=7 checkpoint.every=5 optim.lr=1e-3
+ls turned/checkpoints
+
+echo 'a damaged one is passed over, by name of the run as well, and takes no place'
+attnres train $quick train.steps=4 checkpoint.every=1 run.dir=hurt >/dev/null 2>&1
+printf '\252' | dd of=hurt/checkpoints/step-00000004/model-00001.safetensors bs=1 seek=5000 conv=notrunc status=none
+attnres train $quick train.steps=5 run.dir=from-hurt --resume=hurt 2>&1 >/dev/null | grep -c '^resuming after step 3$'
+resume 1 run.dir=hurt train.steps=5 checkpoint.keep=2
+ls hurt/checkpoints
+
 echo 'what may not change, what is warned of, what is free'
 resume 2 train.steps=6 run.dir=whole model.dim=32 run.seed=2
 sed 's/, "time.*//' whole/STATUS
+resume 1 train.steps=6 run.dir=whole train.init=nowhere
 resume 1 train.steps=7 run.dir=whole optim.lr=1e-3 checkpoint.every=1 train.log_every=5 pipeline.schedule=gpipe
 
 echo 'saved by the clock: the same weights, and every rank saves at the same step'

@@ -44,3 +44,27 @@ echo 'and the contents'
 sed 's/line 7 /line 8 /' book.txt >other.txt
 run ranks 2 attnres train $text run.dir=plain data.train=other.txt data.val=book.txt train.steps=3 --resume 2>again.log
 errors_of again.log
+
+echo 'and be cut into files as they were'
+mkdir cut && head -c 4000 book.txt >cut/a.txt && tail -c +4001 book.txt >cut/b.txt
+one pieces data.train=cut data.val=book.txt
+run ranks 2 attnres train $text run.dir=pieces data.train=book.txt data.val=book.txt train.steps=3 --resume 2>again.log
+errors_of again.log
+echo 'of other validation data it warns'
+attnres train $text run.dir=plain data.train=book.txt data.val=other.txt train.steps=3 --resume 2>again.log >/dev/null && errors_of again.log
+
+echo 'files without a window are told; one text twice is refused; subfolders are not searched'
+mkdir brief twice deep deep/er
+cp book.txt brief/long.txt
+for i in 1 2 3; do head -c 32 book.txt >brief/$i.txt; done
+attnres train $text run.dir=brief-run data.train=brief data.val=book.txt 2>brief.log >/dev/null && errors_of brief.log
+cp book.txt twice/a.txt && gzip -k twice/a.txt
+run attnres data info twice
+run attnres data info 'twice/*'
+run attnres data info 'twice/*.gz' | head -n 3
+run attnres data info deep
+
+echo 'validation data shorter than a window: nothing while training, a window afterwards'
+head -c 20 book.txt >tiny.txt
+run attnres train $text run.dir=none data.train=book.txt data.val=tiny.txt 2>&1 | grep -E '^(attnres|exit)'
+run attnres eval plain data.val=tiny.txt | without_numbers

@@ -40,7 +40,7 @@ static void expect_sane(const struct checkpoint *c)
 {
     const struct checkpoint_state *s = &c->state;
     assert(s->step >= 0 && s->n_updates >= 0 && s->guard.n_skips_in_a_row >= 0 && s->tokens >= 0);
-    assert(s->position.major >= 0 && s->position.minor >= 0 && s->data_tokens >= -1);
+    assert(s->position.major >= 0 && s->position.minor >= 0 && s->data.n_tokens >= -1);
     assert(s->position.window >= -1 && s->guard.n_seen >= 0);
     assert(strlen(c->config_text) + strlen(c->kernels) + strlen(c->blas_core) < SIZE_MAX);
     const struct json_value *tensors = json_get(c->manifest.root, "tensors"), *entry = NULL;

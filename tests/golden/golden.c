@@ -157,7 +157,7 @@ static void copy_gradients(const struct session *s, struct golden_run *run)
 static bool save_start(const struct session *s, const struct golden_run *run, struct error *err)
 {
     char path[FILE_PATH_BYTES], config_text[1 << 15];
-    const struct checkpoint_state state = {.data_tokens = -1, .data_crc32 = -1};
+    const struct checkpoint_state state = {.data = {-1, -1, -1, -1}};
     config_dump(&s->config, false, config_text, sizeof config_text);
     const struct checkpoint_saver_spec spec = {.models = s->models,
                                                .transport = s->transport,

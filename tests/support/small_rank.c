@@ -119,8 +119,7 @@ struct checkpoint_state small_rank_state(int64_t step)
                                                .loss = {1.0 / 3.0, 1e-300},
                                                .grad_norm = {0.1, 2e300}},
                                      .position = {21, 22, 25},
-                                     .data_tokens = 23,
-                                     .data_crc32 = 25,
+                                     .data = {23, 25, 26, 27},
                                      .tokens = 24,
                                      .time_s = 0.1};
 }

@@ -103,8 +103,7 @@ static void the_state_comes_back_as_it_was(void **state)
     assert_int_equal(c.state.position.major, expected.position.major);
     assert_int_equal(c.state.position.minor, expected.position.minor);
     assert_int_equal(c.state.position.window, expected.position.window);
-    assert_int_equal(c.state.data_tokens, expected.data_tokens);
-    assert_int_equal(c.state.data_crc32, expected.data_crc32);
+    assert_memory_equal(&c.state.data, &expected.data, sizeof expected.data);
     assert_int_equal(c.state.tokens, expected.tokens);
     assert_true(c.state.time_s == expected.time_s);
     assert_non_null(strstr(c.config_text, "\nmodel:"));
@@ -288,7 +287,7 @@ static void pruning_keeps_the_newest_up_to_the_step(void **state)
     }
     assert_true(file_make_folders("run/checkpoints/.step-00000009.partial", NULL));
     assert_true(file_make_folders("run/checkpoints/notes", NULL));
-    assert_true(checkpoint_prune("run", 5, 2, NULL));
+    assert_true(checkpoint_prune("run", 4, 5, 2, NULL));
     int64_t steps[8];
     assert_int_equal(checkpoint_list(steps, 8, "run", NULL), 3);
     assert_int_equal(steps[0], 5);
@@ -296,6 +295,25 @@ static void pruning_keeps_the_newest_up_to_the_step(void **state)
     assert_int_equal(steps[2], 3);
     assert_false(file_exists("run/checkpoints/.step-00000009.partial"));
     assert_true(file_exists("run/checkpoints/notes"));
+}
+
+/* A run that went on from step 2 leaves 3, 4 and 6 of before, damaged or abandoned, behind it. */
+static void pruning_removes_what_the_run_did_not_go_on_from(void **state)
+{
+    (void)state;
+    char path[FILE_PATH_BYTES];
+    for (int64_t step = 1; step <= 6; step++) {
+        assert_true(checkpoint_step_path(path, "run", step, NULL));
+        assert_true(file_make_folders(path, NULL));
+        assert_true(file_join(path, path, "manifest.json", NULL));
+        assert_true(file_replace(path, "", 0, NULL));
+    }
+    assert_true(checkpoint_prune("run", 2, 5, 3, NULL));
+    int64_t steps[8];
+    assert_int_equal(checkpoint_list(steps, 8, "run", NULL), 3);
+    assert_int_equal(steps[0], 5);
+    assert_int_equal(steps[1], 2);
+    assert_int_equal(steps[2], 1);
 }
 
 static void finding_takes_a_step_or_the_newest_of_a_run(void **state)
@@ -329,6 +347,7 @@ int main(void)
         IN_FOLDER(another_model_is_a_configuration_error),
         IN_FOLDER(only_whole_steps_are_listed_newest_first),
         IN_FOLDER(pruning_keeps_the_newest_up_to_the_step),
+        IN_FOLDER(pruning_removes_what_the_run_did_not_go_on_from),
         IN_FOLDER(finding_takes_a_step_or_the_newest_of_a_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

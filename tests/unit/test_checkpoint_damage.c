@@ -268,6 +268,9 @@ static void signed_nonsense_is_refused(void **state)
         {"", "\"data_crc32\": 25", "\"data_crc32\": -1", ERROR_DATA},
         {"", "\"data_crc32\": 25", "\"data_crc32\": \"25\"", ERROR_DATA},
         {"", "\"data_crc32\": 25,", "", ERROR_NONE}, /* as older versions wrote it */
+        {"", "\"data_sizes_crc32\": 26", "\"data_sizes_crc32\": -2", ERROR_DATA},
+        {"", "\"data_sizes_crc32\": 26, \"val_crc32\": 27,", "", ERROR_NONE}, /* the same */
+        {"", "\"val_crc32\": 27", "\"val_crc32\": 1e3", ERROR_DATA},
         {"", "\"tokens\": 24,", "", ERROR_DATA},
         {"", "\"time_s\": 0.1", "\"time_s\": 1e999", ERROR_DATA},
         {"", "\"config\": ", "\"config\": 1, \"x\": ", ERROR_DATA},
