@@ -34,7 +34,10 @@ static bool inflate_text(struct data *d, struct data_file *f, const char *path,
     const size_t room = max_bytes > held ? (size_t)(max_bytes - held) : 0;
     size_t length = 0;
     if (!zip_gunzip(&f->inflated, &length, f->map.bytes, f->map.length, room, path, err)) {
-        return error_add(err, ERROR_DATA, "(data.max_bytes leaves %zu bytes for this file)", room);
+        return request->max_bytes > 0
+                   ? error_add(err, ERROR_DATA, "(data.max_bytes leaves %zu bytes for this file)",
+                               room)
+                   : error_add(err, ERROR_DATA, "(inflated texts may hold 4e9 bytes together)");
     }
     file_map_finish(&f->map);
     d->heap_bytes += length;

@@ -30,13 +30,13 @@ static bool are_items(const unsigned char *bytes, size_t length)
 }
 static const struct file_form ITEMS = {"a file of items", are_items};
 
-bool data_write_items(enum task_kind task, uint64_t seed, int64_t count, int hops, const char *path,
-                      struct error *err)
+bool data_write_items(enum task_kind task, uint64_t seed, int64_t count, int64_t hops,
+                      const char *path, struct error *err)
 {
     const struct task *t = task_find(task);
     if (hops < 0 || hops > t->farthest_hops) {
-        return error_set(err, ERROR_USAGE, "%s takes 1 to %d hops (0: drawn), not %d", t->name,
-                         t->farthest_hops, hops);
+        return error_set(err, ERROR_USAGE, "%s takes 1 to %d hops (0: drawn), not %lld", t->name,
+                         t->farthest_hops, (long long)hops);
     }
     struct output o;
     if (!output_open(&o, path, &ITEMS, err)) {
@@ -45,7 +45,7 @@ bool data_write_items(enum task_kind task, uint64_t seed, int64_t count, int hop
     bool ok = true;
     for (int64_t i = 0; ok && i < count; i++) {
         struct data_item item;
-        data_make_item(&item, task, seed, (uint64_t)i, hops);
+        data_make_item(&item, task, seed, (uint64_t)i, (int)hops);
         char line[DATA_ITEM_BYTES + DATA_MAX_OPTIONS * (DATA_OPTION_BYTES + 1) + 16];
         const size_t length = print_item(&item, t->option_separator, line, sizeof line);
         ok = file_writer_write(&o.writer, line, length, err);

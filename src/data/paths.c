@@ -1,6 +1,7 @@
 #include "data_internal.h"
 
 #include <fnmatch.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,6 +73,27 @@ static int compare_paths(const void *a, const void *b)
     return strcmp(a, b);
 }
 
+/** gzip -k leaves the text beside its .gz: both are one text, which is not to count twice. */
+static bool has_no_copies(const struct path_list *list, struct error *err)
+{
+    static const char ENDING[] = ".gz";
+    for (int64_t i = 0; i < list->n; i++) {
+        char plain[FILE_PATH_BYTES];
+        memcpy(plain, list->paths[i], sizeof plain);
+        if (!path_has_ending(plain, ENDING)) {
+            continue;
+        }
+        plain[strlen(plain) - (sizeof ENDING - 1)] = '\0';
+        if (bsearch(plain, list->paths, (size_t)list->n, sizeof *list->paths, compare_paths)) {
+            return error_set(err, ERROR_DATA,
+                             "%s: stands beside %s, and one text would count twice: remove one of "
+                             "them, or choose by a pattern",
+                             list->paths[i], plain);
+        }
+    }
+    return true;
+}
+
 static bool list_folder(struct path_list *list, const char *folder, const char *pattern,
                         const char *const *endings, struct error *err)
 {
@@ -87,7 +109,7 @@ static bool list_folder(struct path_list *list, const char *folder, const char *
     if (list->n > 0) {
         qsort(list->paths, (size_t)list->n, sizeof *list->paths, compare_paths);
     }
-    return true;
+    return has_no_copies(list, err);
 }
 
 static bool list_pattern(struct path_list *list, const char *path, struct error *err)
@@ -130,7 +152,13 @@ bool path_list_init(struct path_list *list, const char *path, const char *const 
     *list = (struct path_list){0};
     bool ok = fill(list, path, endings, err);
     if (ok && list->n == 0) {
-        ok = error_set(err, ERROR_NO_INPUT, "%s: no file in it (%s ...) to read", path, endings[0]);
+        char names[64] = "";
+        for (size_t i = 0, at = 0; endings[i] != NULL && at < sizeof names; i++) {
+            at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", i > 0 ? ", " : "",
+                                   endings[i]);
+        }
+        ok = error_set(err, ERROR_NO_INPUT,
+                       "%s: no file in it to read (%s; subfolders are not searched)", path, names);
     }
     if (!ok) {
         path_list_finish(list);

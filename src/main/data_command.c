@@ -26,7 +26,7 @@ static bool make(const struct command_line *line, struct error *err)
                          line->positionals[1]);
     }
     return data_write_items(task, (uint64_t)command_int(line, "seed", 1), count,
-                            (int)command_int(line, "hops", 0), line->positionals[3], err);
+                            command_int(line, "hops", 0), line->positionals[3], err);
 }
 
 static bool prepare(const struct command_line *line, struct error *err)

@@ -67,9 +67,10 @@ static bool read_config(struct config *config, const struct checkpoint *c,
                         struct error *err)
 {
     enum { MOST = 256 };
-    static const char *const FREED[] = {"pipeline.stages=auto", "pipeline.replicas=1",
-                                        "pipeline.partition=auto", "pipeline.costs=none",
-                                        "memory.limit=auto"};
+    static const char *const FREED[] = {
+        "pipeline.stages=auto",    "pipeline.replicas=1", "pipeline.chunks=1",
+        "pipeline.schedule=1f1b",  "pipeline.group=auto", "pipeline.cache=off",
+        "pipeline.partition=auto", "pipeline.costs=none", "memory.limit=auto"};
     enum { N_FREED = sizeof FREED / sizeof FREED[0] };
     const char *overrides[MOST];
     int n = 0;
@@ -154,7 +155,12 @@ bool run_open_data(struct data **data, const struct session *s, const char *path
         return true;
     }
     if (path != NULL) {
-        return data_open_path(data, path, model->seq_len, model->vocab, err);
+        return data_open_path(data, path, model->seq_len, model->vocab, err) &&
+               (!data_is_bytes(*data) || run_takes_bytes(&s->config) ||
+                error_set(err, ERROR_DATA,
+                          "%s: is text, taken as bytes, but the model was trained on tokens; give "
+                          "a token shard",
+                          path));
     }
     if (!data_open(data, &s->config.data, DATA_VAL, s->config.run.seed, model->seq_len,
                    model->vocab, err)) {

@@ -269,8 +269,9 @@ bool plan_check_stages(const struct plan *plan, struct error *err)
     return plan->n_stages <= L ||
            error_set(err, ERROR_LAUNCH,
                      "%d stages, but the model has only %lld sublayers (2 x model.layers): "
-                     "start at most %lld ranks",
-                     plan->n_stages, L, L / plan->n_chunks * plan->grid.n_replicas);
+                     "start at most %lld ranks%s",
+                     plan->n_stages, L, L / plan->n_chunks * plan->grid.n_replicas,
+                     plan->n_chunks > 1 ? ", or take a smaller pipeline.chunks" : "");
 }
 
 bool plan_partition(int64_t *ends, const struct plan *plan, struct error *err)

@@ -23,6 +23,15 @@ static void put_model(struct text *t, const struct plan *plan)
                  (long long)plan->depth.n_blocks, (long long)plan->depth.block_size,
                  (double)plan->depth.block_size / 2.0);
     }
+    int64_t below = 0, above = 0;
+    if (!config_blocks_are_legal(plan->depth.n_sublayers, m->n_blocks, &below, &above)) {
+        text_add(
+            t,
+            "note       %lld blocks cannot be cut from %lld sublayers: kind %s, which has none, "
+            "takes %lld sublayers for one where it cuts by blocks\n",
+            (long long)m->n_blocks, (long long)plan->depth.n_sublayers,
+            config_model_kind_name(m->kind), (long long)partition_block_size(plan));
+    }
     text_add(t, "parameters %lld; %.4g MFLOP per token and training step\n",
              (long long)plan->params.n_parameters, plan_flops_per_token(plan) / 1e6);
     if (plan_trains(plan)) {

@@ -38,7 +38,7 @@ static bool grow(struct inflation *f)
     }
     unsigned char *larger = realloc(f->out, wanted);
     if (larger == NULL) {
-        return error_set(f->err, ERROR_IO, "%s: no memory for %zu bytes", f->name, wanted);
+        return error_set(f->err, ERROR_CREATE, "%s: no memory for %zu bytes", f->name, wanted);
     }
     f->out = larger;
     f->capacity = wanted;
@@ -78,7 +78,7 @@ static bool inflate_member(struct inflation *f)
             return true;
         }
         if (status == Z_MEM_ERROR) {
-            return error_set(f->err, ERROR_IO, "%s: no memory to inflate it", f->name);
+            return error_set(f->err, ERROR_CREATE, "%s: no memory to inflate it", f->name);
         }
         if (status != Z_OK && status != Z_BUF_ERROR) {
             return refuse(f, f->stream.msg != NULL ? f->stream.msg : "damaged gzip data");
@@ -92,7 +92,7 @@ static bool inflate_member(struct inflation *f)
 static bool inflate_all(struct inflation *f)
 {
     if (inflateInit2(&f->stream, GZIP_WINDOW) != Z_OK) {
-        return error_set(f->err, ERROR_IO, "%s: no memory to inflate it", f->name);
+        return error_set(f->err, ERROR_CREATE, "%s: no memory to inflate it", f->name);
     }
     bool ok = inflate_member(f);
     while (ok && f->in_left > 0) {

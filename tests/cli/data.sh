@@ -17,6 +17,7 @@ for task in stories ptr phop vars perm; do
     attnres data make $task 100 - --seed=2 | cmp -s - $task.tsv && echo 'seeds do not matter'
 done
 run attnres data make stories 1 nowhere/items.tsv
+run attnres data make ptr 1 - --hops=4294967297
 mkdir folder
 run attnres data make stories 1 folder
 run attnres data prepare a.txt folder

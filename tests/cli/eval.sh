@@ -42,3 +42,12 @@ run attnres eval run --task=hops data.task=stories --items=5 | tail -n 2
 run attnres eval run --task=hops --items=0
 run attnres eval run --task=hops --items=1 | awk "{ print \$NF }" | head -n 3
 run sh -c 'attnres eval run >/dev/full'
+
+echo 'a run of several chunks, on as many ranks as there are sublayers'
+ranks 2 attnres train $small run.dir=chunks pipeline.schedule=interleaved pipeline.chunks=2 >/dev/null 2>&1
+attnres eval chunks >one.json
+ranks 4 attnres eval chunks 2>four.log | cmp - one.json && echo 'the same'
+run ranks 2 attnres eval chunks pipeline.chunks=3 2>&1 | tail -n 2
+
+echo 'where no answer is counted the loss is not known, and training says so'
+attnres train $small run.dir=blank data.loss=answer model.seq_len=4 train.eval_tokens=4 2>&1 >/dev/null | grep -c 'has no result'

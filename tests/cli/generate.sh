@@ -25,3 +25,6 @@ seq 2000 >numbers.txt
 attnres data prepare numbers.txt shard.bin
 attnres train $small run.dir=tokens data.kind=tokens data.train=shard.bin model.vocab=300 >/dev/null 2>&1
 run attnres generate tokens --prompt=AB
+echo 'a text of some length' >text.txt
+run attnres eval tokens --file=text.txt
+run attnres inspect tokens --file=text.txt

@@ -2,6 +2,7 @@ run attnres plan $configs/quickstart.yaml --ranks 2
 run attnres plan $configs/quickstart.yaml --ranks 9 pipeline.stages=4
 run attnres plan $configs/quickstart.yaml --ranks 9
 run attnres plan model.blocks=7
+run attnres plan model.kind=full model.blocks=7 | grep '^note'
 run attnres plan $configs/quickstart.yaml --ranks 4 pipeline.replicas=2
 run attnres plan $configs/quickstart.yaml --ranks 5 pipeline.replicas=2
 run attnres plan $configs/quickstart.yaml pipeline.replicas=3
