@@ -131,9 +131,10 @@ struct checkpoint_saver {
     double begin_s;
     bool is_collected;
     struct checkpoint_progress progress; /* rank 0: what records say */
-    /* Under the snapshot's mutex: */
-    enum checkpoint_phase phase;
+    /* The task passes the rest to the thread and back; it and, until it has ended, the phase are
+     * under the snapshot's mutex. */
     enum saver_task task;
+    enum checkpoint_phase phase;
     struct error failure; /* what went wrong here; with CHECKPOINT_STANDS: with old checkpoints */
     bool has_thread;
     pthread_t thread;

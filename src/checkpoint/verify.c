@@ -26,7 +26,7 @@ struct inspection {
 /** Note a problem, and whether that leaves the rest worth looking at is the caller's to say. */
 static void note(struct inspection *i, const struct error *problem)
 {
-    error_add(i->err, ERROR_DATA, "%s", problem->message);
+    error_add(i->err, problem->kind, "%s", problem->message);
     i->ok = false;
 }
 
@@ -220,6 +220,15 @@ bool checkpoint_verify(struct checkpoint_contents *contents, const char *step_pa
     return ok;
 }
 
+/** For what stands in the place of a file: a folder, or what cannot be looked at. */
+static bool opens(const char *path, struct error *err)
+{
+    struct file_reader reader;
+    const bool ok = file_reader_open(&reader, path, err);
+    file_reader_close(&reader);
+    return ok;
+}
+
 bool checkpoint_measure(struct checkpoint_contents *contents, const char *step_path,
                         struct error *err)
 {
@@ -236,7 +245,8 @@ bool checkpoint_measure(struct checkpoint_contents *contents, const char *step_p
          name = json_next(files, name, &bytes)) {
         char path[FILE_PATH_BYTES];
         int64_t length = 0;
-        ok = find_file(path, &length, &c, name, bytes, err);
+        ok = find_file(path, &length, &c, name, bytes, err) &&
+             (file_length(path) >= 0 || opens(path, err));
         found.n_bytes += length;
         found.n_files++;
     }

@@ -25,6 +25,7 @@ bool output_close(struct output *o, bool ok, struct error *err)
     if (o->standard) {
         return ok;
     }
+    ok = ok && file_writer_flush(&o->writer, err);
     ok = file_writer_close(&o->writer, ok ? err : NULL) && ok;
     ok = ok && file_rename(o->aside, o->path, err);
     if (!ok) {

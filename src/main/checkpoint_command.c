@@ -18,6 +18,12 @@ struct finding {
     struct error problems;
 };
 
+/** Or it could not be read, as for lack of memory or permission. */
+static bool is_damaged(const struct finding *f)
+{
+    return !f->ok && f->problems.kind != ERROR_IO && f->problems.kind != ERROR_CREATE;
+}
+
 static void print_text(const struct finding *f, const char *good)
 {
     if (f->ok) {
@@ -26,7 +32,7 @@ static void print_text(const struct finding *f, const char *good)
                (double)f->contents.n_bytes / 1048576.0);
         return;
     }
-    printf("%s: damaged\n", f->path);
+    printf("%s: %s\n", f->path, is_damaged(f) ? "damaged" : "cannot be read");
     for (const char *line = f->problems.message; *line != '\0';) {
         const int length = (int)strcspn(line, "\n");
         printf("  %.*s\n", length, line);
@@ -56,7 +62,8 @@ struct look {
     bool (*at)(struct checkpoint_contents *contents, const char *step_path, struct error *err);
     bool as_json, takes_runs_only;
     struct json_writer w;
-    int n, n_damaged;
+    int n, n_damaged, n_unread;
+    enum error_kind unread; /* why, the first of them */
 };
 
 static void look_at(struct look *look, const char *path)
@@ -65,7 +72,11 @@ static void look_at(struct look *look, const char *path)
     snprintf(f.path, sizeof f.path, "%s", path);
     f.ok = look->at(&f.contents, path, &f.problems);
     look->n++;
-    look->n_damaged += !f.ok;
+    look->n_damaged += is_damaged(&f);
+    if (!f.ok && !is_damaged(&f)) {
+        look->unread = look->n_unread == 0 ? f.problems.kind : look->unread;
+        look->n_unread++;
+    }
     if (look->as_json) {
         write_json(&look->w, &f, look->good);
     } else {
@@ -119,8 +130,11 @@ static bool conclude(struct look *look, struct error *err)
         }
         printf("%s\n", look->w.text);
     }
-    return look->n_damaged == 0 ||
-           error_set(err, ERROR_DATA, "%d of %d damaged", look->n_damaged, look->n);
+    if (look->n_damaged > 0) {
+        return error_set(err, ERROR_DATA, "%d of %d damaged", look->n_damaged, look->n);
+    }
+    return look->n_unread == 0 ||
+           error_set(err, look->unread, "%d of %d cannot be read", look->n_unread, look->n);
 }
 
 static bool look_at_all(struct look *look, const char *path, struct error *err)
@@ -181,7 +195,9 @@ const struct command checkpoint_command = {
         "there; verify reads all of\n"
         "them: manifest, configuration, headers, and the checksum of every tensor. A damaged "
         "one ends with exit\n"
-        "code 65, none at all with 66. --resume passes over a damaged one by itself.",
+        "code 65, one that cannot be read with 73 or 74, none at all with 66. --resume passes over "
+        "a damaged one by\n"
+        "itself.",
     .flags = {{"json", FLAG_SWITCH, NULL,
                "one JSON object; of each checkpoint \"complete\" (list) or \"good\" (verify)"}},
     .least = 1,

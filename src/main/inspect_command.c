@@ -185,10 +185,10 @@ static bool inspect(const struct command_line *line, struct transport *transport
     struct checkpoint c = {0};
     char path[FILE_PATH_BYTES];
     struct session session = {0};
-    const bool ok = checkpoint_find(path, line->positionals[0], err) &&
-                    checkpoint_open(&c, path, err) &&
-                    run_open_checkpoint(&session, line, ALONE, PLAN_INSPECT, transport, log, err) &&
-                    look_and_tell(line, &session, &c, err);
+    const bool ok =
+        checkpoint_find(path, line->positionals[0], err) && checkpoint_open(&c, path, err) &&
+        run_open_checkpoint(&session, path, line, ALONE, PLAN_INSPECT, transport, log, err) &&
+        look_and_tell(line, &session, &c, err);
     session_finish(&session);
     checkpoint_close(&c);
     return ok;

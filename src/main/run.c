@@ -73,12 +73,16 @@ static bool read_config(struct config *config, const struct checkpoint *c,
         "pipeline.partition=auto", "pipeline.costs=none", "memory.limit=auto"};
     enum { N_FREED = sizeof FREED / sizeof FREED[0] };
     const char *overrides[MOST];
-    int n = 0;
+    int n = 0, n_extra = 0;
+    while (extra[n_extra] != NULL) {
+        n_extra++;
+    }
+    const int room = MOST - N_FREED - n_extra;
+    if (line->n_overrides > room) {
+        return error_set(err, ERROR_USAGE, "more than %d overrides", room);
+    }
     for (int i = 0; i < N_FREED; i++) {
         overrides[n++] = FREED[i];
-    }
-    if (line->n_overrides > MOST - 16) {
-        return error_set(err, ERROR_USAGE, "more than %d overrides", MOST - 16);
     }
     for (int i = 0; i < line->n_overrides; i++) {
         overrides[n++] = line->overrides[i];
@@ -89,14 +93,14 @@ static bool read_config(struct config *config, const struct checkpoint *c,
     return config_parse(config, c->path, c->config_text, strlen(c->config_text), n, overrides, err);
 }
 
-bool run_open_checkpoint(struct session *session, const struct command_line *line,
+bool run_open_checkpoint(struct session *session, const char *from, const struct command_line *line,
                          const char *const *extra, enum plan_purpose purpose,
                          struct transport *transport, struct log *log, struct error *err)
 {
     struct checkpoint c = {0};
     char path[FILE_PATH_BYTES];
     struct config *config = heap_take(1, sizeof *config, "the configuration");
-    bool ok = checkpoint_find_together(path, line->positionals[0], transport, err) &&
+    bool ok = checkpoint_find_together(path, from, transport, err) &&
               checkpoint_open_together(&c, path, transport, err);
     if (ok) {
         const bool is_root = transport_rank(transport) == 0;
@@ -123,7 +127,8 @@ bool run_on_checkpoint(const struct command_line *line, const char *const *extra
         return false;
     }
     struct session session = {0};
-    const bool ok = run_open_checkpoint(&session, line, extra, purpose, transport, &log, err) &&
+    const bool ok = run_open_checkpoint(&session, line->positionals[0], line, extra, purpose,
+                                        transport, &log, err) &&
                     work(line, &session, err);
     session_finish(&session);
     run_stop_ranks(transport, &log, err);

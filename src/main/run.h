@@ -22,10 +22,10 @@ struct transport *run_create_ranks(const struct command_line *line, struct log *
  * an exit code, mpirun ends the others, and what they had still to say is lost. */
 void run_stop_ranks(struct transport *transport, struct log *log, struct error *err);
 
-/** Set up a session for forward passes, of the purpose given, from a checkpoint (step or run
- * folder), its configuration changed by the line's overrides and by `extra` (NULL-terminated). Any
- * number of ranks. Collective over all ranks. */
-bool run_open_checkpoint(struct session *session, const struct command_line *line,
+/** Set up a session of the purpose given from a checkpoint (step or run folder), its configuration
+ * changed by the line's overrides and by `extra` (NULL-terminated). Any number of ranks. Collective
+ * over all ranks. */
+bool run_open_checkpoint(struct session *session, const char *from, const struct command_line *line,
                          const char *const *extra, enum plan_purpose purpose,
                          struct transport *transport, struct log *log, struct error *err);
 

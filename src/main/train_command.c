@@ -91,7 +91,7 @@ static bool train(const struct command_line *line, struct transport *transport, 
         .job_end_s = is_root ? read_job_end_s(log) : 0.0,
         .build = {BUILD_VERSION, BUILD_REVISION, BUILD_COMPILER, BUILD_FLAGS},
     };
-    struct train_result result;
+    struct train_result result = {0};
     const bool ok = session_share_config(config, transport, loaded, err) &&
                     train_run(&result, config, &options, transport, log, err);
     if (is_root && !options.dry_run && (ok || (result.stopped && err->kind == ERROR_EARLY))) {

@@ -264,5 +264,9 @@ bool report_write_page(const struct report *report, const struct report_picture 
     add_fit(&p, report);
     add_notes(&p, report);
     file_sheet_add(&p, "</body>\n</html>\n");
-    return file_sheet_close(&p) && file_rename(aside, path, err);
+    const bool ok = file_sheet_close(&p) && file_rename(aside, path, err);
+    if (!ok) {
+        file_remove(aside, NULL);
+    }
+    return ok;
 }

@@ -71,14 +71,16 @@ bool sweep_load(struct sweep *sweep, const char *path, struct error *err)
     bool ok = sweep_parse(sweep, path, (const char *)file.bytes, file.length, err);
     file_bytes_finish(&file);
     if (ok && sweep->dir[0] == '\0') {
-        ok = rundir_choose(sweep->dir, "auto", path, false, err);
+        ok = rundir_choose(sweep->dir, "auto", path, err);
     }
     const char *slash = strrchr(path, '/');
     if (ok && sweep->base[0] != '\0' && sweep->base[0] != '/' && slash != NULL) {
         char base[FILE_PATH_BYTES], folder[FILE_PATH_BYTES];
         snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
         ok = file_join(base, slash == path ? "/" : folder, sweep->base, err);
-        memcpy(sweep->base, base, sizeof base);
+        if (ok) {
+            memcpy(sweep->base, base, sizeof base);
+        }
     }
     return ok && choose_saving(sweep, err);
 }

@@ -177,7 +177,7 @@ static void tell_end(struct work *work, const struct sweep_entry *entry,
         }
         log_write(work->log, LOG_INFO, "%s done: %s%s; %s", name, loss, took, progress);
     } else if (entry->exit_code == ERROR_EARLY) {
-        log_write(work->log, LOG_INFO, "%s stopped after step %lld of %lld, saved; %s", name,
+        log_write(work->log, LOG_INFO, "%s stopped after step %lld of %lld; %s", name,
                   (long long)entry->step, (long long)entry->n_steps, progress);
     } else {
         log_write(work->log, LOG_ERROR, "%s failed with %d (see %s/output.txt): %s; %s", name,
@@ -299,11 +299,17 @@ static bool conclude(struct work *work, struct error *err)
                          "%d of %d runs failed; the same command tries them again", n_failed,
                          work->sweep->n_runs);
     }
-    return n_elsewhere == 0 ||
+    if (n_elsewhere > 0) {
+        return error_set(err, ERROR_EARLY,
+                         "%d of %d runs are done, and %d at work elsewhere; the same command tells "
+                         "how they ended",
+                         n_done, work->sweep->n_runs, n_elsewhere);
+    }
+    /* Who was at work elsewhere may have ended without being done. */
+    return n_done == work->sweep->n_runs ||
            error_set(err, ERROR_EARLY,
-                     "%d of %d runs are done, and %d at work elsewhere; the same command tells how "
-                     "they ended",
-                     n_done, work->sweep->n_runs, n_elsewhere);
+                     "%d of %d runs are done; the same command goes on with the others", n_done,
+                     work->sweep->n_runs);
 }
 
 bool sweep_run_all(struct sweep_entry *entries, const struct sweep *sweep,

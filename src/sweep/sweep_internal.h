@@ -54,7 +54,7 @@ double sweep_flops_here(const struct sweep_entry *entry);
 enum { SWEEP_PROGRESS_BYTES = 128 };
 bool sweep_describe_progress(char text[SWEEP_PROGRESS_BYTES], const struct sweep_entry *entries,
                              bool with_held, int n, double took_s, double took_flops);
-/** Read STATUS and the last line of metrics again. */
+/** Read STATUS and the last line of metrics again, and look at the lock. */
 void sweep_refresh(struct sweep_entry *entry, const char *dir);
 
 #endif
