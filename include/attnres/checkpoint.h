@@ -97,7 +97,7 @@ bool checkpoint_end(struct checkpoint_saver *s, struct error *err);
 bool checkpoint_save(struct checkpoint_saver *s, const struct checkpoint_state *state,
                      struct error *err);
 
-/** What is known of a save between its begin and its end. */
+/** What is known of the last save, under way or ended. */
 struct checkpoint_progress {
     int64_t step;
     double age_s;  /* since it began */

@@ -17,8 +17,6 @@
 #include <attnres/plan.h>
 #include <attnres/transport.h>
 
-enum { ENGINE_MAX_DEPTH = SCHEDULE_MAX_DEPTH };
-
 enum engine_state { ENGINE_DONE, ENGINE_WORKED, ENGINE_WAITING };
 
 /** One direction between one of the rank's stages and a neighbour stage. From a neighbour on the
@@ -55,8 +53,7 @@ struct engine_batch {
 };
 
 /** What a rank's time went to; sums since engine_init. No moment counts twice, so what is left of
- * a loop's time went to something else. The engine itself adds to the first line and to
- * reduce_s, whoever runs a loop around it to the others. */
+ * a loop's time went to something else. */
 struct engine_times {
     double forward_s, recompute_s, input_gradient_s, weight_gradient_s, wait_s, pack_s;
     double read_s, reduce_s, optimizer_s; /* batches; gradients of several ranks; norm and update */

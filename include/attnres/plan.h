@@ -158,10 +158,6 @@ bool plan_recomputes(const struct plan *plan);
 
 /** Place of a value among the stage's values; -1 if the stage does not hold it. */
 int64_t stage_value_index(const struct stage *stage, int64_t id);
-/** How many sources the stage's read in front of sublayer l has, and whether the depth kernel runs
- * for it. */
-int64_t stage_read_sources(const struct plan *plan, int64_t l);
-
 /** What a stage, and what all stages of a rank take of the time of one microbatch, in the unit of
  * the costs. */
 double plan_stage_work(const struct plan *plan, int stage);

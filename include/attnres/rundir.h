@@ -26,11 +26,9 @@ struct rundir {
 enum run_state { RUN_STARTING, RUN_TRAINING, RUN_STOPPED, RUN_DONE, RUN_FAILED };
 
 /** dir itself unless it is "auto"; then the folder of the run that has left this configuration file
- * there (config.yaml); else runs/<config file's name without .yaml>, with fresh_number
- * set the first free of <name>-001, -002 ... (the quick start). "auto" without a config file
+ * there (config.yaml); else runs/<config file's name without .yaml>. "auto" without a config file
  * (config_path NULL) is ERROR_CONFIG. */
-bool rundir_choose(char *out, const char *dir, const char *config_path, bool fresh_number,
-                   struct error *err);
+bool rundir_choose(char *out, const char *dir, const char *config_path, struct error *err);
 
 /** Whether the folder holds a run (a checkpoints folder or metrics.jsonl). */
 bool rundir_holds_run(const char *path);

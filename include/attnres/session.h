@@ -45,7 +45,7 @@ bool session_begin(struct session *s, const struct config *config, struct transp
 /** Plan only: kernel level, threads and plan; no memory is taken yet. Collective over all ranks. */
 bool session_plan(struct session *s, const struct config *config, struct transport *transport,
                   struct log *log, enum plan_purpose purpose, struct error *err);
-/** Refuse a plan beyond memory.limit, before anything is opened. Collective over all ranks. */
+/** Refuse a plan beyond memory.limit. Collective over all ranks. */
 bool session_check_memory(const struct session *s, struct error *err);
 /** Look whether the launch is sound. folder: rank 0's path of the run's folder, or NULL. The report
  * is appended to on rank 0. Collective over all ranks. */

@@ -17,7 +17,7 @@ static bool print_resolved(const struct command_line *line, char *text, struct e
     char folder[FILE_PATH_BYTES];
     bool ok = config_load(config, path, line->n_overrides, line->overrides, err);
     if (ok && command_has(line, "run-dir")) {
-        ok = rundir_choose(folder, config->run.dir, path, false, err);
+        ok = rundir_choose(folder, config->run.dir, path, err);
         snprintf(text, TEXT_BYTES, "%s\n", ok ? folder : "");
     } else if (ok) {
         config_dump(config, command_has(line, "help-text"), text, TEXT_BYTES);

@@ -41,7 +41,7 @@ static bool check_run(const struct command_line *line, struct transport *transpo
               session_plan(session, config, transport, log, PLAN_TRAIN, err);
     if (ok) {
         /* A run that has no folder yet would be named where it is started. */
-        const bool chosen = is_root && rundir_choose(folder, config->run.dir, path, false, NULL);
+        const bool chosen = is_root && rundir_choose(folder, config->run.dir, path, NULL);
         session_check_launch(session, chosen ? folder : ".", report);
         session_finish(session);
     }

@@ -74,8 +74,7 @@ static void add_products(struct costs_passes *passes, const struct counter *c, i
 /** The read in front of sublayer l and the norm behind it. A read of one source is no work. */
 static void add_read(struct costs_passes *passes, const struct counter *c, int64_t l)
 {
-    const int64_t n_sources = stage_read_sources(c->plan, l);
-    const double pairs = n_sources > 1 ? (double)n_sources * c->n_tokens * c->C : 0.0;
+    const double pairs = (double)plan_deep_sources(&c->plan->depth, l) * c->n_tokens * c->C;
     const struct costs_passes flops = {.forward = 4.0 * pairs, .input_gradient = 8.0 * pairs};
     add_work(passes, c, &flops, &SOURCE, pairs);
     add_activation(passes, c, 2.0 * c->C);
@@ -123,8 +122,7 @@ static struct costs_passes measured_passes(const struct counter *c, int64_t l)
     }
     struct costs_passes passes = l % 2 == 0 ? costs->attention : costs->mlp;
     passes = l == c->plan->depth.n_sublayers ? costs->head : passes;
-    const int64_t n_sources = stage_read_sources(c->plan, l);
-    const double n = n_sources > 1 ? (double)n_sources : 0.0;
+    const double n = (double)plan_deep_sources(&c->plan->depth, l);
     passes.forward += n * costs->read_source.forward;
     passes.input_gradient += n * costs->read_source.input_gradient;
     passes.weight_gradient += n * costs->read_source.weight_gradient;

@@ -9,16 +9,17 @@
 #include <attnres/wire.h>
 #include <attnres/zip.h>
 
-/** Bytes that headers and the manifest need per tensor, per rank, and beside them. */
 enum {
-    TEXT_BYTES_PER_ROW = 1024,
+    TEXT_BYTES_PER_ROW = 1024, /* of headers and the manifest: per tensor, per rank, and beside */
     TEXT_BYTES_PER_RANK = 128,
     TEXT_BYTES = 1 << 17,
     FILE_BYTES = 1 << 20,
-    REPORT_BYTES_PER_ROW = 16,
-    STATE_BYTES = 12, /* of an element: weight and moments */
-    SNAPSHOT_SHARE = 8
+    RECORD_BYTES_PER_ROW = 12, /* of a save's record: three CRC-32 */
+    REPORT_BYTES_PER_ROW = 16, /* a report's f64; no less than a record's, which stands there too */
+    STATE_BYTES = 12,          /* of an element: weight and moments */
+    SNAPSHOT_SHARE = 8         /* of the state, if it is not said */
 };
+_Static_assert(REPORT_BYTES_PER_ROW >= RECORD_BYTES_PER_ROW, "records are gathered like reports");
 
 static const char *const BUFFER_NAMES[BUFFER_COUNT] = {
     [BUFFER_WEIGHTS] = "weights",
@@ -474,7 +475,7 @@ static void place_step(struct buffer_table *t, const struct sizes *s)
         TEXT_BYTES + TEXT_BYTES_PER_ROW * n_rows + (s->is_root ? TEXT_BYTES_PER_RANK * n_ranks : 0);
     /* Gathered where reports are: no longer than one. */
     const int64_t record =
-        pad(PLAN_REPORT_HEAD_BYTES + STATE_BYTES * (size_t)plan->max_rank_params);
+        pad(PLAN_REPORT_HEAD_BYTES + RECORD_BYTES_PER_ROW * (size_t)plan->max_rank_params);
     const int64_t chunk_sums = (int64_t)kernels_chunk_count(s->largest_param);
     const int64_t n_hashes =
         M * plan_hash_rows(plan, s->place) * PLAN_HASHES_PER_PART + s->rank->n_params;

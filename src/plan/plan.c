@@ -5,18 +5,11 @@
 #include <attnres/heap.h>
 #include <attnres/rng.h>
 
-/** Reads of one more source than one run the depth kernel; `standard` never does. */
-static int64_t deep_sources(const struct depth_plan *depth, int64_t l)
+int64_t plan_deep_sources(const struct depth_plan *depth, int64_t l)
 {
     const struct depth_set sources = depth_live(depth, l);
     const int64_t n = depth_set_count(&sources);
     return n > 1 ? n : 0;
-}
-
-int64_t stage_read_sources(const struct plan *plan, int64_t l)
-{
-    const struct depth_set sources = depth_live(&plan->depth, l);
-    return depth_set_count(&sources);
 }
 
 bool plan_trains(const struct plan *plan)
@@ -137,7 +130,7 @@ static void fill_stage(struct stage *stage, const struct plan *plan, int index, 
     stage->n_reads = end - first + (stage->is_last ? 1 : 0);
     stage->score_offset = heap_take((size_t)stage->n_reads + 1, sizeof(int64_t), "a stage's reads");
     for (int64_t i = 0; i < stage->n_reads; i++) {
-        const int64_t n_sources = deep_sources(depth, first + i);
+        const int64_t n_sources = plan_deep_sources(depth, first + i);
         stage->score_offset[i + 1] = stage->score_offset[i] + n_sources;
         stage->n_deep_reads += n_sources > 0;
     }

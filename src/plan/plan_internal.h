@@ -56,6 +56,9 @@ double partition_stage_work(const struct plan *plan, int index, int64_t first, i
  * and whether a cut in front of sublayer l lies on a border of those. */
 int64_t partition_block_size(const struct plan *plan);
 bool partition_is_border(const struct plan *plan, int64_t l);
+/** How many sources the read in front of sublayer l has, if the depth kernel runs for it: 0 of one
+ * source, which is passed through, and of `standard`. */
+int64_t plan_deep_sources(const struct depth_plan *depth, int64_t l);
 
 /** What is known not to fit memory.limit: a rank with these chunks, and therefore any rank with as
  * many slots whose chunks contain them and receive and send as much. */

@@ -11,7 +11,7 @@
 #include <attnres/clock.h>
 #include <attnres/json.h>
 
-enum { REASON_BYTES = 1024, STATUS_BYTES = 8 * REASON_BYTES, MAX_NUMBER = 9999 };
+enum { REASON_BYTES = 1024, STATUS_BYTES = 8 * REASON_BYTES };
 
 /** Between two tries to lock. */
 static const double TRY_AGAIN_S = 0.25;
@@ -35,22 +35,6 @@ static bool base_name(char *out, const char *config_path, struct error *err)
     return true;
 }
 
-static bool first_free(char *out, const char *folder, struct error *err)
-{
-    for (int number = 1; number <= MAX_NUMBER; number++) {
-        char path[FILE_PATH_BYTES];
-        const int length = snprintf(path, sizeof path, "%s-%03d", folder, number);
-        if (length < 0 || length >= FILE_PATH_BYTES) {
-            return error_set(err, ERROR_CONFIG, "%.60s...: path too long", folder);
-        }
-        if (!file_exists(path)) {
-            memcpy(out, path, (size_t)length + 1);
-            return true;
-        }
-    }
-    return error_set(err, ERROR_CREATE, "%s-001 to -%d all exist: remove some", folder, MAX_NUMBER);
-}
-
 bool rundir_holds_run(const char *path)
 {
     char inside[FILE_PATH_BYTES];
@@ -69,8 +53,7 @@ static bool is_of_run(char *folder, const char *config_path)
     return rundir_holds_run(folder);
 }
 
-bool rundir_choose(char *out, const char *dir, const char *config_path, bool fresh_number,
-                   struct error *err)
+bool rundir_choose(char *out, const char *dir, const char *config_path, struct error *err)
 {
     if (strcmp(dir, "auto") != 0) {
         return file_join(out, "", dir, err);
@@ -87,9 +70,6 @@ bool rundir_choose(char *out, const char *dir, const char *config_path, bool fre
     }
     if (!base_name(name, config_path, err) || !file_join(folder, "runs", name, err)) {
         return false;
-    }
-    if (fresh_number) {
-        return first_free(out, folder, err);
     }
     memcpy(out, folder, strlen(folder) + 1);
     return true;

@@ -118,7 +118,7 @@ static bool open_folder(struct train *t, struct error *err)
     const struct rundir_taking taking = {
         .log = t->log, .wait_s = resumes ? LOCK_WAIT_S : 0.0, .is_stopped = train_signal_arrived};
     char log_path[FILE_PATH_BYTES];
-    if (!rundir_choose(t->run_path, config->run.dir, t->options->config_path, false, err) ||
+    if (!rundir_choose(t->run_path, config->run.dir, t->options->config_path, err) ||
         !rundir_open(&t->folder, t->run_path, &taking, err)) {
         return false;
     }
@@ -210,8 +210,8 @@ static void make_rank_times(struct train *t)
 static bool check_launch(struct train *t, struct error *err)
 {
     char path[FILE_PATH_BYTES];
-    const bool chosen = t->is_root && rundir_choose(path, t->session.config.run.dir,
-                                                    t->options->config_path, false, NULL);
+    const bool chosen =
+        t->is_root && rundir_choose(path, t->session.config.run.dir, t->options->config_path, NULL);
     return session_require_launch(&t->session, chosen ? path : NULL, false, err);
 }
 

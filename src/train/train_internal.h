@@ -126,7 +126,7 @@ void train_finish_save(struct train *t);
 
 /** Whether the run, submitted again, would begin further on than this process did. */
 bool train_has_gained(const struct train *t);
-/** Seconds of this run, over resumes. */
+/** Seconds of this run, over resumes, but for evaluations. */
 double train_spent_s(const struct train *t);
 
 /** One step up to and including the update. */

@@ -60,7 +60,7 @@ const char *transport_channel_name(enum transport_channel channel)
     static const char *const names[TRANSPORT_CHANNELS] = {
         [CHANNEL_VALUES] = "values",         [CHANNEL_GRADIENTS] = "gradients",
         [CHANNEL_COLLECTIVE] = "collective", [CHANNEL_TIED_HEAD] = "tied head",
-        [CHANNEL_CHECKPOINT] = "checkpoint", [CHANNEL_REPLICAS] = "replicas",
+        [CHANNEL_REPLICAS] = "replicas",
     };
     assert(channel >= 0 && channel < TRANSPORT_CHANNELS);
     return names[channel];

@@ -2,6 +2,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include <attnres/text.h>
+
 #include "watch_internal.h"
 
 int watch_peer(const struct watch_state *state)
@@ -105,22 +107,6 @@ void watch_describe(char *text, size_t capacity, const struct watch_state *state
              journal_phase_name(state->phase), state->idle_s);
 }
 
-/** Text that grows in a fixed buffer; what does not fit is cut. */
-struct text {
-    char *bytes;
-    size_t length, capacity;
-};
-
-__attribute__((format(printf, 2, 3))) static void append(struct text *t, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    const int n = vsnprintf(t->bytes + t->length, t->capacity - t->length, format, arguments);
-    va_end(arguments);
-    const size_t room = t->capacity - t->length - 1;
-    t->length += n < 0 ? 0 : ((size_t)n < room ? (size_t)n : room);
-}
-
 /** Whole hosts fall silent together. */
 static void list_silent(struct text *t, const struct watch_state *states, int n_ranks)
 {
@@ -131,46 +117,46 @@ static void list_silent(struct text *t, const struct watch_state *states, int n_
     if (n_silent < 2) {
         return;
     }
-    append(t, "\n  silent ranks:");
+    text_add(t, "\n  silent ranks:");
     for (int rank = 0, n = 0; rank < n_ranks && n < 4 * WATCH_CHAIN; rank++) {
         if (!states[rank].answered) {
-            append(t, " %d", rank);
+            text_add(t, " %d", rank);
             n++;
         }
     }
-    append(t, n_silent > 4 * WATCH_CHAIN ? " ... (%d of %d)" : " (%d of %d)", n_silent, n_ranks);
+    text_add(t, n_silent > 4 * WATCH_CHAIN ? " ... (%d of %d)" : " (%d of %d)", n_silent, n_ranks);
 }
 
 void watch_explain(char text[WATCH_TEXT_BYTES], const struct watch_verdict *verdict,
                    const struct watch_state *states, int n_ranks)
 {
-    struct text t = {text, 0, WATCH_TEXT_BYTES};
+    struct text t = {.bytes = text, .capacity = WATCH_TEXT_BYTES};
     char said[256] = "";
     if (verdict->cause == WATCH_NO_STALL) {
-        append(&t, "no stall: whoever waits, waits for a rank that gets on");
+        text_add(&t, "no stall: whoever waits, waits for a rank that gets on");
         return;
     }
     if (verdict->cause == WATCH_CIRCLE) {
-        append(&t,
-               "stalled: %d ranks wait for each other in a circle: what one has sent another has "
-               "not got, so their network is cut or has lost it",
-               verdict->n_chain);
+        text_add(&t,
+                 "stalled: %d ranks wait for each other in a circle: what one has sent another has "
+                 "not got, so their network is cut or has lost it",
+                 verdict->n_chain);
     } else if (verdict->cause == WATCH_SILENT) {
-        append(&t,
-               "stalled: rank %d does not answer: it is stopped or dead, or its host is cut "
-               "off (run.json names it)",
-               verdict->culprit);
+        text_add(&t,
+                 "stalled: rank %d does not answer: it is stopped or dead, or its host is cut "
+                 "off (run.json names it)",
+                 verdict->culprit);
     } else {
         watch_describe(said, sizeof said, &states[verdict->culprit]);
-        append(&t, "stalled: rank %d waits for nobody and %s", verdict->culprit, said);
+        text_add(&t, "stalled: rank %d waits for nobody and %s", verdict->culprit, said);
     }
     const int n = verdict->n_chain < WATCH_CHAIN ? verdict->n_chain : WATCH_CHAIN;
     for (int i = 0; i < n; i++) {
         watch_describe(said, sizeof said, &states[verdict->chain[i]]);
-        append(&t, "\n  rank %d %s", verdict->chain[i], said);
+        text_add(&t, "\n  rank %d %s", verdict->chain[i], said);
     }
     if (verdict->n_chain > n) {
-        append(&t, "\n  ... and %d more on the way", verdict->n_chain - n);
+        text_add(&t, "\n  ... and %d more on the way", verdict->n_chain - n);
     }
     list_silent(&t, states, n_ranks);
 }
