@@ -19,7 +19,7 @@ mkdir -p blocked2/STATUS
 run attnres train $small run.dir=blocked2 2>&1 | tail -n 2
 
 echo 'a start that failed leaves the folder free'
-run attnres train $small data.kind=text data.train=nowhere.txt 2>&1 | tail -n 2
+run attnres train $small data.kind=text data.train=nowhere.txt 2>&1 | tail -n 3
 sed 's/, "time.*//' run/STATUS
 run attnres train $small 2>/dev/null | tail -n 2
 

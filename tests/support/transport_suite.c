@@ -178,11 +178,11 @@ static void a_send_is_done_only_when_its_receive_is_posted(struct transport *t)
             CHECK(t, !transport_test(t, &request));
         }
         struct transport_request going = {0};
-        transport_post_send(t, 1, CHANNEL_CHECKPOINT, 0, &go, 1, &going);
+        transport_post_send(t, 1, CHANNEL_REPLICAS, 0, &go, 1, &going);
         transport_wait(t, &going);
         transport_wait(t, &request);
     } else if (transport_rank(t) == 1) {
-        transport_post_receive(t, 0, CHANNEL_CHECKPOINT, 0, &go, 1, &request);
+        transport_post_receive(t, 0, CHANNEL_REPLICAS, 0, &go, 1, &request);
         transport_wait(t, &request);
         transport_post_receive(t, 0, CHANNEL_VALUES, 0, bytes, sizeof bytes, &request);
         transport_wait(t, &request);

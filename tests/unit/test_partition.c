@@ -467,7 +467,8 @@ static void stages_that_no_launch_has_are_refused_by_their_key(void **state)
         {{"pipeline.chunks=3"},
          3,
          ERROR_LAUNCH,
-         "9 stages, but the model has only 8 sublayers (2 x model.layers): start at most 2 ranks",
+         "9 stages, but the model has only 8 sublayers (2 x model.layers): start at most 2 ranks, "
+         "or take a smaller pipeline.chunks",
          NULL,
          2},
     };

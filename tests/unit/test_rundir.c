@@ -45,20 +45,20 @@ static void auto_takes_the_config_files_name(void **state)
     (void)state;
     char out[FILE_PATH_BYTES];
     struct error err = {0};
-    assert_true(rundir_choose(out, "auto", "configs/small.yaml", false, NULL));
+    assert_true(rundir_choose(out, "auto", "configs/small.yaml", NULL));
     assert_string_equal(out, "runs/small");
-    assert_true(rundir_choose(out, "auto", "v1.2.yml", false, NULL));
+    assert_true(rundir_choose(out, "auto", "v1.2.yml", NULL));
     assert_string_equal(out, "runs/v1.2");
-    assert_true(rundir_choose(out, "auto", "plain", false, NULL));
+    assert_true(rundir_choose(out, "auto", "plain", NULL));
     assert_string_equal(out, "runs/plain");
-    assert_true(rundir_choose(out, "else/where", "configs/small.yaml", false, NULL));
+    assert_true(rundir_choose(out, "else/where", "configs/small.yaml", NULL));
     assert_string_equal(out, "else/where");
-    assert_false(rundir_choose(out, "auto", "configs/", false, &err));
+    assert_false(rundir_choose(out, "auto", "configs/", &err));
     assert_int_equal(err.kind, ERROR_CONFIG);
     err.kind = ERROR_NONE;
-    assert_false(rundir_choose(out, "auto", NULL, false, &err));
+    assert_false(rundir_choose(out, "auto", NULL, &err));
     assert_int_equal(err.kind, ERROR_CONFIG);
-    assert_true(rundir_choose(out, "given", NULL, false, NULL));
+    assert_true(rundir_choose(out, "given", NULL, NULL));
 }
 
 /* What a run has left in its folder leads back to it, from wherever. */
@@ -66,32 +66,18 @@ static void a_runs_own_configuration_names_its_folder(void **state)
 {
     (void)state;
     char out[FILE_PATH_BYTES];
-    assert_true(rundir_choose(out, "auto", "runs/text/config.yaml", false, NULL));
+    assert_true(rundir_choose(out, "auto", "runs/text/config.yaml", NULL));
     assert_string_equal(out, "runs/config");
     assert_true(file_make_folders("runs/text/checkpoints", NULL));
-    assert_true(rundir_choose(out, "auto", "runs/text/config.yaml", false, NULL));
+    assert_true(rundir_choose(out, "auto", "runs/text/config.yaml", NULL));
     assert_string_equal(out, "runs/text");
-    assert_true(rundir_choose(out, "auto", "runs/text/other.yaml", false, NULL));
+    assert_true(rundir_choose(out, "auto", "runs/text/other.yaml", NULL));
     assert_string_equal(out, "runs/other");
-    assert_true(rundir_choose(out, "given", "runs/text/config.yaml", false, NULL));
+    assert_true(rundir_choose(out, "given", "runs/text/config.yaml", NULL));
     assert_string_equal(out, "given");
     assert_true(file_make_folders("checkpoints", NULL));
-    assert_true(rundir_choose(out, "auto", "config.yaml", false, NULL));
+    assert_true(rundir_choose(out, "auto", "config.yaml", NULL));
     assert_string_equal(out, ".");
-}
-
-static void fresh_numbers_skip_what_exists(void **state)
-{
-    (void)state;
-    char out[FILE_PATH_BYTES];
-    assert_true(rundir_choose(out, "auto", "quick.yaml", true, NULL));
-    assert_string_equal(out, "runs/quick-001");
-    assert_true(file_make_folders("runs/quick-001", NULL));
-    assert_true(file_make_folders("runs/quick-002", NULL));
-    assert_true(rundir_choose(out, "auto", "quick.yaml", true, NULL));
-    assert_string_equal(out, "runs/quick-003");
-    assert_true(rundir_choose(out, "given", "quick.yaml", true, NULL));
-    assert_string_equal(out, "given");
 }
 
 static void a_run_is_known_by_metrics_or_checkpoints(void **state)
@@ -320,7 +306,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_FOLDER(auto_takes_the_config_files_name),
         IN_FOLDER(a_runs_own_configuration_names_its_folder),
-        IN_FOLDER(fresh_numbers_skip_what_exists),
         IN_FOLDER(a_run_is_known_by_metrics_or_checkpoints),
         IN_FOLDER(a_second_opening_is_refused_with_host_and_pid),
         IN_FOLDER(a_holder_that_may_have_died_with_its_host_is_waited_for),

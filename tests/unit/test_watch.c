@@ -331,7 +331,7 @@ static void run_watched(char message[WATCH_TEXT_BYTES], void (*run)(struct trans
 static void receive_from(struct transport *t, int peer)
 {
     unsigned char byte = 0;
-    transport_receive(t, peer, CHANNEL_CHECKPOINT, &byte, 1);
+    transport_receive(t, peer, CHANNEL_REPLICAS, &byte, 1);
 }
 
 /** However long the machine takes to come to a verdict. */
@@ -380,7 +380,7 @@ static void a_rank_that_hangs_is_named_and_the_job_ends(void **state)
     assert_true(file_join(path, folder, "stall-rank-0002.txt", NULL));
     assert_true(file_read(&answer, path, 1000000, NULL));
     assert_non_null(strstr((const char *)answer.bytes, "rank 2 on "));
-    assert_non_null(strstr((const char *)answer.bytes, "wait to receive     1  checkpoint"));
+    assert_non_null(strstr((const char *)answer.bytes, "wait to receive     1  replicas"));
     assert_true(file_join(path, folder, "STATUS", NULL) && file_read(&status, path, 10000, NULL));
     assert_non_null(strstr((const char *)status.bytes, "\"failed\""));
     assert_non_null(strstr((const char *)status.bytes, "\"resumable\": false"));
@@ -417,7 +417,7 @@ static void wait_while_rank_0_gets_on(struct transport *t, double seconds)
         journal_end(transport_journal(t));
     }
     if (transport_rank(t) + 1 < N_RANKS) {
-        transport_send(t, transport_rank(t) + 1, CHANNEL_CHECKPOINT, &byte, 1);
+        transport_send(t, transport_rank(t) + 1, CHANNEL_REPLICAS, &byte, 1);
     }
 }
 
@@ -467,7 +467,7 @@ static void rank_0_takes_long_for_one_event(struct transport *t)
         journal_end(transport_journal(t));
     }
     if (transport_rank(t) + 1 < N_RANKS) {
-        transport_send(t, transport_rank(t) + 1, CHANNEL_CHECKPOINT, &byte, 1);
+        transport_send(t, transport_rank(t) + 1, CHANNEL_REPLICAS, &byte, 1);
     }
 }
 
