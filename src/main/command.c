@@ -244,6 +244,17 @@ static bool check_ranks(const struct command_line *line, struct error *err)
     return !command->is_alone || is_shared || launch_require_alone(command->name, err);
 }
 
+/** Write out standard output, which may fail what has gone well; the exit code. */
+static int finish(bool ok, struct error *err)
+{
+    const bool flushed = fflush(stdout) == 0;
+    if (ok && (!flushed || ferror(stdout) != 0)) {
+        ok = error_set(err, ERROR_IO, "standard output: %s",
+                       flushed ? "not all could be written" : strerror(errno));
+    }
+    return ok ? 0 : fail(err);
+}
+
 int command_main(const struct command *const *commands, int argc, char **argv)
 {
     file_end_on_lost_page();
@@ -251,11 +262,11 @@ int command_main(const struct command *const *commands, int argc, char **argv)
     const char *name = argc > 1 ? argv[1] : "--help";
     if (strcmp(name, "--version") == 0) {
         printf("attnres %s (%s)\n", BUILD_VERSION, BUILD_REVISION);
-        return 0;
+        return finish(true, &err);
     }
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
         print_overview(commands);
-        return argc > 1 ? 0 : ERROR_USAGE;
+        return argc > 1 ? finish(true, &err) : ERROR_USAGE;
     }
     struct command_line line = {
         .command = find_command(commands, name), .argc = &argc, .argv = &argv};
@@ -265,17 +276,11 @@ int command_main(const struct command *const *commands, int argc, char **argv)
     }
     if (asks_for_help(argc, argv)) {
         print_help(line.command);
-        return 0;
+        return finish(true, &err);
     }
     const char **words = heap_take(2 * (size_t)argc, sizeof *words, "the command line");
     const bool ok = parse(&line, words, argc, argv, &err) && check_ranks(&line, &err) &&
                     line.command->run(&line, &err);
     free(words);
-    const bool flushed = fflush(stdout) == 0;
-    if (ok && (!flushed || ferror(stdout) != 0)) {
-        error_set(&err, ERROR_IO, "standard output: %s",
-                  flushed ? "not all could be written" : strerror(errno));
-        return fail(&err);
-    }
-    return ok ? 0 : fail(&err);
+    return finish(ok, &err);
 }
