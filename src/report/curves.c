@@ -14,21 +14,40 @@ enum {
     MOST_MEANT = 25
 };
 
-/** A run's line: its validation losses, if there are enough of them; else its training losses, each
- * the mean of the last few, since a step's own is one batch's. */
+/** A run's line: its validation losses, or its training losses, each the mean of the last few,
+ * since a step's own is one batch's. */
 struct curve {
     const struct report_run *run;
     bool is_val;
     int64_t width; /* of the mean, in lines of metrics */
 };
 
-static struct curve curve_of(const struct report_run *run)
+static bool has_enough_vals(const struct report_run *run)
 {
     int64_t n_vals = 0;
     for (int64_t i = 0; i < run->n_lines; i++) {
         n_vals += !isnan(run->lines[i].val_loss);
     }
-    const bool is_val = n_vals >= ENOUGH_VALS;
+    return n_vals >= ENOUGH_VALS;
+}
+
+/** Whether lines are validation losses: of all runs, since one sort says nothing of the other. */
+static bool draws_val(const struct report *report)
+{
+    bool all_have = true;
+    for (int i = 0; all_have && i < report->n_runs; i++) {
+        all_have = report->runs[i].is_apart || has_enough_vals(&report->runs[i]);
+    }
+    return all_have;
+}
+
+static const char *name_loss(bool is_val)
+{
+    return is_val ? "validation loss" : "training loss";
+}
+
+static struct curve curve_of(const struct report_run *run, bool is_val)
+{
     const int64_t width = 1 + run->n_lines / 40;
     return (struct curve){
         .run = run, .is_val = is_val, .width = width < MOST_MEANT ? width : MOST_MEANT};
@@ -67,15 +86,15 @@ static int64_t count_points(const struct curve *curve)
     return n;
 }
 
-/** The points of a run as a data block; returns how many. */
-static int64_t add_points(struct text *data, const struct report_run *run, int index, bool by_flops)
+/** The points of a curve as a data block; returns how many. */
+static int64_t add_points(struct text *data, const struct curve *curve, int index, bool by_flops)
 {
-    const struct curve curve = curve_of(run);
-    const int64_t n_there = count_points(&curve), every = n_there / MOST_POINTS + 1;
+    const struct report_run *run = curve->run;
+    const int64_t n_there = count_points(curve), every = n_there / MOST_POINTS + 1;
     int64_t n = 0, seen = 0;
     text_add(data, "$r%d << EOD\n", index);
     for (int64_t i = 0; i < run->n_lines; i++) {
-        const double loss = curve_at(&curve, i), x = x_of(&run->lines[i], by_flops);
+        const double loss = curve_at(curve, i), x = x_of(&run->lines[i], by_flops);
         if (isnan(loss)) {
             continue;
         }
@@ -86,6 +105,19 @@ static int64_t add_points(struct text *data, const struct report_run *run, int i
         }
     }
     text_add(data, "EOD\n");
+    return n;
+}
+
+static int64_t add_all_points(struct text *data, const struct report *report, bool is_val,
+                              bool by_flops)
+{
+    int64_t n = 0;
+    for (int i = 0; i < report->n_runs; i++) {
+        if (!report->runs[i].is_apart) {
+            const struct curve curve = curve_of(&report->runs[i], is_val);
+            n += add_points(data, &curve, i, by_flops);
+        }
+    }
     return n;
 }
 
@@ -104,31 +136,32 @@ static void widen(struct span *span, double x, double loss)
     }
 }
 
-/** All points behind a share of each run's steps, and where runs ended. */
-static struct span find_span_behind(const struct report *report, bool by_flops, double share)
+/** All points behind a share of each run's steps, and the marks where runs ended. */
+static struct span find_span_behind(const struct report *report, bool is_val, bool by_flops,
+                                    double share)
 {
     struct span span = {INFINITY, -INFINITY, INFINITY, -INFINITY};
     for (int i = 0; i < report->n_runs; i++) {
         const struct report_run *run = &report->runs[i];
-        const struct curve curve = curve_of(run);
+        const struct curve curve = curve_of(run, is_val);
         const struct report_line *last = report_last_line(run);
         for (int64_t k = 0; k < run->n_lines && !run->is_apart; k++) {
             if ((double)run->lines[k].step >= share * (double)run->n_steps) {
                 widen(&span, x_of(&run->lines[k], by_flops), curve_at(&curve, k));
             }
         }
-        if (run->is_done && last != NULL && !run->is_apart) {
-            widen(&span, x_of(last, by_flops), report_loss_of(last));
+        if (by_flops && run->is_done && last != NULL && !run->is_apart) {
+            widen(&span, last->flops, last->val_loss);
         }
     }
     return span;
 }
 
 /** The losses of a run's first steps are so high that they would flatten all others. */
-static struct span find_span(const struct report *report, bool by_flops)
+static struct span find_span(const struct report *report, bool is_val, bool by_flops)
 {
-    const struct span span = find_span_behind(report, by_flops, 0.05);
-    return span.low <= span.high ? span : find_span_behind(report, by_flops, 0.0);
+    const struct span span = find_span_behind(report, is_val, by_flops, 0.05);
+    return span.low <= span.high ? span : find_span_behind(report, is_val, by_flops, 0.0);
 }
 
 static const char COMPUTE[] = "training compute C, FLOPs";
@@ -145,11 +178,9 @@ static const char RESIDUALS_CAPTION[] =
          "side by side.";
 
 #define LINES                                                                                      \
-    "Lines: validation loss, or, of runs that measured it fewer than eight times, training loss "  \
-    "(a "                                                                                          \
-    "mean over a few logged steps). What is above the picture belongs to the first twentieth of "  \
-    "a "                                                                                           \
-    "run."
+    "Lines: validation loss where every run has measured it eight times or more, else training "   \
+    "loss (a mean over a few logged steps). What is above the picture belongs to the first "       \
+    "twentieth of a run."
 static const char LINES_CAPTION[] = LINES;
 static const char GAPS_CAPTION[] = LINES
     " Below: how far the training loss of the steps that both have logged is off that of the "
@@ -187,10 +218,11 @@ static size_t longest_run_name(const struct report *report)
 }
 
 /** A run's line; of many runs the first of its kind stands for all of them in the legend. */
-static void plot_run(struct text *body, const struct report *report, int i, int nth_of_kind)
+static void plot_run(struct text *body, const struct report *report, bool is_val, int i,
+                     int nth_of_kind)
 {
     const struct report_run *run = &report->runs[i];
-    const struct curve curve = curve_of(run);
+    const struct curve curve = curve_of(run, is_val);
     const bool few_points = names_runs(report) && count_points(&curve) <= FEW_POINTS;
     text_add(body, " $r%d using 1:2 with %s lc rgb '%s' lw %s dt %d pt %d ps 0.5 ", i,
              few_points ? "linespoints" : "lines", report_colour(report, run->kind),
@@ -205,7 +237,7 @@ static void plot_run(struct text *body, const struct report *report, int i, int 
     }
 }
 
-static void plot_runs(struct text *body, const struct report *report)
+static void plot_runs(struct text *body, const struct report *report, bool is_val)
 {
     bool is_first = true;
     for (int kind = 0; kind < report->n_kinds; kind++) {
@@ -213,7 +245,7 @@ static void plot_runs(struct text *body, const struct report *report)
         for (int i = 0; i < report->n_runs; i++) {
             if (report->runs[i].kind == kind && !report->runs[i].is_apart) {
                 text_add(body, is_first ? "" : ",\\\n");
-                plot_run(body, report, i, nth_of_kind++);
+                plot_run(body, report, is_val, i, nth_of_kind++);
                 is_first = false;
             }
         }
@@ -249,18 +281,15 @@ static void set_panel(struct figure *f, double top, double bottom)
 
 bool report_draw_steps(struct figure *f, const struct report *report, struct text *why)
 {
-    int64_t n = 0;
     char y[96];
-    for (int i = 0; i < report->n_runs; i++) {
-        n += report->runs[i].is_apart ? 0 : add_points(f->data, &report->runs[i], i, false);
-    }
-    if (n == 0) {
+    const bool is_val = draws_val(report);
+    if (add_all_points(f->data, report, is_val, false) == 0) {
         text_add(why, "no run has a loss in its metrics");
         return false;
     }
-    const struct span span = find_span(report, false);
+    const struct span span = find_span(report, is_val, false);
     struct text label = {y, sizeof y, 0};
-    text_add(&label, "loss, %s", report_loss_unit(report));
+    text_add(&label, "%s, %s", name_loss(is_val), report_loss_unit(report));
     const bool has_gaps = report_has_gaps(report);
     if (has_gaps) {
         const size_t of_runs = longest_run_name(report), of_gaps = report_longest_gap_name(report);
@@ -271,7 +300,7 @@ bool report_draw_steps(struct figure *f, const struct report *report, struct tex
     }
     set_axes(f->body, &span, "step", y);
     text_add(f->body, "set xrange [0:*]\nplot");
-    plot_runs(f->body, report);
+    plot_runs(f->body, report, is_val);
     text_add(f->body, "\n");
     f->height = has_gaps ? 700 : f->height;
     f->caption = has_gaps ? GAPS_CAPTION : LINES_CAPTION;
@@ -336,19 +365,6 @@ static void plot_curve(struct text *body, const struct report *report, int kind)
     }
 }
 
-/** What the thin lines are, for the legend: of all runs, or of some each. */
-static const char *name_ways(const struct report *report)
-{
-    bool is_val = false, is_train = false;
-    for (int i = 0; i < report->n_runs; i++) {
-        const struct curve curve = curve_of(&report->runs[i]);
-        is_val = is_val || (!report->runs[i].is_apart && curve.is_val);
-        is_train = is_train || (!report->runs[i].is_apart && !curve.is_val);
-    }
-    return !is_val ? "training loss"
-                   : (is_train ? "training or validation loss" : "validation loss");
-}
-
 static const char AT_END[] = ", validation at the end";
 
 /** The legend's longest name as a rule; a curve's is as long. */
@@ -363,7 +379,7 @@ static size_t longest_compute_name(const struct report *report)
 }
 
 /** Thin and pale, so that marks stand out: the way of each run. */
-static void plot_ways(struct text *body, const struct report *report)
+static void plot_ways(struct text *body, const struct report *report, bool is_val)
 {
     for (int i = 0, n = 0; i < report->n_runs; i++) {
         if (!report->runs[i].is_apart) {
@@ -372,7 +388,7 @@ static void plot_ways(struct text *body, const struct report *report)
         }
     }
     text_add(body, ",\\\n NaN with lines lc rgb '#999999' lw 0.7 title '%s of a run'",
-             name_ways(report));
+             name_loss(is_val));
 }
 
 static void plot_ends(struct text *body, const struct report *report)
@@ -399,17 +415,14 @@ static void set_compute_axis(struct text *body, double low, double high)
 
 bool report_draw_compute(struct figure *f, const struct report *report, struct text *why)
 {
-    int64_t n = 0;
     char y[96];
-    for (int i = 0; i < report->n_runs; i++) {
-        n += report->runs[i].is_apart ? 0 : add_points(f->data, &report->runs[i], i, true);
-    }
-    if (n == 0) {
+    const bool is_val = draws_val(report);
+    if (add_all_points(f->data, report, is_val, true) == 0) {
         text_add(why, "no run has FLOPs beside a loss in its metrics");
         return false;
     }
     add_ends(f->data, report);
-    const struct span span = find_span(report, true);
+    const struct span span = find_span(report, is_val, true);
     const double low = span.first_x / 1.2, high = span.last_x * 1.2;
     const struct fit_curve all = fit_curve_of(&report->points, -1, FIT_FLOPS);
     const bool has_residuals = !isnan(all.alpha);
@@ -421,7 +434,7 @@ bool report_draw_compute(struct figure *f, const struct report *report, struct t
     set_axes(f->body, &span, has_residuals ? "" : COMPUTE, y);
     set_compute_axis(f->body, low, high);
     text_add(f->body, "set key at screen 0.995, screen 0.97 top right Left reverse\nplot");
-    plot_ways(f->body, report);
+    plot_ways(f->body, report, is_val);
     plot_ends(f->body, report);
     f->height = 520;
     f->caption = COMPUTE_CAPTION;

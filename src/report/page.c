@@ -109,6 +109,16 @@ static void add_large(struct file_sheet *p, double number)
     file_sheet_add(p, isnan(number) ? "<td></td>" : "<td>%.3g</td>", number);
 }
 
+/** NAN: it has none. */
+static double last_training_loss(const struct report_run *run)
+{
+    int64_t i = run->n_lines - 1;
+    while (i > 0 && isnan(run->lines[i].loss)) {
+        i--;
+    }
+    return run->lines[i].loss;
+}
+
 static void add_run(struct file_sheet *p, const struct report *report, const struct report_run *run)
 {
     const struct report_line *end = &run->lines[run->n_lines - 1], *last = report_last_line(run);
@@ -119,7 +129,8 @@ static void add_run(struct file_sheet *p, const struct report *report, const str
     file_sheet_add(p, "</td><td>%lld × %lld</td><td>%lld</td><td>%lld%s</td>",
                    (long long)run->n_layers, (long long)run->dim, (long long)run->seed,
                    (long long)end->step, run->is_done ? "" : " (not done)");
-    add_number(p, 4, last != NULL ? report_loss_of(last) : NAN);
+    add_number(p, 4, last_training_loss(run));
+    add_number(p, 4, last != NULL ? last->val_loss : NAN);
     add_large(p, end->flops);
     add_large(p, end->tokens);
     add_number(p, 1, end->time_s / 60.0);
@@ -131,8 +142,8 @@ static void add_runs(struct file_sheet *p, const struct report *report)
     file_sheet_add(
         p,
         "<details%s>\n<summary>The runs</summary>\n<table>\n<tr><th>run</th><th>kind</th>"
-        "<th>layers × width</th><th>seed</th><th>steps</th><th>loss</th><th>FLOPs</th>"
-        "<th>tokens</th><th>minutes</th></tr>\n",
+        "<th>layers × width</th><th>seed</th><th>steps</th><th>training loss</th>"
+        "<th>validation loss</th><th>FLOPs</th><th>tokens</th><th>minutes</th></tr>\n",
         report->n_runs <= MOST_OPEN_ROWS ? " open" : "");
     for (int i = 0; i < report->n_runs; i++) {
         add_run(p, report, &report->runs[i]);

@@ -78,14 +78,10 @@ bool report_read_run(struct report_run *run, struct report *report, const char *
 void report_finish_run(struct report_run *run);
 /** Where runs of several folders have one name, name them by these folders too. */
 void report_name_runs(struct report *report);
-/** The last line that has a loss of some sort, or NULL; and that loss: val_loss where there is one.
- */
+/** The last line that has a val_loss, or NULL. */
 const struct report_line *report_last_line(const struct report_run *run);
-double report_loss_of(const struct report_line *line);
 /** Whether it is done and has a validation loss at its end. */
 bool report_has_end(const struct report_run *run);
-/** Whether some line has a val_loss: then it is what is drawn. */
-bool report_has_val_loss(const struct report_run *run);
 /** An element of an array of an inspection: NAN where it is null. */
 double report_look_at(const struct report_look *look, const char *key, int64_t index);
 double report_map_at(const struct report_look *look, int64_t read, int64_t column);

@@ -419,32 +419,16 @@ void report_finish_run(struct report_run *run)
     *run = (struct report_run){0};
 }
 
-double report_loss_of(const struct report_line *line)
-{
-    return isnan(line->val_loss) ? line->loss : line->val_loss;
-}
-
 bool report_has_end(const struct report_run *run)
 {
     const struct report_line *last = report_last_line(run);
-    return run->is_done && last != NULL && last->flops > 0.0 && !isnan(last->val_loss);
-}
-
-bool report_has_val_loss(const struct report_run *run)
-{
-    for (int64_t i = 0; i < run->n_lines; i++) {
-        if (!isnan(run->lines[i].val_loss)) {
-            return true;
-        }
-    }
-    return false;
+    return run->is_done && last != NULL && last->flops > 0.0;
 }
 
 const struct report_line *report_last_line(const struct report_run *run)
 {
-    const bool has_val = report_has_val_loss(run);
     for (int64_t i = run->n_lines - 1; i >= 0; i--) {
-        if (!isnan(has_val ? run->lines[i].val_loss : run->lines[i].loss)) {
+        if (!isnan(run->lines[i].val_loss)) {
             return &run->lines[i];
         }
     }

@@ -74,6 +74,8 @@ grep -oh "<p>[0-9]* runs[^<]*" report/index.html of-one-kind/index.html
 cp -r runs/standard-16 unmeasured
 sed -i -E 's/, "val_loss": [0-9.e-]+//' unmeasured/metrics.jsonl
 attnres report unmeasured --out=of-none 2>&1 | grep 'val_loss\|no fit'
+attnres report unmeasured runs/standard-24 --out=of-both >/dev/null 2>&1
+grep -o '<th>steps.*loss</th>\|<td>4</td><td>[0-9]*[.][0-9]*</td><td>[0-9.]*</td>' of-both/index.html | without_numbers
 
 # One run that is not done, with a name that is none for gnuplot or a page, and a timeline.
 attnres train $small run.dir=one train.steps=100000 >/dev/null 2>&1 &

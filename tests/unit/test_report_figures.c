@@ -124,6 +124,39 @@ static void ends_are_drawn_off_the_curve_of_all(void **state)
     finish_drawing(d);
 }
 
+/* One sort of loss says nothing of the other, so no figure draws some runs' this and others' that.
+ */
+static void lines_are_of_one_sort_of_loss(void **state)
+{
+    (void)state;
+    enum { N = 9 };
+    struct report_line lines[2][N];
+    struct report_run runs[2];
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < N; k++) {
+            lines[i][k] = (struct report_line){
+                .step = k + 1, .loss = 2.0 + i, .val_loss = 5.0 + i, .flops = 1e9 * (k + 1)};
+        }
+        runs[i] = (struct report_run){.n_steps = N, .lines = lines[i], .n_lines = N};
+    }
+    struct drawing *d = draw(report_draw_steps, runs, 2, NULL);
+    assert_non_null(strstr(d->body, "set ylabel 'validation loss, "));
+    assert_non_null(strstr(d->data, "9 5\n"));
+    assert_non_null(strstr(d->data, "9 6\n"));
+    finish_drawing(d);
+    lines[1][3].val_loss = lines[1][4].val_loss = NAN; /* too few now, of one of them */
+    d = draw(report_draw_steps, runs, 2, NULL);
+    assert_non_null(strstr(d->body, "set ylabel 'training loss, "));
+    assert_non_null(strstr(d->data, "9 2\n"));
+    assert_non_null(strstr(d->data, "9 3\n"));
+    draw_on(d, report_draw_compute);
+    assert_non_null(strstr(d->body, "title 'training loss of a run'"));
+    runs[1].is_apart = true; /* what is not drawn has no say */
+    draw_on(d, report_draw_compute);
+    assert_non_null(strstr(d->body, "title 'validation loss of a run'"));
+    finish_drawing(d);
+}
+
 /** Runs of three logged steps each, standard and block by turns, two of each seed. */
 struct pairs {
     struct report_line lines[6][3];
@@ -526,6 +559,7 @@ int main(void)
         cmocka_unit_test(depths_are_compared_where_all_have_spent_about_the_same),
         cmocka_unit_test(lines_of_kinds_go_through_the_same_shapes),
         cmocka_unit_test(ends_are_drawn_off_the_curve_of_all),
+        cmocka_unit_test(lines_are_of_one_sort_of_loss),
         cmocka_unit_test(kinds_are_compared_seed_by_seed),
         cmocka_unit_test(pairs_have_seen_the_same_batches),
         cmocka_unit_test(twins_are_in_no_pair),
