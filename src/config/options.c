@@ -204,7 +204,8 @@ const struct option config_options[] = {
      "Mixture of synthetic tasks with their weights, such as {ptr: 1, vars: 1}. Takes the "
      "place of data.task unless empty."},
     {"data.train", OPTION_TEXT, AT(data.train), "", 0, 0, NULL, FREE,
-     "Training data: a file, a folder or a quoted glob. For text also .txt.gz."},
+     "Training data: a file, a folder or a quoted glob. For text also .txt.gz. It may move between "
+     "start and resume; its contents must stay."},
     {"data.val", OPTION_TEXT, AT(data.val), "", 0, 0, NULL, FREE,
      "Validation data, given like data.train. Text without it keeps the last 5 % of each "
      "training file for validation."},
