@@ -165,7 +165,12 @@ bool file_replace(const char *path, const void *bytes, size_t length, struct err
     if (!partial_path(partial, path, err)) {
         return false;
     }
-    if (!write_whole(partial, bytes, length, err) || !file_rename(partial, path, err)) {
+    struct error failure = {0};
+    /* People know the file by the name that they gave. */
+    const bool is_written =
+        write_whole(partial, bytes, length, &failure) ||
+        error_set(err, failure.kind, "%s: is written aside first: %s", path, failure.message);
+    if (!is_written || !file_rename(partial, path, err)) {
         file_remove(partial, NULL);
         return false;
     }

@@ -60,6 +60,18 @@ static void replace_then_read_gives_the_bytes(void **state)
     assert_false(file_exists(in_folder(".a.partial")));
 }
 
+static void a_replacement_that_fails_names_the_file_that_was_given(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    assert_true(file_make_folders(in_folder(".given.partial"), NULL)); /* in the way */
+    assert_false(file_replace(in_folder("given"), "one", 3, &err));
+    assert_int_equal(err.kind, ERROR_CREATE);
+    assert_ptr_equal(strstr(err.message, in_folder("given: ")), err.message);
+    assert_non_null(strstr(err.message, ".given.partial: cannot create: "));
+    assert_true(file_remove_tree(in_folder(".given.partial"), NULL));
+}
+
 static void read_refuses_what_is_no_regular_file_without_blocking(void **state)
 {
     (void)state;
@@ -522,6 +534,7 @@ int main(void)
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
     const struct CMUnitTest tests[] = {
         IN_FOLDER(replace_then_read_gives_the_bytes),
+        IN_FOLDER(a_replacement_that_fails_names_the_file_that_was_given),
         IN_FOLDER(read_refuses_what_is_no_regular_file_without_blocking),
         IN_FOLDER(read_refuses_absent_and_large_files),
         IN_FOLDER(map_shows_the_contents_and_nothing_of_an_empty_file),
