@@ -41,6 +41,7 @@ enum launch_waiting { LAUNCH_SPINS_A_WHILE, LAUNCH_SLEEPS, LAUNCH_SPINS };
 /** What the run's folder looks like from a rank. */
 enum launch_folder {
     LAUNCH_FOLDER_UNTRIED,
+    LAUNCH_FOLDER_UNCHOSEN,
     LAUNCH_FOLDER_SEEN,
     LAUNCH_FOLDER_UNSEEN,
     LAUNCH_FOLDER_CLOSED /* rank 0 cannot write there */
@@ -130,7 +131,8 @@ bool launch_require_alone(const char *command, struct error *err);
 bool launch_check_start(struct launch_report *report, int argc, char *const *arguments,
                         struct transport *t, struct error *err);
 /** Gather facts and judge them; the report is appended to on rank 0. folder: rank 0's path of the
- * run's folder, which need not exist; NULL on rank 0: not looked at. Collective over all ranks. */
+ * run's folder, which need not exist; on rank 0, NULL: not needed, "": none is chosen. Collective
+ * over all ranks. */
 void launch_check(struct launch_report *report, const struct plan *plan, struct launch_facts *own,
                   const char *folder, struct transport *t);
 

@@ -47,8 +47,9 @@ bool session_plan(struct session *s, const struct config *config, struct transpo
                   struct log *log, enum plan_purpose purpose, struct error *err);
 /** Refuse a plan beyond memory.limit. Collective over all ranks. */
 bool session_check_memory(const struct session *s, struct error *err);
-/** Look whether the launch is sound. folder: rank 0's path of the run's folder, or NULL. The report
- * is appended to on rank 0. Collective over all ranks. */
+/** Look whether the launch is sound. folder: rank 0's path of the run's folder, NULL if none
+ * is needed, "" if none is chosen. The report is appended to on rank 0. Collective over all ranks.
+ */
 void session_check_launch(const struct session *s, const char *folder,
                           struct launch_report *report);
 /** The same, told: warnings to the session's log, unless quietly; ERROR_LAUNCH if it fails.

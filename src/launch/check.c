@@ -120,7 +120,9 @@ static enum launch_folder try_folder(const char *folder, struct transport *t)
     char path[FILE_PATH_BYTES] = "";
     const bool is_root = transport_rank(t) == 0;
     enum launch_folder found = LAUNCH_FOLDER_UNTRIED;
-    if (is_root && folder != NULL && !write_mark(path, folder)) {
+    if (is_root && folder != NULL && folder[0] == '\0') {
+        found = LAUNCH_FOLDER_UNCHOSEN;
+    } else if (is_root && folder != NULL && !write_mark(path, folder)) {
         found = LAUNCH_FOLDER_CLOSED;
         path[0] = '\0';
     }

@@ -281,6 +281,10 @@ static void judge_folder(struct launch_finding *f, const struct launch_facts *fa
         finding_set(f, LAUNCH_FAIL, "what rank 0 writes there is not seen by rank%s %s",
                     plural(blind.n), blind.bytes);
         finding_advise(f, "run.dir=PATH on a file system that all hosts mount");
+    } else if (facts[0].folder == LAUNCH_FOLDER_UNCHOSEN) {
+        finding_set(f, LAUNCH_WARN, "none is chosen, so none was looked at");
+        finding_advise(f, "name a configuration file or run.dir=PATH: train refuses to start "
+                          "without");
     } else if (facts[0].folder == LAUNCH_FOLDER_SEEN) {
         finding_set(f, LAUNCH_PASS, "seen by every rank");
     } else {

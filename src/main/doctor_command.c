@@ -40,11 +40,10 @@ static bool check_run(const struct command_line *line, struct transport *transpo
     bool ok = session_share_config(config, transport, loaded, err) &&
               session_plan(session, config, transport, log, PLAN_TRAIN, err);
     if (ok) {
-        /* A run that has no folder yet would be named where it is started. */
         const bool chosen = is_root && rundir_choose(folder, config->run.dir, path, NULL);
-        session_check_launch(session, chosen ? folder : ".", report);
-        session_finish(session);
+        session_check_launch(session, chosen ? folder : "", report);
     }
+    session_finish(session);
     free(session);
     free(config);
     return ok;
@@ -74,11 +73,12 @@ const struct command doctor_command = {
     .usage = "[CONFIG] [key=value ...]",
     .summary = "check a launch without training: hosts, processors, memory, libraries, folder",
     .details =
-        "  mpirun -n 4 attnres doctor configs/text.yaml\n\n"
+        "  mpirun -n 4 attnres doctor configs/quickstart.yaml\n\n"
         "Start it exactly as train would be started. Each check passes, warns (the run would "
-        "be slow) or fails, with\n"
-        "what to do about it; the exit code is 69 if one fails. train makes the same checks "
-        "before its first step.",
+        "be slow, or there was\n"
+        "nothing to look at) or fails, with what to do about it; the exit code is 69 if one "
+        "fails. train makes the same\n"
+        "checks before its first step.",
     .flags = {{"json", FLAG_SWITCH, NULL, "one JSON object"}},
     .most = 1,
     .takes_overrides = true,

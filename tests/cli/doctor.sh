@@ -28,6 +28,15 @@ attnres train $small
 echo "exit code $?"
 unset SLURM_STEP_NUM_TASKS
 
+echo 'no folder'
+attnres doctor >report.txt
+echo "exit code $?"
+grep -A 1 'run folder' report.txt
+echo 'the example of its help'
+example=$(attnres doctor --help | sed -n 's/^  mpirun -n 4 attnres doctor configs.//p')
+ranks 4 attnres doctor $configs/$example >report.txt
+echo "exit code $?"
+
 echo 'what is not a launch'
 run attnres doctor nowhere.yaml
 run attnres doctor $small pipeline.stages=3

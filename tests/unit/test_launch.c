@@ -385,10 +385,10 @@ static void a_folder_that_is_not_shared_fails(void **state)
     facts[2].folder = facts[3].folder = LAUNCH_FOLDER_UNSEEN;
     expect(facts, "run folder", LAUNCH_FAIL, "not seen by ranks 2, 3", "run.dir=PATH");
     forge(facts);
-    for (int i = 0; i < N; i++) {
-        facts[i].folder = LAUNCH_FOLDER_UNTRIED;
-    }
+    facts[0].folder = LAUNCH_FOLDER_UNTRIED;
     expect(facts, "run folder", LAUNCH_PASS, "not needed", "");
+    facts[0].folder = LAUNCH_FOLDER_UNCHOSEN;
+    expect(facts, "run folder", LAUNCH_WARN, "none was looked at", "run.dir=PATH");
     facts[0].folder = LAUNCH_FOLDER_CLOSED;
     expect(facts, "run folder", LAUNCH_FAIL, "cannot write", "run.dir=PATH");
 }
