@@ -90,7 +90,11 @@ const struct command generate_command = {
     .summary = "continue a text with a trained model",
     .details = "CKPT is a step folder, or a run folder (its newest checkpoint). Works on any "
                "number of ranks up to two\n"
-               "per layer of the model, and writes the same text on all.",
+               "per layer of the model, and writes the same text on all.\n\n"
+               "The model sees model.seq_len tokens at most. Of a longer prompt it sees the last "
+               "so many; whenever they are full\n"
+               "the older half is dropped, and the newer is read again from the start: what was "
+               "dropped has no say any more.",
     .flags = {{"prompt", FLAG_TEXT, "TEXT", "what to continue; taken as bytes"},
               {"temperature", FLAG_REAL, "T",
                "divide logits by T; 0 takes the most likely token (default 1)"},
