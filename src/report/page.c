@@ -164,7 +164,8 @@ static void add_fit(struct file_sheet *p, const struct report *report)
         return;
     }
     fit_report_print(fit, &report->points, text, length + 1);
-    file_sheet_add(p, "<h2>The fit</h2>\n<pre>");
+    file_sheet_add(p, "<h2>The fit</h2>\n<p class=\"notes\">size: parameters but for those of "
+                      "reads, so that all kinds of one shape share it</p>\n<pre>");
     add_text(p, text);
     file_sheet_add(p, "</pre>\n");
     free(text);
