@@ -123,7 +123,9 @@ static bool add_run(struct fit_points *points, const char *path, const char *met
     }
     if (isnan(last->val_loss)) {
         return fit_points_leave_out(
-            points, path, "no val_loss on the last line; train.eval_every of 1 or more measures it",
+            points, path,
+            "no val_loss on the last line; it takes validation data, which tokens have by data.val "
+            "alone, and train.eval_every of 1 or more",
             "", err);
     }
     struct fit_point point = {.size = size_of(&config->model),
