@@ -91,6 +91,9 @@ bool fit_points_parse(struct fit_points *points, const char *name, const char *b
  * and runs that have not reached their last step or have no val_loss there. path must outlive the
  * points. */
 bool fit_points_read_run(struct fit_points *points, const char *path, struct error *err);
+/** Why a folder is not that of a run which has begun to measure, by the paths that its config.yaml
+ * and metrics.jsonl would have; NULL: it is. */
+const char *fit_reason_against(const char *config, const char *metrics);
 /** How many runs were left out, and why: those of one reason together. Nothing if there are none.
  */
 void fit_tell_left_out(struct text *t, const struct fit_points *points);

@@ -34,10 +34,11 @@ struct report_options {
 };
 
 /** Write the report of n run folders. A run that cannot be read is left out and noted, as is an
- * inspect.json or hops.jsonl alone; ERROR_DATA if no run is left, ERROR_USAGE if none is of the
- * baseline's kind, ERROR_CREATE or ERROR_IO if the report cannot be written, also where a file that
- * it would replace or remove was not made by it. A figure that gnuplot fails at is left out and
- * noted, and false is returned in the end. Without gnuplot the page has the tables alone. */
+ * inspect.json or hops.jsonl alone. If no run is left, the kind of the first one's failure;
+ * ERROR_USAGE if none is of the baseline's kind, ERROR_CREATE or ERROR_IO if the report cannot be
+ * written, also where a file that it would replace or remove was not made by it. A figure that
+ * gnuplot fails at is left out and noted, and false is returned in the end. Without gnuplot the
+ * page has the tables alone. */
 bool report_write(const struct report_options *options, const char *const *runs, int n,
                   struct report_notes *notes, struct error *err);
 

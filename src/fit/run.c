@@ -140,8 +140,7 @@ static bool add_run(struct fit_points *points, const char *path, const char *met
            fit_points_add(points, kind, &point, err);
 }
 
-/** Why a folder is not that of a run which has begun to measure; NULL: it is. */
-static const char *reason_against(const char *config, const char *metrics)
+const char *fit_reason_against(const char *config, const char *metrics)
 {
     if (file_is_absent(config)) {
         return "no config.yaml in it; expected the folder of a run (those of a sweep are DIR/*)";
@@ -171,7 +170,7 @@ bool fit_points_read_run(struct fit_points *points, const char *path, struct err
         return false;
     }
     points->n_runs++;
-    const char *why = reason_against(config_path, metrics_path);
+    const char *why = fit_reason_against(config_path, metrics_path);
     if (why != NULL) {
         return fit_points_leave_out(points, path, why, "", err);
     }

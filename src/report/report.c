@@ -31,7 +31,7 @@ enum { N_ENDINGS = sizeof ENDINGS / sizeof ENDINGS[0] };
 
 static bool read_runs(struct report *r, const char *const *paths, int n, struct error *err)
 {
-    struct error first = {0};
+    enum error_kind first = ERROR_NONE;
     for (int i = 0; i < n; i++) {
         struct error failure = {0};
         if (report_read_run(&r->runs[r->n_runs], r, paths[i], &failure)) {
@@ -40,9 +40,9 @@ static bool read_runs(struct report *r, const char *const *paths, int n, struct 
         }
         report_finish_run(&r->runs[r->n_runs]);
         text_add(r->notes, "%s is left out: %s\n", paths[i], failure.message);
-        first = first.kind == ERROR_NONE ? failure : first;
+        first = first == ERROR_NONE ? failure.kind : first;
     }
-    return r->n_runs > 0 || error_set(err, first.kind, "%s", first.message);
+    return r->n_runs > 0 || error_set(err, first, "no run is left to draw");
 }
 
 /** A word of the user's must name a kind that there is; without one, standard may be missing. */

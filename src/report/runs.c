@@ -339,6 +339,18 @@ static void hash_settings(struct report_run *run, const struct config *config,
     run->batch_hash = rng_key(run->batch_hash, config->data.val[0] != '\0' ? "data.val" : "");
 }
 
+static bool check_folder(const struct report_run *run, struct error *err)
+{
+    char config[FILE_PATH_BYTES], metrics[FILE_PATH_BYTES];
+    if (!file_join(config, run->path, "config.yaml", err) ||
+        !file_join(metrics, run->path, "metrics.jsonl", err)) {
+        return false;
+    }
+    const char *why =
+        file_is_absent(run->path) ? "there is no such folder" : fit_reason_against(config, metrics);
+    return why == NULL || error_set(err, ERROR_NO_INPUT, "%s", why);
+}
+
 static bool read_config(struct report_run *run, char kind[FIT_KIND_BYTES], struct error *err)
 {
     char path[FILE_PATH_BYTES];
@@ -400,7 +412,7 @@ bool report_read_run(struct report_run *run, struct report *report, const char *
     memcpy(run->path, path, strlen(path) + 1);
     run->n_parts = 1;
     name_run(run);
-    if (!read_config(run, kind, err) || !read_metrics(run, err) ||
+    if (!check_folder(run, err) || !read_config(run, kind, err) || !read_metrics(run, err) ||
         !add_kind(run, report, kind, err)) {
         return false;
     }

@@ -105,5 +105,6 @@ echo '{"step": 1, "layers": 2}' >runs/standard-16/inspect.json
 echo '{"task": "ptr"}' >runs/standard-24/hops.jsonl
 run attnres report runs/standard-16 runs/standard-24 nowhere
 run attnres report runs/standard-16 runs/block_full-16 --out=two
+run attnres report runs nowhere runs/standard-16/config.yaml --out=none
 run attnres report
 run attnres report runs/block_full-16 --out=/dev/null/x
