@@ -53,6 +53,7 @@ run attnres inspect run --prompt=AB --windows=2
 run attnres inspect run --prompt=AB --file=numbers.txt
 run attnres inspect nowhere
 run attnres inspect full data.train=gone.txt
+attnres inspect run $(for i in $(seq 240); do echo trace.steps=0; done) 2>&1 | tail -n 1
 run attnres inspect run --prompt=AB --svg=nowhere/p.svg
 run attnres inspect run --prompt=AB --svg=numbers.txt
 run attnres inspect run --prompt=AB --svg=run
