@@ -135,56 +135,75 @@ static bool is_evaluated(const struct train *t, const struct train_decision *d)
     return is_end || (d->stop == TRAIN_GOES_ON && is_due(t->state.step, config->train.eval_every));
 }
 
-/** Whether a checkpoint is due. While updates are skipped it is put off: the state may be one from
- * which no update can be made, and must not push out those of before. */
-static bool is_save_due(struct train *t, const struct train_decision *d)
+/** The loss of the validation data, NAN if it is not evaluated now. */
+static double evaluate_if_due(struct train *t, const struct train_decision *d)
 {
-    t->save_is_due = t->save_is_due || d->is_save_due ||
-                     is_due(t->state.step, t->session.config.checkpoint.every);
-    return t->save_is_due && d->guard.n_skips_in_a_row == 0;
+    if (!is_evaluated(t, d)) {
+        return NAN;
+    }
+    const double start_s = clock_monotonic_s(), val_loss = train_evaluate(t);
+    t->evaluate_s = clock_monotonic_s() - start_s;
+    t->result->val_loss = val_loss;
+    return val_loss;
 }
 
-/** Nothing is saved of replicas that do not hold the same weights. False if they do not. */
-static bool finish_step(struct train *t, const struct train_decision *d, struct since *since,
-                        struct error *err)
+/** Whether no further step is made. */
+static bool is_last(const struct train *t, const struct train_decision *d)
 {
-    const struct config *config = &t->session.config;
+    return t->state.step == t->session.config.train.n_steps || d->stop != TRAIN_GOES_ON;
+}
+
+/** Rank 0: the step's line, if it is one that is logged. */
+static void log_step(struct train *t, const struct train_decision *d, double val_loss,
+                     struct since *since)
+{
     const int64_t step = t->state.step;
-    const bool is_last = step == config->train.n_steps || d->stop != TRAIN_GOES_ON;
-    double val_loss = NAN;
-    if (is_evaluated(t, d)) {
-        const double start_s = clock_monotonic_s();
-        val_loss = train_evaluate(t);
-        t->evaluate_s = clock_monotonic_s() - start_s;
-        t->result->val_loss = val_loss;
+    const bool is_wanted = step == 1 || is_last(t, d) || isfinite(val_loss);
+    if (!t->is_root || (!is_wanted && !is_due(step, t->session.config.train.log_every))) {
+        return;
     }
-    const bool evaluated = isfinite(val_loss);
-    if (t->is_root &&
-        (step == 1 || is_last || evaluated || is_due(step, config->train.log_every))) {
-        const struct metrics_line line = make_line(t, d, val_loss, since);
-        record(t, &line);
-        if (!t->log->terminal || evaluated || is_last) {
-            print_line(t, &line);
-        }
-        *since = (struct since){train_spent_s(t), step, d->bytes_sent, d->wait_s};
+    const struct metrics_line line = make_line(t, d, val_loss, since);
+    record(t, &line);
+    if (!t->log->terminal || isfinite(val_loss) || is_last(t, d)) {
+        print_line(t, &line);
     }
-    const bool is_late =
-        step < config->train.n_steps && d->stop != TRAIN_GOES_ON && !d->has_time_to_save;
-    const bool gives_up = is_late && train_has_gained(t); /* what stands stays; conclude tells */
+    *since = (struct since){train_spent_s(t), step, d->bytes_sent, d->wait_s};
+}
+
+/** Whether the run stops so late that the job may end before this step is saved, and better leaves
+ * it at what stands (train_conclude tells). */
+static bool gives_up_saving(struct train *t, const struct train_decision *d)
+{
+    const bool is_late = t->state.step < t->session.config.train.n_steps &&
+                         d->stop != TRAIN_GOES_ON && !d->has_time_to_save;
+    const bool gives_up = is_late && train_has_gained(t);
     if (is_late && !gives_up && t->is_root) {
         log_write(t->log, LOG_WARNING,
                   "the job may end before step %" PRId64
                   " is saved; it is tried, for nothing was saved since the job began: give it more "
                   "time",
-                  step);
+                  t->state.step);
     }
-    if ((is_save_due(t, d) || is_last) && !gives_up) {
-        if (!train_compare_replicas(t, err)) {
-            return false;
-        }
-        train_save(t);
-        t->save_is_due = false;
+    return gives_up;
+}
+
+/** A save that is due is put off while updates are skipped: the state may be one from which no
+ * update can be made, and must not push out those of before. Nothing is saved of replicas that do
+ * not hold the same weights: false if they do not. */
+static bool save_if_due(struct train *t, const struct train_decision *d, struct error *err)
+{
+    const bool gives_up = gives_up_saving(t, d);
+    t->save_is_due = t->save_is_due || d->is_save_due ||
+                     is_due(t->state.step, t->session.config.checkpoint.every);
+    const bool is_put_off = d->guard.n_skips_in_a_row > 0;
+    if (gives_up || (!is_last(t, d) && (!t->save_is_due || is_put_off))) {
+        return true;
     }
+    if (!train_compare_replicas(t, err)) {
+        return false;
+    }
+    train_save(t);
+    t->save_is_due = false;
     return true;
 }
 
@@ -209,7 +228,11 @@ static bool run_steps(struct train *t, struct error *err)
         t->result->loss = d.loss;
         t->result->grad_norm = d.grad_norm;
         train_advance_save(t, (enum train_save)d.save);
-        if (!train_heed_guards(t, &d, err) || !finish_step(t, &d, &since, err)) {
+        if (!train_heed_guards(t, &d, err)) {
+            return false;
+        }
+        log_step(t, &d, evaluate_if_due(t, &d), &since);
+        if (!save_if_due(t, &d, err)) {
             return false;
         }
         if (t->state.step == t->first_step + 3) {
