@@ -274,17 +274,23 @@ static void only_whole_steps_are_listed_newest_first(void **state)
     assert_int_equal(checkpoint_list(steps, 8, "elsewhere", NULL), 0);
 }
 
+/* Steps 1 to n of a run, with a manifest each but for one. */
+static void make_steps(int64_t n, int64_t without)
+{
+    for (int64_t step = 1; step <= n; step++) {
+        char path[FILE_PATH_BYTES];
+        assert_true(checkpoint_step_path(path, "run", step, NULL));
+        assert_true(file_make_folders(path, NULL));
+        assert_true(file_join(path, path, "manifest.json", NULL));
+        assert_true(step == without || file_replace(path, "", 0, NULL));
+    }
+}
+
 /* What has no manifest is no checkpoint: it takes no other's place. */
 static void pruning_keeps_the_newest_up_to_the_step(void **state)
 {
     (void)state;
-    char path[FILE_PATH_BYTES];
-    for (int64_t step = 1; step <= 6; step++) {
-        assert_true(checkpoint_step_path(path, "run", step, NULL));
-        assert_true(file_make_folders(path, NULL));
-        assert_true(file_join(path, path, "manifest.json", NULL));
-        assert_true(step == 4 || file_replace(path, "", 0, NULL));
-    }
+    make_steps(6, 4);
     assert_true(file_make_folders("run/checkpoints/.step-00000009.partial", NULL));
     assert_true(file_make_folders("run/checkpoints/notes", NULL));
     assert_true(checkpoint_prune("run", 4, 5, 2, NULL));
@@ -301,13 +307,7 @@ static void pruning_keeps_the_newest_up_to_the_step(void **state)
 static void pruning_removes_what_the_run_did_not_go_on_from(void **state)
 {
     (void)state;
-    char path[FILE_PATH_BYTES];
-    for (int64_t step = 1; step <= 6; step++) {
-        assert_true(checkpoint_step_path(path, "run", step, NULL));
-        assert_true(file_make_folders(path, NULL));
-        assert_true(file_join(path, path, "manifest.json", NULL));
-        assert_true(file_replace(path, "", 0, NULL));
-    }
+    make_steps(6, 0);
     assert_true(checkpoint_prune("run", 2, 5, 3, NULL));
     int64_t steps[8];
     assert_int_equal(checkpoint_list(steps, 8, "run", NULL), 3);
