@@ -23,10 +23,10 @@ static void perform(struct checkpoint_saver *s, enum saver_task task)
         ok = checkpoint_publish(s, err);
         /* In a row of skips the state may be one from which no update can be made: it pushes out
          * none of those before. */
-        if (ok && s->state.guard.n_skips_in_a_row == 0) {
-            checkpoint_prune(s->spec.run_path, s->before, s->state.step, s->spec.keep, err);
+        const int64_t keep = s->state.guard.n_skips_in_a_row > 0 ? 0 : s->spec.keep;
+        if (ok && checkpoint_prune(s->spec.run_path, s->before, s->state.step, keep, err)) {
+            s->before = s->state.step;
         }
-        s->before = ok ? s->state.step : s->before;
     }
     if (!ok) {
         snapshot_abandon(&s->snapshot);

@@ -27,6 +27,9 @@ struct inspection {
 static void note(struct inspection *i, const struct error *problem)
 {
     error_add(i->err, problem->kind, "%s", problem->message);
+    if (problem->kind != ERROR_IO && problem->kind != ERROR_CREATE && i->err != NULL) {
+        i->err->kind = ERROR_DATA; /* damage is what counts, also behind what could not be read */
+    }
     i->ok = false;
 }
 

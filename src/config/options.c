@@ -228,7 +228,7 @@ const struct option config_options[] = {
      "Tokens of one such evaluation."},
     {"train.log_every", OPTION_INT, AT(train.log_every), "10", 1, 1e9, NULL, FREE,
      "Steps between lines of metrics.jsonl."},
-    {"train.init", OPTION_TEXT, AT(train.init), "none", 0, 0, NULL, REFUSE,
+    {"train.init", OPTION_TEXT, AT(train.init), "none", 0, 0, NULL, WARN,
      "Checkpoint whose weights start a new run. none: weights drawn from run.seed."},
 
     {"checkpoint.every", OPTION_INT, AT(checkpoint.every), "500", 0, 1e9, NULL, FREE,

@@ -73,6 +73,7 @@ static bool take_data(struct windows *w, const struct command_line *line, const 
         return error_set(err, ERROR_USAGE, "--windows must be 1 to 4096");
     }
     if (!run_open_data(&data, s, command_text(line, "file", NULL), err)) {
+        data_close(data);
         return false;
     }
     const int64_t there = data_in_order_count(data, false);

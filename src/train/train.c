@@ -87,10 +87,11 @@ bool train_write_status(struct train *t, enum run_state state, const char *reaso
 static const double LOCK_WAIT_S = 120.0;
 
 /** A folder that holds a run takes nothing but what goes on from that run: all of it, or a step.
- */
+ * One without a checkpoint may be what is left of an attempt to go on from elsewhere. */
 static bool check_origin(const struct train *t, struct error *err)
 {
     char owner[FILE_PATH_BYTES];
+    int64_t newest = 0;
     const char *dir = t->options->resume_from;
     if (!rundir_holds_run(t->run_path)) {
         return true;
@@ -102,11 +103,15 @@ static bool check_origin(const struct train *t, struct error *err)
                          "folder with run.dir=...",
                          t->run_path);
     }
+    const int n = checkpoint_list(&newest, 1, t->run_path, err);
+    if (n <= 0) {
+        return n == 0;
+    }
     return file_is_same(dir, t->run_path) ||
            (file_join(owner, dir, "../..", NULL) && file_is_same(owner, t->run_path)) ||
            error_set(err, ERROR_CONFIG,
-                     "%s already holds a run, and %s is not of it: choose another folder with "
-                     "run.dir=..., or continue the run that is there with --resume alone",
+                     "%s already holds a run with checkpoints, and %s is not in it: choose another "
+                     "folder with run.dir=..., or go on with what is there by --resume alone",
                      t->run_path, dir);
 }
 

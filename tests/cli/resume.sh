@@ -55,6 +55,9 @@ resume 1 train.steps=6 run.dir=branch2 --resume=$configs
 
 echo 'not into a folder that holds another run; a rehearsal finds what is not there, too'
 resume 1 train.steps=6 run.dir=constant --resume=whole
+echo 'but into one of an attempt that has saved nothing'
+mkdir -p attempt/checkpoints && : >attempt/metrics.jsonl
+resume 1 train.steps=6 run.dir=attempt --resume=whole
 resume 1 train.steps=6 run.dir=branch2 --dry-run --resume=nowhere
 attnres train $quick --resume=whole --dry-run run.dir=branch2 >out.txt 2>log.txt && echo 'found'
 
@@ -67,7 +70,7 @@ echo 'a damaged one is passed over, by name of the run as well, and takes no pla
 attnres train $quick train.steps=4 checkpoint.every=1 run.dir=hurt >/dev/null 2>&1
 printf '\252' | dd of=hurt/checkpoints/step-00000004/model-00001.safetensors bs=1 seek=5000 conv=notrunc status=none
 attnres train $quick train.steps=5 run.dir=from-hurt --resume=hurt 2>&1 >/dev/null | grep -c '^resuming after step 3$'
-resume 1 run.dir=hurt train.steps=5 checkpoint.keep=2
+resume 1 run.dir=hurt train.steps=5 checkpoint.every=0 checkpoint.keep=2
 ls hurt/checkpoints
 
 echo 'what may not change, what is warned of, what is free'

@@ -112,7 +112,7 @@ sed 's/seed: .*/seed: {s1: run.seed=1}/' long.yaml >one.yaml
 attnres sweep one.yaml 2>&1 | sed -E 's| +[0-9]+/1000000 .*| STEP|; s|, [0-9]+ % .*|, P % of the work|'
 echo "exit code ${PIPESTATUS[0]}"
 echo 'and is not done when who was at work on it has left it'
-sed 's/seed: .*/seed: {s1: run.seed=1, s3: [run.seed=3, train.steps=1000]}/' long.yaml >left.yaml
+sed 's/seed: .*/seed: {s1: run.seed=1, s3: [run.seed=3, train.steps=4000]}/' long.yaml >left.yaml
 attnres sweep left.yaml >left.txt 2>&1 &
 job=$!
 until_true has_trained killed/s3

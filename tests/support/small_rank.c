@@ -141,6 +141,7 @@ bool small_rank_save(struct small_rank *r, const char *run_path, int64_t step, s
 {
     const struct checkpoint_state state = small_rank_state(step);
     struct checkpoint_saver *saver = small_rank_saver(r, run_path, false);
+    checkpoint_goes_on_from(saver, step - 1);
     const bool ok = checkpoint_save(saver, &state, err);
     checkpoint_saver_destroy(saver);
     return ok;

@@ -447,8 +447,8 @@ static void compare_tells_what_resume_makes_of_a_change(void **state)
     assert_int_equal(n_rules[0] + n_rules[1] + n_rules[2], 0);
     config_compare(&a, &b, count_rule, n_rules);
     assert_int_equal(n_rules[CONFIG_RESUME_FREE], 4);
-    assert_int_equal(n_rules[CONFIG_RESUME_WARN], 2);
-    assert_int_equal(n_rules[CONFIG_RESUME_REFUSE], 4);
+    assert_int_equal(n_rules[CONFIG_RESUME_WARN], 3);
+    assert_int_equal(n_rules[CONFIG_RESUME_REFUSE], 3);
 }
 
 static void assert_fits_80_columns(const char *text)
