@@ -158,6 +158,7 @@ bool plan_recomputes(const struct plan *plan);
 
 /** Place of a value among the stage's values; -1 if the stage does not hold it. */
 int64_t stage_value_index(const struct stage *stage, int64_t id);
+
 /** What a stage, and what all stages of a rank take of the time of one microbatch, in the unit of
  * the costs. */
 double plan_stage_work(const struct plan *plan, int stage);
