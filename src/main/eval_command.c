@@ -8,6 +8,7 @@
 #include <attnres/collective.h>
 #include <attnres/data.h>
 #include <attnres/evaluate.h>
+#include <attnres/zip.h>
 
 static const double LN2 = 0.69314718055994530942;
 
@@ -24,14 +25,83 @@ static void print_line(const struct json_writer *w)
     printf("%s\n", json_writer_ok(w) ? w->text : "{}");
 }
 
+/** What a rank has read: checksums of tokens, and of how they are cut. */
+struct identity {
+    uint32_t tokens_crc32, sizes_crc32;
+};
+
+/** Of the two ends of a pipeline one reads inputs and the other targets, and they may be on two
+ * hosts. own: NULL on ranks that read nothing; rank 0 has the first stage. Collective. */
+static bool check_same_input(struct transport *t, const struct identity *own, struct error *err)
+{
+    struct identity first = {0};
+    if (transport_rank(t) == 0) {
+        first = *own;
+    }
+    transport_broadcast(t, 0, &first, sizeof first);
+    const bool is_same = own == NULL || (own->tokens_crc32 == first.tokens_crc32 &&
+                                         own->sizes_crc32 == first.sizes_crc32);
+    const bool ok =
+        is_same || error_set(err, ERROR_DATA,
+                             "rank %d does not read what rank 0 reads: the path must name the same "
+                             "files on all hosts",
+                             transport_rank(t));
+    return collective_agree(t, ok, err);
+}
+
+static struct identity identify_data(const struct data *data)
+{
+    struct data_checksum sum = {0};
+    while (data_checksum_advance(&sum, data)) {
+    }
+    return (struct identity){sum.crc32, sum.sizes_crc32};
+}
+
+static struct identity identify_questions(const struct questions *q)
+{
+    return (struct identity){zip_crc32(0, q->tokens, (size_t)q->n_tokens * sizeof *q->tokens),
+                             zip_crc32(0, q->choices, (size_t)q->n_choices * sizeof *q->choices)};
+}
+
+static bool names_data(const struct command_line *line)
+{
+    for (int i = 0; i < line->n_overrides; i++) {
+        if (strncmp(line->overrides[i], "data.", 5) == 0) {
+            return true;
+        }
+    }
+    return command_has(line, "file");
+}
+
+/** Rank 0. The same path may lead elsewhere now, a relative one from another folder. */
+static void tell_of_other_data(const struct session *s, const struct checkpoint *c,
+                               const struct data *data, const struct identity *own)
+{
+    if (data_size_tokens(data) > 0 && c->state.data.val_crc32 >= 0 &&
+        c->state.data.val_crc32 != own->tokens_crc32) {
+        log_write(s->log, LOG_WARNING,
+                  "the validation data (%s) is not what it was when %s was saved: this loss is of "
+                  "other data than the run's val_loss",
+                  s->config.data.val, c->path);
+    }
+}
+
 static bool evaluate_data_loss(const struct command_line *line, struct session *s,
-                               struct error *err)
+                               const struct checkpoint *checkpoint, struct error *err)
 {
     struct data *data = NULL;
     if (!collective_agree(s->transport,
                           run_open_data(&data, s, command_text(line, "file", NULL), err), err)) {
         data_close(data);
         return false;
+    }
+    const struct identity own = data != NULL ? identify_data(data) : (struct identity){0};
+    if (!check_same_input(s->transport, data != NULL ? &own : NULL, err)) {
+        data_close(data);
+        return false;
+    }
+    if (transport_rank(s->transport) == 0 && !names_data(line)) {
+        tell_of_other_data(s, checkpoint, data, &own);
     }
     int64_t n_windows = data != NULL ? count_windows(s, data) : 0;
     transport_broadcast(s->transport, 0, &n_windows, sizeof n_windows);
@@ -127,8 +197,10 @@ static int64_t evaluate_one_task(const struct command_line *line, struct session
     return n_cut;
 }
 
-static bool evaluate_all_hops(const struct command_line *line, struct session *s, struct error *err)
+static bool evaluate_all_hops(const struct command_line *line, struct session *s,
+                              const struct checkpoint *checkpoint, struct error *err)
 {
+    (void)checkpoint;
     const struct data_config *data = &s->config.data;
     if (data->kind != DATA_SYNTHETIC) {
         return collective_agree(
@@ -220,11 +292,16 @@ static void print_choices(const struct questions *q, enum questions_form form, i
 }
 
 static bool evaluate_questions(const struct command_line *line, struct session *s,
-                               struct error *err)
+                               const struct checkpoint *checkpoint, struct error *err)
 {
+    (void)checkpoint;
     struct questions q = {0};
     int64_t n_cut = 0;
     bool ok = collective_agree(s->transport, open_questions(&q, &n_cut, line, s, err), err);
+    if (ok) {
+        const struct identity own = identify_questions(&q);
+        ok = check_same_input(s->transport, q.n > 0 ? &own : NULL, err);
+    }
     int64_t n_choices = q.n_choices;
     if (ok) {
         transport_broadcast(s->transport, 0, &n_choices, sizeof n_choices);

@@ -42,8 +42,10 @@ static bool check_prompt(const struct session *s, const char *prompt, struct err
     return true;
 }
 
-static bool generate(const struct command_line *line, struct session *s, struct error *err)
+static bool generate(const struct command_line *line, struct session *s,
+                     const struct checkpoint *checkpoint, struct error *err)
 {
+    (void)checkpoint;
     const char *prompt = command_text(line, "prompt", "");
     if (!collective_agree(s->transport, check_prompt(s, prompt, err), err)) {
         return false;

@@ -183,16 +183,7 @@ static bool inspect(const struct command_line *line, struct transport *transport
                       "inspect looks at a whole model on one rank: start it without mpirun"),
             err);
     }
-    struct checkpoint c = {0};
-    char path[FILE_PATH_BYTES];
-    struct session session = {0};
-    const bool ok =
-        checkpoint_find(path, line->positionals[0], err) && checkpoint_open(&c, path, err) &&
-        run_open_checkpoint(&session, path, line, ALONE, PLAN_INSPECT, transport, log, err) &&
-        look_and_tell(line, &session, &c, err);
-    session_finish(&session);
-    checkpoint_close(&c);
-    return ok;
+    return run_with_checkpoint(line, ALONE, PLAN_INSPECT, look_and_tell, transport, log, err);
 }
 
 static bool run(const struct command_line *line, struct error *err)

@@ -93,28 +93,36 @@ static bool read_config(struct config *config, const struct checkpoint *c,
     return config_parse(config, c->path, c->config_text, strlen(c->config_text), n, overrides, err);
 }
 
-bool run_open_checkpoint(struct session *session, const char *from, const struct command_line *line,
-                         const char *const *extra, enum plan_purpose purpose,
-                         struct transport *transport, struct log *log, struct error *err)
+static bool open_session(struct session *session, const struct checkpoint *c,
+                         const struct command_line *line, const char *const *extra,
+                         enum plan_purpose purpose, struct transport *transport, struct log *log,
+                         struct error *err)
+{
+    struct config *config = heap_take(1, sizeof *config, "the configuration");
+    const bool is_root = transport_rank(transport) == 0;
+    const bool ok =
+        session_share_config(config, transport,
+                             !is_root || read_config(config, c, line, extra, err), err) &&
+        session_plan(session, config, transport, log, purpose, err) &&
+        session_check_memory(session, err) && session_require_launch(session, NULL, true, err) &&
+        session_start(session, err);
+    free(config);
+    return ok && collective_agree(transport, checkpoint_load(c, session->models, false, err), err);
+}
+
+bool run_with_checkpoint(const struct command_line *line, const char *const *extra,
+                         enum plan_purpose purpose, run_function *work, struct transport *transport,
+                         struct log *log, struct error *err)
 {
     struct checkpoint c = {0};
+    struct session session = {0};
     char path[FILE_PATH_BYTES];
-    struct config *config = heap_take(1, sizeof *config, "the configuration");
-    bool ok = checkpoint_find_together(path, from, transport, err) &&
-              checkpoint_open_together(&c, path, transport, err);
-    if (ok) {
-        const bool is_root = transport_rank(transport) == 0;
-        ok = session_share_config(config, transport,
-                                  !is_root || read_config(config, &c, line, extra, err), err);
-    }
-    ok = ok && session_plan(session, config, transport, log, purpose, err) &&
-         session_check_memory(session, err) && session_require_launch(session, NULL, true, err) &&
-         session_start(session, err);
-    if (ok) {
-        ok = collective_agree(transport, checkpoint_load(&c, session->models, false, err), err);
-    }
+    const bool ok = checkpoint_find_together(path, line->positionals[0], transport, err) &&
+                    checkpoint_open_together(&c, path, transport, err) &&
+                    open_session(&session, &c, line, extra, purpose, transport, log, err) &&
+                    work(line, &session, &c, err);
+    session_finish(&session);
     checkpoint_close(&c);
-    free(config);
     return ok;
 }
 
@@ -126,11 +134,7 @@ bool run_on_checkpoint(const struct command_line *line, const char *const *extra
     if (transport == NULL) {
         return false;
     }
-    struct session session = {0};
-    const bool ok = run_open_checkpoint(&session, line->positionals[0], line, extra, purpose,
-                                        transport, &log, err) &&
-                    work(line, &session, err);
-    session_finish(&session);
+    const bool ok = run_with_checkpoint(line, extra, purpose, work, transport, &log, err);
     run_stop_ranks(transport, &log, err);
     return ok;
 }

@@ -22,17 +22,16 @@ struct transport *run_create_ranks(const struct command_line *line, struct log *
  * an exit code, mpirun ends the others, and what they had still to say is lost. */
 void run_stop_ranks(struct transport *transport, struct log *log, struct error *err);
 
-/** Set up a session of the purpose given from a checkpoint (step or run folder), its configuration
- * changed by the line's overrides and by `extra` (NULL-terminated). Any number of ranks. Collective
- * over all ranks. */
-bool run_open_checkpoint(struct session *session, const char *from, const struct command_line *line,
-                         const char *const *extra, enum plan_purpose purpose,
-                         struct transport *transport, struct log *log, struct error *err);
-
 /** What a command does with the model of a checkpoint. Collective over all ranks. */
 typedef bool run_function(const struct command_line *line, struct session *session,
-                          struct error *err);
-/** Start the ranks, open the checkpoint as run_open_checkpoint does, work on it, and end them. */
+                          const struct checkpoint *checkpoint, struct error *err);
+/** Set up a session of the purpose given from the checkpoint (step or run folder) that the line
+ * names, its configuration changed by the line's overrides and by `extra` (NULL-terminated), and
+ * work on it. Any number of ranks. Collective over all ranks. */
+bool run_with_checkpoint(const struct command_line *line, const char *const *extra,
+                         enum plan_purpose purpose, run_function *work, struct transport *transport,
+                         struct log *log, struct error *err);
+/** Start the ranks, do that, and end them. */
 bool run_on_checkpoint(const struct command_line *line, const char *const *extra,
                        enum plan_purpose purpose, run_function *work, struct error *err);
 

@@ -51,3 +51,19 @@ run ranks 2 attnres eval chunks pipeline.chunks=3 2>&1 | tail -n 2
 
 echo 'where no answer is counted the loss is not known, and training says so'
 attnres train $small run.dir=blank data.loss=answer model.seq_len=4 train.eval_tokens=4 2>&1 >/dev/null | grep -c 'has no result'
+
+echo 'validation data that is not what it was, unless it is chosen'
+mkdir other
+cp text.txt val.txt
+tr a b <text.txt >other/val.txt
+attnres train $small run.dir=validated data.kind=text data.train=text.txt data.val=val.txt >/dev/null 2>&1
+attnres eval validated 2>&1 >/dev/null | wc -l
+(cd other && attnres eval ../validated 2>&1 >/dev/null)
+attnres eval validated data.val=other/val.txt 2>&1 >/dev/null | wc -l
+
+echo 'two hosts that read other files under the same path'
+echo '{"question": "a", "choices": ["b", "c"], "answer": 1}' >asked.jsonl
+sed s/\"b/\"d/ <asked.jsonl >other/asked.jsonl
+for task in '--file=val.txt' '--task=choice --file=asked.jsonl'; do
+    (cd other && ranks 1 --wdir .. attnres eval "$PWD/../run" $task : -n 1 attnres eval "$PWD/../run" $task 2>&1)
+done
