@@ -109,7 +109,9 @@ struct sweep_entry {
     bool has_failed; /* says its STATUS */
     int64_t step, n_steps;
     int64_t step_before;           /* where this sitting began, or went back to */
-    double flops;                  /* of the whole run */
+    double flops;                  /* of the whole run, but for evaluations */
+    double eval_flops;             /* of one evaluation, as far as its data reaches */
+    int64_t eval_every;            /* steps; and after the last. 0: none */
     double time_s, loss, val_loss; /* of its last line of metrics; NAN: none */
     int exit_code;                 /* of this sitting's process; 0: none ended badly */
     bool is_running;               /* as a process of this sweep */

@@ -22,31 +22,50 @@ const char *sweep_state_name(const struct sweep_entry *entry)
                                                : NAMES[entry->state];
 }
 
+/** Steps and the evaluations after them. */
+static double flops_until(const struct sweep_entry *entry, int64_t step)
+{
+    const int64_t every = entry->eval_every;
+    const bool has_last = every > 0 && step == entry->n_steps && step % every != 0;
+    const int64_t n_evaluations = every > 0 ? step / every + has_last : 0;
+    return entry->flops * (double)step / (double)entry->n_steps +
+           entry->eval_flops * (double)n_evaluations;
+}
+
+double sweep_flops_all(const struct sweep_entry *entry)
+{
+    return flops_until(entry, entry->n_steps);
+}
+
 double sweep_flops_done(const struct sweep_entry *entry)
 {
-    return entry->flops * (double)entry->step / (double)entry->n_steps;
+    const bool still_evaluates = entry->step == entry->n_steps && entry->state != SWEEP_DONE;
+    return flops_until(entry, entry->step) - (still_evaluates ? entry->eval_flops : 0.0);
 }
 
 double sweep_flops_left(const struct sweep_entry *entry)
 {
     const bool has_ended = entry->exit_code != 0 && entry->exit_code != ERROR_EARLY;
-    return has_ended || entry->is_held ? 0.0 : entry->flops - sweep_flops_done(entry);
+    return has_ended || entry->is_held ? 0.0 : sweep_flops_all(entry) - sweep_flops_done(entry);
 }
 
 double sweep_flops_here(const struct sweep_entry *entry)
 {
-    return entry->flops * (double)(entry->step - entry->step_before) / (double)entry->n_steps;
+    return sweep_flops_done(entry) - flops_until(entry, entry->step_before);
 }
 
-static double count_flops(const struct config *config)
+static void count_flops(struct sweep_entry *entry, const struct config *config)
 {
     const struct depth_plan depth = depth_plan_make(&config->model);
     struct params params;
     params_init(&params, &config->model, &depth);
     const double per_token = params_flops_per_token(&params, &config->model, &depth);
     params_finish(&params);
-    return per_token * (double)config->train.n_steps *
-           (double)(config->batch.n_sequences * config->model.seq_len);
+    entry->flops = per_token * (double)config->train.n_steps *
+                   (double)(config->batch.n_sequences * config->model.seq_len);
+    /* A forward pass is a third of a step. */
+    entry->eval_flops = per_token / 3.0 * (double)config->train.eval_tokens;
+    entry->eval_every = config->train.eval_every;
 }
 
 /** The first setting that counts in which two configurations differ. */
@@ -129,7 +148,7 @@ static bool look(struct sweep_entry *entry, struct config *config, const struct 
         return error_set(err, problem.kind, "run %s: %s", run->name, problem.message);
     }
     entry->n_steps = config->train.n_steps;
-    entry->flops = count_flops(config);
+    count_flops(entry, config);
     sweep_refresh(entry, run->dir);
     entry->step_before = entry->step;
     return check_folder(run, config, err);

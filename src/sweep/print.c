@@ -23,10 +23,10 @@ bool sweep_describe_progress(char text[SWEEP_PROGRESS_BYTES], const struct sweep
     double all = 0.0, done = 0.0, to_do = 0.0;
     int n_done = 0;
     for (int i = 0; i < n; i++) {
-        all += entries[i].flops;
-        done += sweep_flops_done(&entries[i]);
-        to_do += with_held && entries[i].is_held ? entries[i].flops - sweep_flops_done(&entries[i])
-                                                 : sweep_flops_left(&entries[i]);
+        const double whole = sweep_flops_all(&entries[i]), so_far = sweep_flops_done(&entries[i]);
+        all += whole;
+        done += so_far;
+        to_do += with_held && entries[i].is_held ? whole - so_far : sweep_flops_left(&entries[i]);
         n_done += entries[i].state == SWEEP_DONE;
     }
     const int length =
@@ -48,9 +48,9 @@ static void add_progress(struct text *t, const struct sweep_entry *entries, int 
     char progress[SWEEP_PROGRESS_BYTES];
     double took_s = 0.0, took_flops = 0.0;
     for (int i = 0; i < n; i++) {
-        if (isfinite(entries[i].time_s)) {
+        if (isfinite(entries[i].time_s)) { /* but for evaluations */
             took_s += entries[i].time_s;
-            took_flops += sweep_flops_done(&entries[i]);
+            took_flops += entries[i].flops * (double)entries[i].step / (double)entries[i].n_steps;
         }
     }
     const bool tells_left = sweep_describe_progress(progress, entries, true, n, took_s, took_flops);

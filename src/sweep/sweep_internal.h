@@ -43,9 +43,10 @@ struct sweep_mark sweep_mark_folder(const char *dir);
 bool sweep_find_reason(char words[SWEEP_WORDS_BYTES], const char *dir,
                        const struct sweep_mark *before);
 
-/** How much of a run is done; what this sitting will still do of it, nothing where it has failed;
- * and what it has done so far. In FLOPs. After a crash STATUS is ahead of the checkpoint that the
- * run goes on from: what is done again counts. */
+/** All of a run; how much of it is done; what this sitting will still do of it, nothing where it
+ * has failed; and what it has done so far. In FLOPs, evaluations among them. After a crash STATUS
+ * is ahead of the checkpoint that the run goes on from: what is done again counts. */
+double sweep_flops_all(const struct sweep_entry *entry);
 double sweep_flops_done(const struct sweep_entry *entry);
 double sweep_flops_left(const struct sweep_entry *entry);
 double sweep_flops_here(const struct sweep_entry *entry);

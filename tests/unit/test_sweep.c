@@ -276,14 +276,14 @@ static void work_counts_from_where_a_run_goes_on(void **state)
     leave_run("crashed/b", WORDS, 1, RUN_TRAINING, 6);
     struct sweep_entry entry = look(0);
     assert_true(sweep_flops_here(&entry) == 0.0);
-    assert_true(sweep_flops_left(&entry) == entry.flops * 0.25);
+    assert_true(sweep_flops_left(&entry) == entry.flops * 0.25 + entry.eval_flops);
     leave_run("crashed/b", WORDS, 1, RUN_TRAINING, 2);
     sweep_refresh(&entry, "crashed/b");
     assert_true(sweep_flops_here(&entry) == 0.0);
     leave_run("crashed/b", WORDS, 1, RUN_TRAINING, 4);
     sweep_refresh(&entry, "crashed/b");
     assert_true(sweep_flops_here(&entry) == entry.flops * 0.25);
-    assert_true(sweep_flops_left(&entry) == entry.flops * 0.5);
+    assert_true(sweep_flops_left(&entry) == entry.flops * 0.5 + entry.eval_flops);
     entry.exit_code = ERROR_GUARD;
     assert_true(sweep_flops_left(&entry) == 0.0);
 }
@@ -312,6 +312,29 @@ static void what_is_left_is_told_by_what_was_done(void **state)
     assert_string_equal(text, "2 of 8 runs done, 31 % of the work, about 1:24:00 left");
     sweep_describe_progress(text, entries, true, 8, 3600.0, 2.5e9);
     assert_string_equal(text, "2 of 8 runs done, 31 % of the work, about 1:48:00 left");
+}
+
+/* Steps take 100 each, an evaluation 50: after steps 4, 8 and the last, 10. */
+static void evaluations_are_work(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t step;
+        double done;
+    } CASES[] = {{0, 0.0}, {3, 300.0}, {4, 450.0}, {9, 1000.0}, {10, 1100.0}};
+    struct sweep_entry entry = {
+        .n_steps = 10, .flops = 1000.0, .eval_flops = 50.0, .eval_every = 4};
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        entry.step = CASES[i].step;
+        assert_true(sweep_flops_done(&entry) == CASES[i].done);
+        assert_true(sweep_flops_left(&entry) == 1150.0 - CASES[i].done);
+    }
+    entry.state = SWEEP_DONE;
+    assert_true(sweep_flops_left(&entry) == 0.0);
+    entry.eval_every = 5; /* the last is due in any case */
+    assert_true(sweep_flops_all(&entry) == 1100.0);
+    entry.eval_every = 0;
+    assert_true(sweep_flops_all(&entry) == 1000.0);
 }
 
 static void runs_save_every_ten_minutes_unless_base_says_otherwise(void **state)
@@ -415,6 +438,7 @@ int main(void)
         IN_FOLDER(a_folder_tells_what_is_done),
         IN_FOLDER(work_counts_from_where_a_run_goes_on),
         cmocka_unit_test(what_is_left_is_told_by_what_was_done),
+        cmocka_unit_test(evaluations_are_work),
         IN_FOLDER(runs_save_every_ten_minutes_unless_base_says_otherwise),
         IN_FOLDER(the_folder_of_another_run_is_refused),
         IN_FOLDER(work_grows_with_steps_and_reads),
