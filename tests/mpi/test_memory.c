@@ -21,21 +21,20 @@ static const char *const COMMON[] = {
     "model.blocks=4",     "pipeline.schedule=gpipe", "train.steps=3",     "train.eval_every=0",
     "checkpoint.every=0", "run.stall_s=60",          "compute.threads=1",
 };
-enum { N_COMMON = sizeof COMMON / sizeof COMMON[0], N_OWN = 9 };
+enum { N_COMMON = sizeof COMMON / sizeof COMMON[0], N_OWN = 7 };
 enum { LAYERS_PER_RANK = 8, MEASURED_STEP = 3 };
 
 /** Mostly parameters and what belongs to them, the rest activations: few tokens make it quick. */
 static const char *const PARAMETERS[N_OWN] = {
-    "model.dim=512",     "model.heads=8",      "model.kv_heads=8",
-    "model.ff=1536",     "model.vocab=4608",   "model.seq_len=32",
-    "batch.sequences=8", "batch.microbatch=1", "memory.recompute=none",
+    "model.dim=512",    "model.heads=8",    "model.kv_heads=8",      "model.ff=1536",
+    "model.vocab=4608", "model.seq_len=32", "memory.recompute=none",
 };
 /** Mostly what backward makes again. */
 static const char *const RECOMPUTED[][N_OWN] = {
     {"model.dim=128", "model.heads=4", "model.kv_heads=4", "model.ff=384", "model.vocab=256",
-     "model.seq_len=128", "batch.sequences=64", "batch.microbatch=64", "memory.recompute=block"},
+     "model.seq_len=128", "memory.recompute=block"},
     {"model.dim=128", "model.heads=4", "model.kv_heads=4", "model.ff=384", "model.vocab=256",
-     "model.seq_len=128", "batch.sequences=64", "batch.microbatch=64", "memory.recompute=all"},
+     "model.seq_len=128", "memory.recompute=all"},
 };
 static const double LEAST_PARAMETERS_MIB = 512.0, LEAST_REPLICA_MIB = 384.0,
                     LEAST_RECOMPUTED_MIB = 192.0;
@@ -68,15 +67,25 @@ struct train_decision __wrap_train_step(struct train *t)
     return decision;
 }
 
-static bool train(struct transport *t, const char *folder, const char *const *own, int n_replicas)
+/** How a step's sequences are cut. */
+struct cut {
+    int n_sequences, microbatch;
+};
+
+static bool train(struct transport *t, const char *folder, const char *const *own, struct cut cut,
+                  int n_replicas)
 {
-    const char *overrides[N_COMMON + N_OWN + 3];
-    char run_dir[FILE_PATH_BYTES + 16], layers[32], replicas[32];
+    const char *overrides[N_COMMON + N_OWN + 5];
+    char run_dir[FILE_PATH_BYTES + 16], layers[32], replicas[32], sequences[32], microbatch[32];
     int n = overrides_join(overrides, COMMON, N_COMMON, own, N_OWN);
     snprintf(run_dir, sizeof run_dir, "run.dir=%s/run", folder);
     snprintf(layers, sizeof layers, "model.layers=%d",
              LAYERS_PER_RANK * transport_size(t) / n_replicas);
     snprintf(replicas, sizeof replicas, "pipeline.replicas=%d", n_replicas);
+    snprintf(sequences, sizeof sequences, "batch.sequences=%d", cut.n_sequences);
+    snprintf(microbatch, sizeof microbatch, "batch.microbatch=%d", cut.microbatch);
+    overrides[n++] = sequences;
+    overrides[n++] = microbatch;
     overrides[n++] = run_dir;
     overrides[n++] = replicas;
     overrides[n++] = layers;
@@ -98,14 +107,15 @@ static bool train(struct transport *t, const char *folder, const char *const *ow
     return ok;
 }
 
-static void measure(struct transport *t, const char *const *own, int n_replicas, double least_mib)
+static void measure(struct transport *t, const char *const *own, struct cut cut, int n_replicas,
+                    double least_mib)
 {
     char folder[FILE_PATH_BYTES] = "";
     if (transport_rank(t) == 0) {
         CHECK(t, folder_make(folder, sizeof folder, "memory"));
     }
     transport_broadcast(t, 0, folder, sizeof folder);
-    CHECK(t, train(t, folder, own, n_replicas));
+    CHECK(t, train(t, folder, own, cut, n_replicas));
     printf("rank %d of %d: planned %.1f MiB, resident %.1f MiB (%+.1f %%)\n", transport_rank(t),
            transport_size(t), measured.planned_mib, measured.resident_mib,
            100.0 * (measured.resident_mib / measured.planned_mib - 1.0));
@@ -119,22 +129,26 @@ static void measure(struct transport *t, const char *const *own, int n_replicas,
     }
 }
 
+static const struct cut EIGHT = {8, 1};
+
 static void a_rank_takes_what_its_plan_says(struct transport *t)
 {
-    measure(t, PARAMETERS, 1, LEAST_PARAMETERS_MIB);
+    measure(t, PARAMETERS, EIGHT, 1, LEAST_PARAMETERS_MIB);
 }
 
 static void a_rank_that_recomputes_takes_what_its_plan_says(struct transport *t)
 {
+    /* A rank of two has the blocks of the other as well: fewer tokens take as much. */
+    const int n = transport_size(t) == 1 ? 64 : 36;
     for (size_t i = 0; i < sizeof RECOMPUTED / sizeof RECOMPUTED[0]; i++) {
-        measure(t, RECOMPUTED[i], 1, LEAST_RECOMPUTED_MIB);
+        measure(t, RECOMPUTED[i], (struct cut){n, n}, 1, LEAST_RECOMPUTED_MIB);
     }
 }
 
 /* Each keeps the moments of about half the tensors. */
 static void a_replica_takes_what_its_plan_says(struct transport *t)
 {
-    measure(t, PARAMETERS, 2, LEAST_REPLICA_MIB);
+    measure(t, PARAMETERS, EIGHT, 2, LEAST_REPLICA_MIB);
 }
 
 int main(int argc, char **argv)
