@@ -250,6 +250,33 @@ static bool start_weights(struct train *t, struct error *err)
     return collective_agree(t->transport, ok, err);
 }
 
+bool train_rehearse_start(struct train *t, struct error *err)
+{
+    const struct train_options *options = t->options;
+    const char *from = options->resume_from;
+    char path[FILE_PATH_BYTES];
+    struct checkpoint c;
+    if (from == NULL && options->resume && t->run_path[0] != '\0') {
+        int64_t newest = 0;
+        const int n = list_steps(t, t->run_path, &newest, 1, err);
+        if (n < 0) {
+            return false;
+        }
+        from = n > 0 ? t->run_path : NULL;
+    }
+    if (from == NULL) {
+        return true;
+    }
+    if (!checkpoint_find_together(path, from, t->transport, err) ||
+        !checkpoint_open_together(&c, path, t->transport, err)) {
+        return false;
+    }
+    const bool ok =
+        collective_agree(t->transport, check_config(t, &c, err) && check_data(t, &c, err), err);
+    checkpoint_close(&c);
+    return ok;
+}
+
 /** Clear what a failed attempt to load may have left. */
 static void clear_moments(struct train *t)
 {

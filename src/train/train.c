@@ -234,6 +234,24 @@ static void dump_config(struct train *t)
     memcpy(run->dir, dir, sizeof dir);
 }
 
+/** What a run would refuse at its start, found without taking its folder or its memory. Collective.
+ */
+static bool rehearse(struct train *t, struct error *err)
+{
+    if (!train_share_data(t, err)) {
+        return false;
+    }
+    train_print_plan(t);
+    if (!session_check_memory(&t->session, err) || !check_launch(t, err)) {
+        return false;
+    }
+    const bool has_folder = t->is_root && rundir_choose(t->run_path, t->session.config.run.dir,
+                                                        t->options->config_path, NULL);
+    const bool ok = collective_agree(t->transport, !has_folder || check_origin(t, err), err);
+    transport_broadcast(t->transport, 0, t->run_path, sizeof t->run_path);
+    return ok && train_rehearse_start(t, err);
+}
+
 static bool set_up(struct train *t, const struct config *config, struct error *err)
 {
     if (!session_plan(&t->session, config, t->transport, t->log, PLAN_TRAIN, err)) {
@@ -241,14 +259,7 @@ static bool set_up(struct train *t, const struct config *config, struct error *e
     }
     log_plan(t);
     if (t->options->dry_run) {
-        char path[FILE_PATH_BYTES];
-        const char *from = t->options->resume_from;
-        if (!train_share_data(t, err) ||
-            (from != NULL && !checkpoint_find_together(path, from, t->transport, err))) {
-            return false;
-        }
-        train_print_plan(t);
-        return session_check_memory(&t->session, err) && check_launch(t, err);
+        return rehearse(t, err);
     }
     dump_config(t);
     if (!session_check_memory(&t->session, err) || !check_launch(t, err) || !share_folder(t, err) ||

@@ -90,6 +90,9 @@ struct train_decision {
 
 /** Open the data where it is needed and agree on what of it concerns all. Collective. */
 bool train_share_data(struct train *t, struct error *err);
+/** Whether the checkpoint that the run would go on from, if any, is there and of this configuration
+ * and data; nothing of it is loaded. Collective. */
+bool train_rehearse_start(struct train *t, struct error *err);
 /** Weights, moments and position: from a checkpoint or fresh. Collective. */
 bool train_start_state(struct train *t, struct error *err);
 

@@ -60,6 +60,9 @@ mkdir -p attempt/checkpoints && : >attempt/metrics.jsonl
 resume 1 train.steps=6 run.dir=attempt --resume=whole
 resume 1 train.steps=6 run.dir=branch2 --dry-run --resume=nowhere
 attnres train $quick --resume=whole --dry-run run.dir=branch2 >out.txt 2>log.txt && echo 'found'
+resume 1 --dry-run --resume=whole run.dir=branch2 model.ff=32
+resume 2 --dry-run run.dir=whole model.ff=32
+attnres train $quick --dry-run run.dir=whole 2>&1 >/dev/null | grep ^attnres
 
 echo 'an earlier step is gone on from with other settings: nothing of the abandoned steps stays'
 attnres train $quick train.steps=6 checkpoint.every=1 run.dir=turned >/dev/null 2>&1
