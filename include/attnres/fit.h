@@ -126,6 +126,15 @@ double fit_multiplier(struct fit_curve baseline, struct fit_curve kind, double x
  */
 struct fit_curve fit_curve_of(const struct fit_points *points, int kind, enum fit_axis axis);
 
+/** How runs of a kind lie about its curve, in ln L: hundredths of it are per cent of the loss. */
+struct fit_misfit {
+    double farthest; /* the mean of a cell, above the curve; NAN: no curve, or two cells alone */
+    int group;       /* of that cell */
+    double scatter;  /* standard deviation of a seed about the mean of its cell; NAN: unknown */
+};
+struct fit_misfit fit_misfit_of(const struct fit_points *points, int kind, struct fit_curve curve,
+                                enum fit_axis axis);
+
 enum fit_slopes { FIT_SEPARATE, FIT_COMMON, FIT_SLOPES };
 
 struct fit_options {
@@ -144,7 +153,7 @@ struct fit_without {
 struct fit_comparison {
     int kind;
     double at, reach; /* x of the multiplier; the largest that runs of both have reached */
-    int n_left_out;   /* runs of a size and number of tokens that only one of the two has */
+    int n_left_out;   /* runs that the other kind has no counterpart of */
     struct fit_curve curves[FIT_SLOPES][2]; /* the baseline's, the kind's */
     double multiplier[FIT_SLOPES];          /* NAN: none */
     double low[FIT_SLOPES], high[FIT_SLOPES];
@@ -155,20 +164,21 @@ struct fit_comparison {
     struct fit_without *without; /* with each group left out in turn */
 };
 
-/** Compare a kind with the baseline, in the cells that both have: one that had an unequal share of
- * longer runs would be given another curve for that alone. The interval is a bootstrap: each
- * run's deviation from the mean of its kind and cell (in ln x, which differs between seeds for
- * wall-clock time alone, and ln L), times sqrt(n/(n-1)) for n seeds, goes into one pool over all
- * cells, the two kinds' of a seed as one. A redraw puts a drawn pair on every seed of every cell's
- * mean and fits all again. The interval is m +- t(0.975, pairs - cells) times the redraws' standard
- * deviation: percentiles of few seeds would be too narrow. One pool takes seeds to scatter alike
- * in all cells. If they do so four times as much at the smallest of four sizes, an interval covers
- * 98 % with slopes of their own and 90 % with a common one; at the largest, 78 % and 90 %. So
- * scatter sets the deviation of ln L in the cell where it is largest, both kinds' together, against
- * that of the other cells, of those with FIT_SCATTER_SEEDS or more. People are told from 3.3 on:
- * equal noise reaches that in less than 5 % of comparisons of four sizes and three seeds, whatever
- * the kinds share of it. Requires arranged points with this axis. End with fit_comparison_finish.
- * False (ERROR_CREATE) without memory. */
+/** Compare a kind with the baseline, in the cells that both have, and where one has more seeds
+ * there in those that both have: one that had an unequal share of longer runs would be given
+ * another curve for that alone. The interval is a bootstrap: each run's deviation from the mean of
+ * its kind and cell (in ln x, which differs between seeds for wall-clock time alone, and ln L),
+ * times sqrt(n/(n-1)) for n seeds, goes into one pool over all cells, the two kinds' of a seed as
+ * one. A redraw puts a drawn pair on every seed of every cell's mean and fits all again. The
+ * interval is m +- t(0.975, pairs - cells) times the redraws' standard deviation: percentiles of
+ * few seeds would be too narrow. One pool takes seeds to scatter alike in all cells. If they do so
+ * four times as much at the smallest of four sizes, an interval covers 98 % with slopes of their
+ * own and 90 % with a common one; at the largest, 78 % and 90 %. So scatter sets the deviation of
+ * ln L in the cell where it is largest, both kinds' together, against that of the other cells, of
+ * those with FIT_SCATTER_SEEDS or more. People are told from 3.3 on: equal noise reaches that in
+ * less than 5 % of comparisons of four sizes and three seeds, whatever the kinds share of it.
+ * Requires arranged points with this axis. End with fit_comparison_finish. False (ERROR_CREATE)
+ * without memory. */
 bool fit_compare(struct fit_comparison *comparison, const struct fit_points *points, int baseline,
                  int kind, const struct fit_options *options, struct error *err);
 void fit_comparison_finish(struct fit_comparison *comparison);
@@ -204,6 +214,7 @@ struct fit_report {
     struct fit_options options;
     int baseline; /* -1: there is none */
     struct fit_curve curves[FIT_MAX_KINDS];
+    struct fit_misfit misfits[FIT_MAX_KINDS];
     struct fit_comparison comparisons[FIT_MAX_KINDS]; /* of the other kinds, in their order */
     int n_comparisons;
     struct fit_law laws[FIT_MAX_KINDS];

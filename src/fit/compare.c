@@ -128,7 +128,8 @@ struct sample {
     struct run *gaps;       /* what is added to a mean: scaled deviations; of complete units only */
     int (*pairs)[2];        /* the pool: two rows of gaps each */
     int n, n_pairs, n_pair_cells;
-    double most[2]; /* x that the two reach, as it is */
+    bool shares_cells; /* there is one that both kinds have */
+    double most[2];    /* x that the two reach, as it is */
 };
 
 /** The group that a point's size has among all points: those of a size, or of the same compute. */
@@ -166,29 +167,52 @@ static int end_of_cell(const struct fit_points *points, int first)
     return end;
 }
 
-static bool has_both(const struct fit_points *points, int first, int end)
+static int count_of_first(const struct fit_points *points, int first, int end)
 {
-    for (int i = first + 1; i < end; i++) {
-        if (points->rows[i].kind != points->rows[first].kind) {
-            return true;
-        }
+    int n = 0;
+    for (int i = first; i < end; i++) {
+        n += points->rows[i].kind == points->rows[first].kind;
     }
-    return false;
+    return n;
 }
 
-/** Of the cells that both kinds have; without a size that cannot be told, and all count. */
+/** What of a cell is compared. */
+enum share { ALL_RUNS, PAIRED_RUNS, NO_RUNS };
+
+/** The kinds must weigh the same in each cell: one with more runs of the longer ones would be given
+ * another curve for that alone, where losses do not lie on one. Without a size it cannot be told
+ * which runs the kinds share. */
+static enum share share_of_cell(const struct fit_points *points, int first, int end)
+{
+    const int n = count_of_first(points, first, end);
+    if (n == end - first) {
+        return points->rows[first].size > 0 ? NO_RUNS : ALL_RUNS;
+    }
+    return 2 * n == end - first ? ALL_RUNS : PAIRED_RUNS;
+}
+
+/** Whether the other kind has a run of this cell and seed as well: it stands beside this one. */
+static bool is_paired(const struct fit_points *points, int i)
+{
+    const int unit = points->rows[i].unit;
+    return (i > 0 && points->rows[i - 1].unit == unit) ||
+           (i + 1 < points->n && points->rows[i + 1].unit == unit);
+}
+
 static void add_runs(struct sample *s, const struct fit_points *points, const char *kind,
                      enum fit_axis axis)
 {
     const struct fit_points *pair = &s->pair;
     for (int first = 0, end = 0; first < pair->n; first = end) {
         end = end_of_cell(pair, first);
-        if (pair->rows[first].size > 0 && !has_both(pair, first, end)) {
-            continue;
-        }
+        const enum share share = share_of_cell(pair, first, end);
+        s->shares_cells = s->shares_cells || count_of_first(pair, first, end) < end - first;
         const int group = find_group(points, &pair->rows[first]);
         for (int i = first; i < end; i++) {
             const struct fit_point *p = &pair->rows[i];
+            if (share == NO_RUNS || (share == PAIRED_RUNS && !is_paired(pair, i))) {
+                continue;
+            }
             const int which = strcmp(pair->kinds[p->kind], kind) == 0;
             s->most[which] = fmax(s->most[which], p->spent[axis]);
             s->runs[s->n++] = (struct run){.which = which,
@@ -371,6 +395,10 @@ static const char *reason_against_interval(const struct fit_comparison *c, const
     if (isnan(c->multiplier[FIT_SEPARATE]) || isnan(c->multiplier[FIT_COMMON])) {
         return "the loss of the baseline does not fall, so that no multiple of it is enough";
     }
+    if (!s->shares_cells) { /* known by their size, there would be no runs */
+        return "no two points of the kinds have the same compute; their sizes would tell which "
+               "belong together: give size";
+    }
     if (s->n_pairs <= s->n_pair_cells) {
         return "no size has two seeds that both kinds ran for as many tokens: what another seed "
                "would change is not known";
@@ -422,16 +450,22 @@ static double reach_without(const struct sample *s, int group)
     return fmin(most[0], most[1]);
 }
 
+/** Groups that only one kind has stay: leaving them out would change its curve alone. */
 static void leave_out(struct fit_comparison *c, const struct sample *s, int n_groups, double x)
 {
     for (int i = 0; i < n_groups; i++) {
         c->without[i] = (struct fit_without){{NAN, NAN}, reach_without(s, i)};
     }
-    for (int i = 0; i < s->n; i++) {
-        if (i == 0 || s->runs[i].group != s->runs[i - 1].group) {
+    for (int first = 0, end = 0; first < s->n; first = end) {
+        const int group = s->runs[first].group;
+        bool has[2] = {false};
+        for (end = first; end < s->n && s->runs[end].group == group; end++) {
+            has[s->runs[end].which] = true;
+        }
+        if (has[0] && has[1]) {
             struct moments m[2];
-            gather(m, s, s->runs[i].group);
-            measure(c->without[s->runs[i].group].multiplier, (const struct moments *)m, x);
+            gather(m, s, group);
+            measure(c->without[group].multiplier, (const struct moments *)m, x);
         }
     }
 }

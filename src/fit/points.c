@@ -157,7 +157,7 @@ static bool leave_twin_out(struct fit_points *points, const struct fit_point *tw
     }
     return fit_points_leave_out(points, twin->source,
                                 "another is of the same kind, size, tokens and seed; give only the "
-                                "one that shall count",
+                                "one that shall count or, of a file's points, their seeds",
                                 line, err);
 }
 

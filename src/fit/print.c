@@ -70,20 +70,6 @@ static void print_runs(struct text *t, const struct fit_report *report,
     }
 }
 
-static void print_curves(struct text *t, const struct fit_report *report,
-                         const struct fit_points *points)
-{
-    text_add(t, "\nloss = A %s^-alpha\n%-22s   runs          A     alpha\n",
-             AXES[report->options.axis], "kind");
-    for (int kind = 0; kind < points->n_kinds; kind++) {
-        text_add(t, "%-22s %6d", points->kinds[kind], fit_count_runs(points, kind));
-        add_number(t, " %10.5g", "          -", exp(report->curves[kind].a));
-        add_number(t, " %9.5f", "         - (no two sizes 1.5-fold apart)",
-                   report->curves[kind].alpha);
-        text_add(t, "\n");
-    }
-}
-
 enum { NAME_BYTES = 64 };
 
 static void name_group(char name[NAME_BYTES], const struct fit_point *first)
@@ -92,6 +78,38 @@ static void name_group(char name[NAME_BYTES], const struct fit_point *first)
         snprintf(name, NAME_BYTES, "size %lld", (long long)first->size);
     } else {
         snprintf(name, NAME_BYTES, "compute %.4g", first->spent[FIT_FLOPS]);
+    }
+}
+
+/** Whether a power law is the right curve shows beside how far seeds lie apart. */
+static void print_misfit(struct text *t, const struct fit_misfit *misfit,
+                         const struct fit_points *points)
+{
+    add_number(t, " %8.2f %%", "          -", 100.0 * misfit->scatter);
+    if (!isnan(misfit->farthest)) {
+        char name[NAME_BYTES];
+        name_group(name, fit_first_of_group(points, misfit->group));
+        text_add(t, " %+8.2f %%  %s", 100.0 * misfit->farthest, name);
+    }
+}
+
+static void print_curves(struct text *t, const struct fit_report *report,
+                         const struct fit_points *points)
+{
+    text_add(
+        t,
+        "\nloss = A %s^-alpha; seed: deviation of one from the mean of its size; farthest: such "
+        "a mean off the curve\n%-22s   runs          A     alpha       seed    farthest\n",
+        AXES[report->options.axis], "kind");
+    for (int kind = 0; kind < points->n_kinds; kind++) {
+        text_add(t, "%-22s %6d", points->kinds[kind], fit_count_runs(points, kind));
+        add_number(t, " %10.5g", "          -", exp(report->curves[kind].a));
+        add_number(t, " %9.5f", "         - (no two sizes 1.5-fold apart)",
+                   report->curves[kind].alpha);
+        if (!isnan(report->curves[kind].alpha)) {
+            print_misfit(t, &report->misfits[kind], points);
+        }
+        text_add(t, "\n");
     }
 }
 
@@ -159,9 +177,8 @@ static void print_comparison(struct text *t, const struct fit_comparison *c,
         text_add(t, "    beyond its runs, which end at %.4g\n", c->reach);
     }
     if (c->n_left_out > 0) {
-        text_add(
-            t, "    left out: %d %s of a size and number of tokens that only one of the two has\n",
-            c->n_left_out, c->n_left_out == 1 ? "run" : "runs");
+        text_add(t, "    left out: %d %s of a size, tokens and seed that only one of the two has\n",
+                 c->n_left_out, c->n_left_out == 1 ? "run" : "runs");
     }
     print_without(t, c, points);
 }

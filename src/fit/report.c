@@ -86,6 +86,7 @@ bool fit_report_make(struct fit_report *report, const struct fit_points *points,
     }
     for (int kind = 0; kind < points->n_kinds; kind++) {
         report->curves[kind] = fit_curve_of(points, kind, options->axis);
+        report->misfits[kind] = fit_misfit_of(points, kind, report->curves[kind], options->axis);
         if (!fit_law_of(&report->laws[kind], points, kind, err)) {
             return false;
         }

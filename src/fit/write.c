@@ -27,6 +27,28 @@ static void write_cells(struct json_writer *w, const struct fit_report *report,
     json_end_array(w);
 }
 
+/** What its points have in common, in the open object. */
+static void write_group(struct json_writer *w, const struct fit_point *first)
+{
+    if (first->size > 0) {
+        json_int(w, "size", first->size);
+    } else {
+        json_number(w, "compute", first->spent[FIT_FLOPS]);
+    }
+}
+
+static void write_misfit(struct json_writer *w, const struct fit_misfit *misfit,
+                         const struct fit_points *points)
+{
+    json_number_or_null(w, "seed_deviation", misfit->scatter);
+    json_begin_object(w, "farthest");
+    if (!isnan(misfit->farthest)) {
+        write_group(w, fit_first_of_group(points, misfit->group));
+        json_number(w, "off", misfit->farthest);
+    }
+    json_end_object(w);
+}
+
 static void write_law(struct json_writer *w, const struct fit_law *law)
 {
     json_begin_object(w, "law");
@@ -57,6 +79,7 @@ static void write_kinds(struct json_writer *w, const struct fit_report *report,
         json_int(w, "runs", fit_count_runs(points, kind));
         json_number_or_null(w, "A", exp(report->curves[kind].a));
         json_number_or_null(w, "alpha", report->curves[kind].alpha);
+        write_misfit(w, &report->misfits[kind], points);
         write_cells(w, report, points, kind);
         write_law(w, &report->laws[kind]);
         json_end_object(w);
@@ -77,16 +100,11 @@ static void write_slopes(struct json_writer *w, const struct fit_comparison *c,
     json_number_or_null(w, "high", c->high[slopes]);
     json_begin_array(w, "without");
     for (int group = 0; group < points->n_groups; group++) {
-        const struct fit_point *p = fit_first_of_group(points, group);
         if (isnan(c->without[group].multiplier[slopes])) {
             continue;
         }
         json_begin_object(w, NULL);
-        if (p->size > 0) {
-            json_int(w, "size", p->size);
-        } else {
-            json_number(w, "compute", p->spent[FIT_FLOPS]);
-        }
+        write_group(w, fit_first_of_group(points, group));
         json_number_or_null(w, "multiplier", c->without[group].multiplier[slopes]);
         json_number(w, "reach", c->without[group].reach);
         json_end_object(w);

@@ -168,9 +168,9 @@ static const char COMPUTE[] = "training compute C, FLOPs";
 
 #define WAYS                                                                                       \
     "Thin lines: the way of each run, as above, so training losses as a rule. Marks: validation "  \
-    "loss where finished runs ended. Thick lines: the curves fitted through these, as attnres "    \
-    "fit "                                                                                         \
-    "has them. Compute counts the reads of depth attention."
+    "loss where finished runs ended. Thick lines: each kind's curve through its marks, as far as " \
+    "these reach; attnres fit compares kinds by the runs that both have, whose curves may differ " \
+    "from these. Compute counts the reads of depth attention."
 static const char COMPUTE_CAPTION[] = WAYS;
 static const char RESIDUALS_CAPTION[] =
     WAYS " Below: how far the marks and the curves are off one curve through all marks; dots: each "
@@ -352,16 +352,31 @@ struct fit_curve report_curve_of(const struct report *report, int kind)
     return fitted >= 0 ? report->fits[FIT_FLOPS].curves[fitted] : (struct fit_curve){NAN, NAN};
 }
 
-/** The fitted curve of a kind, over the compute of all points. */
+void report_bound_curve(double *first, double *last, const struct report *report, int kind)
+{
+    *first = INFINITY;
+    *last = 0.0;
+    for (int i = 0; i < report->points.n; i++) {
+        const struct fit_point *p = &report->points.rows[i];
+        if (strcmp(report->points.kinds[p->kind], report->kinds[kind]) == 0) {
+            *first = fmin(*first, p->spent[FIT_FLOPS]);
+            *last = fmax(*last, p->spent[FIT_FLOPS]);
+        }
+    }
+}
+
+/** The fitted curve of a kind, as far as its points reach. */
 static void plot_curve(struct text *body, const struct report *report, int kind)
 {
     const struct fit_curve curve = report_curve_of(report, kind);
     if (!isnan(curve.alpha)) {
+        double first = 0.0, last = 0.0;
+        report_bound_curve(&first, &last, report, kind);
         text_add(body,
-                 ",\\\n exp(%.12g - %.12g * log(x)) with lines lc rgb '%s' lw 1.5 title '%s: "
-                 "%.4g C^-%.4f' ",
-                 curve.a, curve.alpha, report_colour(report, kind), report->kinds[kind],
-                 exp(curve.a), curve.alpha);
+                 ",\\\n [%.12g:%.12g] exp(%.12g - %.12g * log(x)) with lines lc rgb '%s' lw 1.5 "
+                 "title '%s: %.4g C^-%.4f' ",
+                 first, last, curve.a, curve.alpha, report_colour(report, kind),
+                 report->kinds[kind], exp(curve.a), curve.alpha);
     }
 }
 

@@ -202,8 +202,7 @@ static bool add_means(struct text *data, const struct report *report,
         }
         if (mean.n > 0) {
             const double error = error_of(&mean, n_items);
-            text_add(data, "%.6g %.6g %.6g %lld\n", (double)hops + dodge, mean.mean, error,
-                     (long long)hops);
+            text_add(data, "%.6g %.6g %.6g\n", (double)hops + dodge, mean.mean, error);
             widen(panel, mean.mean - error, mean.mean + error);
             is_any = true;
         }
@@ -241,7 +240,7 @@ static void plot_series(struct text *body, const struct report *report,
         text_add(
             body,
             ",\\\n $i%d_%d using 1:2 with points pt 7 ps 0.3 lc rgb '#90%s' notitle, $h%d_%d "
-            "using 4:2 with lines lw 1.5 dt %d lc rgb '#60%s' notitle, $h%d_%d using 1:2:3 with "
+            "using 1:2 with lines lw 1.5 dt %d lc rgb '#60%s' notitle, $h%d_%d using 1:2:3 with "
             "yerrorbars lw 1.5 pt %d ps 0.8 lc rgb '%s' notitle",
             panel->index, which, colour + 1, panel->index, which, dashes, colour + 1, panel->index,
             which, symbol, colour);

@@ -59,6 +59,27 @@ static void add_multiplier(struct file_sheet *p, double m)
     file_sheet_add(p, m < LARGEST_PLAIN ? "%.2f" : "%.3g", m);
 }
 
+/** How far to believe the curves. */
+static void add_misfits(struct file_sheet *p, const struct report *report)
+{
+    const struct fit_report *fit = &report->fits[FIT_FLOPS];
+    bool has_any = false;
+    for (int kind = 0; report->has_fit[FIT_FLOPS] && kind < report->points.n_kinds; kind++) {
+        const struct fit_misfit *misfit = &fit->misfits[kind];
+        if (isnan(misfit->farthest)) {
+            continue;
+        }
+        file_sheet_add(p, "%s%s %.1f %%",
+                       has_any ? ", " : "<p>The mean of a size lies off them by up to: ",
+                       report->points.kinds[kind], 100.0 * fabs(misfit->farthest));
+        if (!isnan(misfit->scatter)) {
+            file_sheet_add(p, " (a seed off that mean by %.1f %%)", 100.0 * misfit->scatter);
+        }
+        has_any = true;
+    }
+    file_sheet_add(p, has_any ? ".</p>\n" : "");
+}
+
 /** What the fits come to, in sentences. */
 static void add_findings(struct file_sheet *p, const struct report *report)
 {
@@ -69,10 +90,11 @@ static void add_findings(struct file_sheet *p, const struct report *report)
         if (!isfinite(m)) {
             continue;
         }
-        file_sheet_add(p, "<p>For the loss that %s reaches with %.3g FLOPs, %s needs <b>",
-                       report->points.kinds[c->kind], c->at, report->points.kinds[fit->baseline]);
+        file_sheet_add(p, "<p>By the fitted curves %s needs <b>",
+                       report->points.kinds[fit->baseline]);
         add_multiplier(p, m);
-        file_sheet_add(p, " times</b> as much");
+        file_sheet_add(p, " times</b> the %.3g FLOPs with which %s reaches a loss", c->at,
+                       report->points.kinds[c->kind]);
         if (c->no_interval == NULL) {
             char words[160] = "";
             struct text t = {words, sizeof words, 0};
@@ -88,6 +110,7 @@ static void add_findings(struct file_sheet *p, const struct report *report)
         }
         file_sheet_add(p, "</p>\n");
     }
+    add_misfits(p, report);
 }
 
 /** With so many decimals, and where these would be absurd in four digits. */
@@ -142,7 +165,7 @@ static void add_runs(struct file_sheet *p, const struct report *report)
     file_sheet_add(
         p,
         "<details%s>\n<summary>The runs</summary>\n<table>\n<tr><th>run</th><th>kind</th>"
-        "<th>layers × width</th><th>seed</th><th>steps</th><th>training loss</th>"
+        "<th>layers × width</th><th>seed</th><th>steps</th><th>loss of the last batch</th>"
         "<th>validation loss</th><th>FLOPs</th><th>tokens</th><th>minutes</th></tr>\n",
         report->n_runs <= MOST_OPEN_ROWS ? " open" : "");
     for (int i = 0; i < report->n_runs; i++) {

@@ -152,6 +152,8 @@ void report_draw_gaps(struct figure *figure, const struct report *report);
 /* curves.c */
 /** A kind's fitted curve; NAN: there is none. */
 struct fit_curve report_curve_of(const struct report *report, int kind);
+/** The least and the most compute of the runs that it was fitted to. */
+void report_bound_curve(double *first, double *last, const struct report *report, int kind);
 
 /* compare.c */
 /** Note the multipliers that the figure leaves out. */

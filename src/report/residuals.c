@@ -42,10 +42,13 @@ static void plot_fitted(struct text *body, const struct report *report, int kind
 {
     const struct fit_curve curve = report_curve_of(report, kind);
     if (!isnan(curve.alpha)) {
+        double first = 0.0, last = 0.0;
+        report_bound_curve(&first, &last, report, kind);
         text_add(body,
-                 ",\\\n 100 * (exp(%.12g - %.12g * log(x)) - 1) with lines lc rgb '%s' lw 1.5 "
-                 "notitle",
-                 curve.a - all->a, curve.alpha - all->alpha, report_colour(report, kind));
+                 ",\\\n [%.12g:%.12g] 100 * (exp(%.12g - %.12g * log(x)) - 1) with lines lc rgb "
+                 "'%s' lw 1.5 notitle",
+                 first, last, curve.a - all->a, curve.alpha - all->alpha,
+                 report_colour(report, kind));
     }
 }
 

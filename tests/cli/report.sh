@@ -35,7 +35,7 @@ attnres report runs/* --time --out=timed >/dev/null 2>&1
 grep -c 'block_full.nat .* seconds' report/multiplier.gp timed/multiplier.gp
 
 attnres report runs/* --baseline=block_full --out=other 2>/dev/null
-sed -n 's/.*that \(.*\) reaches with .* FLOPs, \(.*\) needs.*/\1 against \2/p' other/index.html
+sed -n 's|.*curves \(.*\) needs .* with which \(.*\) reaches.*|\2 against \1|p' other/index.html
 run attnres report runs/* --baseline=blocks --out=none
 python3 -c "import struct; print(*struct.unpack('>2I', open('report/loss-steps.png', 'rb').read()[16:24]))"
 

@@ -8,14 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-static void parse(struct fit_points *points, const char *text)
-{
-    struct error err = {0};
-    if (!fit_points_parse(points, "points", text, strlen(text), &err) ||
-        !fit_points_arrange(points, &err)) {
-        fail_msg("%s", err.message);
-    }
-}
+#include "../support/fitting.h"
 
 static void forged_points_are_refused_with_file_and_line(void **state)
 {
@@ -71,7 +64,7 @@ static void a_byte_order_mark_and_quotes_are_passed_over(void **state)
     };
     for (size_t i = 0; i < sizeof TEXTS / sizeof TEXTS[0]; i++) {
         struct fit_points points = {0};
-        parse(&points, TEXTS[i]);
+        fitting_parse(&points, TEXTS[i]);
         assert_int_equal(points.n, 2);
         assert_string_equal(points.kinds[0], "a");
         assert_string_equal(points.kinds[1], "b");
@@ -85,10 +78,10 @@ static void points_of_one_kind_size_tokens_and_seed_are_all_left_out(void **stat
 {
     (void)state;
     struct fit_points points = {0};
-    parse(&points, "kind,size,tokens,compute,loss,seed\n"
-                   "a,1,100,1,2.0,1\na,1,104,1,2.1,1\na,1,108,1,2.2,1\n"
-                   "a,1,100,1,2.3,2\nb,1,100,1,2.4,1\na,2,100,1,2.5,1\na,1,114,1,2.6,1\n"
-                   "c,1,100,1,2.7,1\nc,1,100,1,2.7,1\n");
+    fitting_parse(&points, "kind,size,tokens,compute,loss,seed\n"
+                           "a,1,100,1,2.0,1\na,1,104,1,2.1,1\na,1,108,1,2.2,1\n"
+                           "a,1,100,1,2.3,2\nb,1,100,1,2.4,1\na,2,100,1,2.5,1\na,1,114,1,2.6,1\n"
+                           "c,1,100,1,2.7,1\nc,1,100,1,2.7,1\n");
     static const double KEPT[] = {2.4, 2.3, 2.6, 2.5};
     assert_int_equal(points.n, 4);
     for (int i = 0; i < points.n; i++) {
@@ -101,7 +94,7 @@ static void points_of_one_kind_size_tokens_and_seed_are_all_left_out(void **stat
     assert_string_equal(text,
                         "5 of 9 runs are left out:\n"
                         "  5 runs: another is of the same kind, size, tokens and seed; give only "
-                        "the one that shall count:\n"
+                        "the one that shall count or, of a file's points, their seeds:\n"
                         "    points (line 2), points (line 3), points (line 4), points (line 9) "
                         "and 1 more\n");
     fit_points_finish(&points);
@@ -112,8 +105,8 @@ static void twins_do_not_depend_on_a_third_kind(void **state)
 {
     (void)state;
     struct fit_points points = {0};
-    parse(&points, "kind,size,tokens,compute,loss\nfull,1,95,1,2.0\n"
-                   "standard,1,97,1,2.0\nstandard,1,101,1,2.0\n");
+    fitting_parse(&points, "kind,size,tokens,compute,loss\nfull,1,95,1,2.0\n"
+                           "standard,1,97,1,2.0\nstandard,1,101,1,2.0\n");
     assert_int_equal(points.n, 1);
     assert_string_equal(points.kinds[points.rows[0].kind], "full");
     fit_points_finish(&points);
@@ -171,9 +164,10 @@ static void json_and_csv_say_the_same(void **state)
 {
     (void)state;
     struct fit_points csv = {0}, json = {0};
-    parse(&csv, "kind, loss ,compute,seed,time,size,tokens\r\nblock,1.5,2e9,7,,100,\r\n");
-    parse(&json,
-          "{\"size\": 100, \"seed\": 7, \"loss\": 1.5, \"compute\": 2e9, \"kind\": \"block\"}");
+    fitting_parse(&csv, "kind, loss ,compute,seed,time,size,tokens\r\nblock,1.5,2e9,7,,100,\r\n");
+    fitting_parse(
+        &json,
+        "{\"size\": 100, \"seed\": 7, \"loss\": 1.5, \"compute\": 2e9, \"kind\": \"block\"}");
     const struct fit_point *a = csv.rows, *b = json.rows;
     assert_true(csv.n == 1 && json.n == 1);
     assert_true(a->size == b->size && a->seed == b->seed && a->loss == b->loss);

@@ -33,10 +33,10 @@ static void accuracies_are_means_over_runs_that_differ_in_their_seed(void **stat
         {.kind = 1, .n_layers = 6, .dim = 8, .n_steps = 9, .hops = &hops[2], .n_hops = 1},
     };
     struct drawing *d = draw(report_draw_hops, runs, 3, NULL);
-    assert_non_null(strstr(d->data, "$h0_0 << EOD\n0.93 0.3 0.1 1\nEOD\n"));
-    assert_non_null(strstr(d->data, "$h0_1 << EOD\n1.07 0.5 0.05 1\nEOD\n"));
-    assert_non_null(strstr(d->body, "$h0_0 using 4:2 with lines"));
-    assert_non_null(strstr(d->body, "$h0_1 using 4:2 with lines"));
+    assert_non_null(strstr(d->data, "$h0_0 << EOD\n0.93 0.3 0.1\nEOD\n"));
+    assert_non_null(strstr(d->data, "$h0_1 << EOD\n1.07 0.5 0.05\nEOD\n"));
+    assert_non_null(strstr(d->body, "$h0_0 using 1:2 with lines"));
+    assert_non_null(strstr(d->body, "$h0_1 using 1:2 with lines"));
     assert_non_null(strstr(d->data, "$i0_0 << EOD\n0.93 0.2\n0.93 0.4\nEOD\n"));
     assert_non_null(strstr(d->data, "$g0 << EOD\n1 0.2 0.3 0\nEOD\n")); /* of 100 items, not 4 */
     assert_non_null(strstr(d->body, "title 'block 4 × 8'"));
