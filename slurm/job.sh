@@ -27,9 +27,11 @@ export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK OPENBLAS_NUM_THREADS=1
 # A pipeline's neighbours on one node: consecutive ranks fill a node before the next one.
 export SLURM_DISTRIBUTION=block:block
 
-# When the job ends, as squeue or scontrol says; nothing if neither answers.
+# When the job ends, as squeue or scontrol says; nothing if neither answers. Times as people have chosen to see them may
+# lack the day or the year.
 find_job_end() {
     local end
+    export SLURM_TIME_FORMAT=standard
     end=$(squeue --noheader --jobs "$job" --format=%e 2>/dev/null | head -n 1)
     [ -n "$end" ] || end=$(scontrol --oneliner show job "$job" 2>/dev/null | sed -n '1s/.* EndTime=\([^ ]*\).*/\1/p')
     [ -n "$end" ] && date --date "$end" +%s 2>/dev/null

@@ -20,7 +20,7 @@
 #include <attnres/transport.h>
 
 enum {
-    LAUNCH_CPUS = 1024,
+    LAUNCH_CPUS = 4096,
     LAUNCH_HOST_BYTES = 64,
     LAUNCH_FOUND_BYTES = 512,
     LAUNCH_FIX_BYTES = 2560,

@@ -39,6 +39,9 @@ struct session {
 bool session_share_config(struct config *config, struct transport *transport, bool ok,
                           struct error *err);
 
+/** The kernels that a process by itself takes: of the highest level that the processor has, or of
+ * ATTNRES_KERNELS. NULL (ERROR_USAGE) if that is no level. */
+const struct kernels *session_choose_kernels(struct error *err);
 /** Kernel level and threads only. Collective over all ranks. */
 bool session_begin(struct session *s, const struct config *config, struct transport *transport,
                    struct log *log, struct error *err);
@@ -58,6 +61,10 @@ bool session_require_launch(const struct session *s, const char *folder, bool qu
                             struct error *err);
 /** Take the memory and make model and engine. Collective over all ranks. */
 bool session_start(struct session *s, struct error *err);
+/** From here on a rank that waits for a message longer than run.stall_s ends the job; before it,
+ * longer than run.stall_start_s: one rank may read through its data for minutes while the others
+ * wait. */
+void session_expect_messages(struct session *s);
 void session_finish(struct session *s);
 
 /** Anonymous and shared memory of this process that is resident, bytes; -1 where the system does

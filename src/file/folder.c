@@ -230,6 +230,10 @@ bool file_remove_tree(const char *path, struct error *err)
     if (fd < 0 && errno == ENOENT) {
         return true;
     }
+    if (fd < 0 && errno == ENOTDIR) {
+        return error_set(err, ERROR_IO, "%s: no folder, or a symbolic link: remove it by hand",
+                         path);
+    }
     if (fd < 0) {
         return file_fail(err, ERROR_IO, path, "cannot remove the folder");
     }

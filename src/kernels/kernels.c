@@ -32,34 +32,41 @@ void kernels_set_threads(int n_threads)
     omp_set_num_threads(n_threads);
 }
 
+/** One cpu_set_t ends at 1024, and the kernel refuses a set that its own do not fit. */
+enum { MOST_PROCESSORS = 1 << 15 };
+struct processors {
+    cpu_set_t parts[MOST_PROCESSORS / CPU_SETSIZE];
+};
+
 /** The processors of OpenMP's places, or, without places, those of the calling thread. */
-static void find_allowed(cpu_set_t *set)
+static void find_allowed(struct processors *found)
 {
     enum { PLACE = CPU_SETSIZE };
     int ids[PLACE];
     const int n_places = omp_get_num_places();
-    CPU_ZERO(set);
+    cpu_set_t *set = found->parts;
+    CPU_ZERO_S(sizeof *found, set);
     for (int place = 0; place < n_places; place++) {
         const int n = omp_get_place_num_procs(place);
         if (n <= PLACE) {
             omp_get_place_proc_ids(place, ids);
         }
         for (int i = 0; i < n && n <= PLACE; i++) {
-            CPU_SET(ids[i], set);
+            CPU_SET_S((size_t)ids[i], sizeof *found, set);
         }
     }
-    if (n_places == 0 && sched_getaffinity(0, sizeof *set, set) != 0) {
-        CPU_SET(0, set);
+    if (n_places == 0 && sched_getaffinity(0, sizeof *found, set) != 0) {
+        CPU_SET_S(0, sizeof *found, set);
     }
 }
 
 int kernels_find_processors(int *ids, int capacity)
 {
-    cpu_set_t set;
+    struct processors allowed;
     int n = 0;
-    find_allowed(&set);
-    for (int id = 0; id < CPU_SETSIZE && n < capacity; id++) {
-        if (CPU_ISSET(id, &set)) {
+    find_allowed(&allowed);
+    for (int id = 0; id < MOST_PROCESSORS && n < capacity; id++) {
+        if (CPU_ISSET_S((size_t)id, sizeof allowed, allowed.parts)) {
             ids[n++] = id;
         }
     }

@@ -64,9 +64,27 @@ bool kernels_blas_is_serial(void)
     return openblas_get_parallel() == OPENBLAS_SEQUENTIAL;
 }
 
+/* Piece by piece, as OpenBLAS takes it: in one the system may refuse more than it has memory. Each
+ * begins with the address of the one before. */
 bool kernels_blas_fits(int n_threads)
 {
-    const size_t bytes = (size_t)n_threads * ((KERNELS_BLAS_MIB + 1) << 20);
-    void *room = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return room != MAP_FAILED && munmap(room, bytes) == 0;
+    const size_t bytes = (size_t)(KERNELS_BLAS_MIB + 1) << 20;
+    void **last = NULL;
+    int n = 0;
+    while (n < n_threads) {
+        void **piece =
+            mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (piece == MAP_FAILED) {
+            break;
+        }
+        *piece = last;
+        last = piece;
+        n++;
+    }
+    while (last != NULL) {
+        void *piece = last;
+        last = *last;
+        munmap(piece, bytes);
+    }
+    return n == n_threads;
 }

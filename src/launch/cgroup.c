@@ -122,9 +122,19 @@ static void read_hierarchy(struct launch_cgroup *cgroup, const char *root, char 
         climb(cgroup, top, group, read_version_2);
         return;
     }
-    if (strcmp(controllers, "memory") == 0 || strncmp(controllers, "cpu", 3) == 0) {
+    /* The hierarchy's folder, or where that lists its controllers in another order, the links named
+     * for each of them. */
+    char *rest = NULL;
+    if (strncmp(controllers, "cpu,", 4) == 0) {
         snprintf(top, sizeof top, "%.512s/sys/fs/cgroup/%.64s", root, controllers);
         climb(cgroup, top, group, read_version_1);
+    }
+    for (char *name = strtok_r(controllers, ",", &rest); name != NULL;
+         name = strtok_r(NULL, ",", &rest)) {
+        if (strcmp(name, "memory") == 0 || strcmp(name, "cpu") == 0) {
+            snprintf(top, sizeof top, "%.512s/sys/fs/cgroup/%.64s", root, name);
+            climb(cgroup, top, group, read_version_1);
+        }
     }
 }
 

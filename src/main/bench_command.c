@@ -5,12 +5,16 @@
 
 #include <attnres/bench.h>
 #include <attnres/heap.h>
+#include <attnres/session.h>
 
 enum { TEXT_BYTES = 1 << 16 };
 
 static bool measure(struct bench_result *result, const struct config *config, struct error *err)
 {
-    const struct kernels *kernels = kernels_select(kernels_level_count() - 1);
+    const struct kernels *kernels = session_choose_kernels(err);
+    if (kernels == NULL) {
+        return false;
+    }
     const enum matmul_precision precision =
         config->compute.precision == PRECISION_BF16 ? MATMUL_BF16 : MATMUL_F32;
     const char *refusal = matmul_refusal(precision, kernels);

@@ -105,6 +105,7 @@ static bool evaluate_data_loss(const struct command_line *line, struct session *
     }
     int64_t n_windows = data != NULL ? count_windows(s, data) : 0;
     transport_broadcast(s->transport, 0, &n_windows, sizeof n_windows);
+    session_expect_messages(s);
     const struct evaluate_loss result = evaluate_windows(&s->engine, data, n_windows, true);
     if (transport_rank(s->transport) == 0) {
         char text[1024];
@@ -220,6 +221,7 @@ static bool evaluate_all_hops(const struct command_line *line, struct session *s
                "guess\n");
     }
     int64_t n_cut = 0;
+    session_expect_messages(s);
     for (int64_t i = 0; i < data->n_tasks; i++) {
         n_cut += evaluate_one_task(line, s, data->tasks[i].task);
     }
@@ -311,6 +313,7 @@ static bool evaluate_questions(const struct command_line *line, struct session *
                    s->transport,
                    nats != NULL || error_set(err, ERROR_CREATE, "no memory for likelihoods"), err);
     if (ok) {
+        session_expect_messages(s);
         evaluate_choices(&s->engine, &q, n_choices, nats);
         if (transport_rank(s->transport) == 0) {
             print_choices(&q, form_of(line), n_cut, nats);

@@ -57,6 +57,7 @@ static bool generate(const struct command_line *line, struct session *s,
         free(tokens);
         return false;
     }
+    session_expect_messages(s);
     for (size_t i = 0; i < n; i++) {
         tokens[i] = (unsigned char)prompt[i];
     }

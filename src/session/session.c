@@ -1,9 +1,11 @@
 #include <attnres/session.h>
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <attnres/checkpoint.h>
@@ -75,6 +77,15 @@ static bool check_wanted_level(struct error *err)
                      "ATTNRES_KERNELS=%s: no such instruction set; choose one of %s, or unset it "
                      "for the highest that all ranks have",
                      wanted, bytes);
+}
+
+const struct kernels *session_choose_kernels(struct error *err)
+{
+    if (!check_wanted_level(err)) {
+        return NULL;
+    }
+    const int wanted = find_level(wanted_level());
+    return kernels_select(wanted >= 0 ? wanted : kernels_level_count() - 1);
 }
 
 static struct place find_place(void)
@@ -176,10 +187,16 @@ static bool check_precision(const struct session *s, struct error *err)
 /** A refused allocation inside OpenBLAS would hang the job. */
 static bool check_room(const struct session *s, struct error *err)
 {
-    return kernels_blas_fits(s->n_threads) ||
-           error_set(err, ERROR_CREATE,
-                     "the limit of this process's memory (ulimit -v) leaves no room for OpenBLAS, "
-                     "which takes %d MiB of address space for each of %d threads: raise it",
+    struct rlimit limit;
+    if (kernels_blas_fits(s->n_threads)) {
+        return true;
+    }
+    const bool is_limited = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+    return error_set(err, ERROR_CREATE,
+                     "%s leaves no room for OpenBLAS, which takes %d MiB of address space for each "
+                     "of %d threads: raise it, or set compute.threads",
+                     is_limited ? "the limit of this process's memory (ulimit -v)"
+                                : "what the system promises (vm.overcommit_memory)",
                      KERNELS_BLAS_MIB, s->n_threads);
 }
 
@@ -270,9 +287,15 @@ bool session_start(struct session *s, struct error *err)
                    &s->memory, s->kernels);
     }
     engine_init(&s->engine, &s->plan, s->models, &s->memory, s->transport);
-    /* Not earlier: one rank may read through its shards for minutes while the others wait. */
-    transport_set_deadline(s->transport, s->config.run.stall_s);
+    const struct run_config *run = &s->config.run;
+    const bool never = run->stall_s == 0.0 || run->stall_start_s == 0.0;
+    transport_set_deadline(s->transport, never ? 0.0 : fmax(run->stall_s, run->stall_start_s));
     return true;
+}
+
+void session_expect_messages(struct session *s)
+{
+    transport_set_deadline(s->transport, s->config.run.stall_s);
 }
 
 void session_finish(struct session *s)

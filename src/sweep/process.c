@@ -32,22 +32,33 @@ static void hold_signals(sigset_t *before)
     sigprocmask(SIG_BLOCK, &asking, before);
 }
 
+/** The processors of a job, as large a set as their ids take. */
+struct processors {
+    cpu_set_t *set; /* heap; NULL: no memory */
+    size_t bytes;
+};
+
 /** As even a share as there is, of one processor at least. */
-static void choose_processors(cpu_set_t *set, const struct sweep_share *share)
+static struct processors choose_processors(const struct sweep_share *share)
 {
+    const int n_ids = share->processors[share->n_processors - 1] + 1; /* ascending */
+    const struct processors chosen = {CPU_ALLOC((size_t)n_ids), CPU_ALLOC_SIZE((size_t)n_ids)};
     const int first = share->n_processors * share->job / share->n_jobs,
               end = share->n_processors * (share->job + 1) / share->n_jobs;
-    CPU_ZERO(set);
-    CPU_SET(share->processors[first], set);
-    for (int i = first + 1; i < end; i++) {
-        CPU_SET(share->processors[i], set);
+    if (chosen.set != NULL) {
+        CPU_ZERO_S(chosen.bytes, chosen.set);
+        CPU_SET_S((size_t)share->processors[first], chosen.bytes, chosen.set);
+        for (int i = first + 1; i < end; i++) {
+            CPU_SET_S((size_t)share->processors[i], chosen.bytes, chosen.set);
+        }
     }
+    return chosen;
 }
 
 /** In the child, between fork and exec; returns if that cannot be done. A process group of its own
  * keeps Ctrl-C from it: mpirun would kill its ranks on that. If the sweep dies it is asked to save
  * and stop. */
-static void become(const char *const *command, int output, const cpu_set_t *processors,
+static void become(const char *const *command, int output, const struct processors *processors,
                    pid_t parent, const sigset_t *signals)
 {
     sweep_handle_signals(SIG_DFL);
@@ -60,7 +71,7 @@ static void become(const char *const *command, int output, const cpu_set_t *proc
     }
     if (dup2(input, STDIN_FILENO) >= 0 && dup2(output, STDOUT_FILENO) >= 0 &&
         dup2(output, STDERR_FILENO) >= 0 &&
-        sched_setaffinity(0, sizeof *processors, processors) == 0) {
+        sched_setaffinity(0, processors->bytes, processors->set) == 0) {
         execvp(command[0], (char *const *)command);
     }
     dprintf(STDERR_FILENO, "attnres: %s: %s\n", command[0], strerror(errno));
@@ -71,13 +82,16 @@ bool sweep_start_process(pid_t *pid, const char *const *command, const char *dir
 {
     char path[FILE_PATH_BYTES];
     struct file_writer output = {.fd = -1};
-    cpu_set_t processors;
+    const struct processors processors = choose_processors(share);
     sigset_t signals; /* held back, so that none is lost on a child that still has our handler */
+    if (processors.set == NULL) {
+        return error_set(err, ERROR_CREATE, "no memory for a process");
+    }
     if (!file_make_folders(dir, err) || !file_join(path, dir, "output.txt", err) ||
         !file_writer_append(&output, path, err)) {
+        CPU_FREE(processors.set);
         return false;
     }
-    choose_processors(&processors, share);
     hold_signals(&signals);
     const pid_t parent = getpid();
     *pid = fork();
@@ -88,6 +102,7 @@ bool sweep_start_process(pid_t *pid, const char *const *command, const char *dir
     const int cause = errno;
     sigprocmask(SIG_SETMASK, &signals, NULL);
     file_writer_close(&output, NULL);
+    CPU_FREE(processors.set);
     return *pid > 0 ||
            error_set(err, ERROR_CREATE, "%s: no process for it: %s", dir, strerror(cause));
 }

@@ -111,9 +111,10 @@ bool train_conclude(struct train *t, struct error *err)
     err->kind = t->save_failed ? ERROR_IO : ERROR_EARLY;
     if (t->is_root && t->save_failed) {
         error_set(err, ERROR_IO,
-                  "the last checkpoint (step %" PRId64
-                  ") could not be saved in %s; --resume goes on from the one before",
-                  checkpoint_progress(t->saver).step, t->run_path);
+                  "the last checkpoint (step %" PRId64 ") could not be saved in %s; %s",
+                  checkpoint_progress(t->saver).step, t->run_path,
+                  t->saved_step >= 0 ? "--resume goes on from the one before"
+                                     : "none was saved before it: begin again where there is room");
     } else if (t->is_root) {
         tell_early_stop(t, err);
     }

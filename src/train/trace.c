@@ -9,9 +9,14 @@
 
 enum { HOST_BYTES = 64 };
 
-static bool is_traced(const struct train *t)
+/** Whether a step that this process will do is traced: where a run goes on behind them, what there
+ * is of them stays. */
+static bool has_traced_steps(const struct train *t)
 {
-    return t->session.config.trace.n_steps > 0;
+    const struct trace_config *trace = &t->session.config.trace;
+    const int64_t end = trace->first + trace->n_steps;
+    return trace->n_steps > 0 && t->state.step + 1 < end &&
+           t->state.step < t->session.config.train.n_steps;
 }
 
 /** A fresh folder: files of an earlier process of the run would be of other steps. */
@@ -38,7 +43,8 @@ static void name_rank(const struct train *t, char name[TRACE_NAME_BYTES])
 
 bool train_start_trace(struct train *t, struct error *err)
 {
-    if (!is_traced(t)) {
+    t->is_traced = has_traced_steps(t);
+    if (!t->is_traced) {
         return true;
     }
     char folder[FILE_PATH_BYTES], name[TRACE_NAME_BYTES];
@@ -60,7 +66,7 @@ bool train_start_trace(struct train *t, struct error *err)
 
 void train_trace_step(struct train *t)
 {
-    if (is_traced(t)) {
+    if (t->is_traced) {
         trace_begin_step(&t->trace, t->state.step + 1);
     }
 }
@@ -100,7 +106,7 @@ static bool merge(struct train *t, const char *folder, struct error *err)
 
 void train_finish_trace(struct train *t)
 {
-    if (!is_traced(t)) {
+    if (!t->is_traced) {
         return;
     }
     struct error err = {0};

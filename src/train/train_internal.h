@@ -60,7 +60,8 @@ struct train {
     bool has_told_without_targets;     /* rank 0, as the next one: of a step */
     bool has_told_without_val_targets; /* of an evaluation */
     struct watch *watch;
-    struct trace trace;               /* if trace.steps is not 0 */
+    struct trace trace;               /* if is_traced */
+    bool is_traced;                   /* steps of this process are */
     struct watch_straggler straggler; /* rank 0, as the next three */
     double *compute_s;                /* by rank: since the run began */
     double *step_compute_s;           /* by rank: in this step */

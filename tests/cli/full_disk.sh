@@ -32,3 +32,13 @@ mkdir run/checkpoints/.step-00000001.partial
 ranks 2 attnres train $common train.steps=$end --resume >resumed.txt 2>resumed.log
 echo "exit code $?"
 ls -A run/checkpoints | wc -l
+
+echo 'nothing was saved before'
+launch 1 attnres train $common checkpoint.every=0 train.steps=1000000 run.dir=first 2>first.log >/dev/null
+job=$!
+until_true grep -qs '"training"' first/STATUS
+prlimit --pid "$(children_of $job)" --fsize=20000
+touch first/STOP
+wait $job
+echo "exit code $?"
+grep ^attnres first.log | sed -E 's/step [0-9]+/step N/'

@@ -13,6 +13,7 @@ echo "started by mpirun ${*/#$ATTNRES/attnres}"
 exec $ATTNRES
 END
 stub squeue <<'END'
+[ "$SLURM_TIME_FORMAT" = standard ] || squeue_says='Tomorr 10:30\n'
 echo "squeue $*" >>asked.txt
 [ -z "$job_pid" ] || { until [ -s $job_pid ]; do :; done; kill -USR1 $(cat $job_pid); }
 printf "$squeue_says"
@@ -81,6 +82,15 @@ for script in train train_mpirun sweep; do
     SLURM_CPUS_PER_TASK=3 SLURM_ARRAY_TASK_ID=1 batch $script.sbatch x
     grep '^started by' out.txt
 done
+
+echo 'hardware threads count for mpirun where Slurm counts them'
+smt='NodeName=n CoresPerSocket=4 CPUAlloc=0 CPUTot=16 CPULoad=0 Sockets=2 Boards=1 ThreadsPerCore=2\n'
+for cpus in 16 8; do
+    scontrol_says=${smt/CPUTot=16/CPUTot=$cpus} batch train_mpirun.sbatch x >/dev/null
+    grep -o 'mpirun.*PE=1' out.txt
+done
+scontrol_says=$smt SLURM_HINT=nomultithread batch train_mpirun.sbatch x >/dev/null
+grep -o 'mpirun.*PE=1' out.txt
 
 echo 'the last task of an array has the number of the array'
 mkdir run && echo '{"resumable": true}' >run/STATUS

@@ -17,3 +17,13 @@ names = [event["name"] for event in json.load(open("replicas/trace/trace.json"))
 print("sums of replicas are in the trace:", "reduce" in names)'
 run attnres train $small run.dir=late trace.steps=1 trace.first=5 2>late.log
 errors_of late.log
+
+echo 'who goes on behind the traced steps leaves their trace; who traces some again replaces it'
+cp replicas/trace/trace.json before.json
+ranks 2 attnres train $small pipeline.replicas=2 trace.first=2 trace.steps=1 run.dir=replicas --resume train.steps=6 >/dev/null 2>&1
+ranks 2 attnres train $small pipeline.replicas=2 trace.first=2 trace.steps=1 run.dir=replicas --resume train.steps=6 >/dev/null 2>&1
+cmp before.json replicas/trace/trace.json && echo 'the same trace'
+ranks 2 attnres train $small pipeline.replicas=2 trace.first=8 trace.steps=1 run.dir=replicas --resume train.steps=8 >/dev/null 2>&1
+cmp -s before.json replicas/trace/trace.json || echo 'another trace'
+mv replicas/trace elsewhere && ln -s ../elsewhere replicas/trace
+ranks 2 attnres train $small pipeline.replicas=2 trace.first=9 trace.steps=1 run.dir=replicas --resume train.steps=9 2>&1 >/dev/null | grep ^attnres
