@@ -2,37 +2,13 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <attnres/collective.h>
 #include <attnres/heap.h>
 
-/** Threads that wait for each other shall sleep, not spin: a spinning one keeps the processor from
- * whoever it waits for as soon as anything else runs there. The OpenMP library reads its
- * environment when it is loaded, before any of our code runs, so the program starts itself anew,
- * once. */
-static void let_threads_sleep(char **argv)
-{
-    static const char *const CHOICES[] = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"};
-    char path[FILE_PATH_BYTES] = "";
-    for (int i = 0; i < 3; i++) {
-        if (getenv(CHOICES[i]) != NULL) {
-            return; /* somebody has chosen, perhaps we */
-        }
-    }
-    if (readlink("/proc/self/exe", path, sizeof path - 1) > 0) {
-        setenv("OMP_WAIT_POLICY", "passive", 1);
-        setenv("KMP_BLOCKTIME", "0", 1);
-        execv(path, argv);
-        unsetenv("OMP_WAIT_POLICY"); /* for the launch check to see */
-        unsetenv("KMP_BLOCKTIME");
-    }
-}
-
 struct transport *run_create_ranks(const struct command_line *line, struct log *log,
                                    struct error *err)
 {
-    let_threads_sleep(*line->argv);
     const char *synchronous = getenv("ATTNRES_SYNC_SEND");
     struct transport *transport = transport_mpi_create(
         line->argc, line->argv, synchronous != NULL && strcmp(synchronous, "1") == 0, err);
