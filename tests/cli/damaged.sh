@@ -39,6 +39,14 @@ for step in 2 4 6; do
     flip run/checkpoints/step-0000000$step/model-00002.safetensors 5000
 done
 resume 2
+echo 'all damaged, and named by their run'
+for step in 2 4 6; do
+    flip run/checkpoints/step-0000000$step/model-00001.safetensors 5000
+done
+run attnres train $common --resume=run run.dir=new 2>log.txt
+errors_of log.txt | grep ^attnres
+ls new/metrics.jsonl 2>&1
+rm -rf run && cp -r good run
 echo 'one is named, and damaged'
 flip $newest/model-00001.safetensors 5000
 run attnres train $common --resume=$newest 2>log.txt
@@ -78,6 +86,17 @@ echo "exit code $?"
 errors_of unseen.log
 ls here/mine
 cmp before.jsonl shared/metrics.jsonl && echo 'as it was'
+
+echo 'each rank would train on another text'
+yes 'to be or not to be' | head -c 4000 | tee here/t.txt >here/v.txt
+for other in 't tr b c' 't head -c 3000' 'v tr b c'; do
+    cp here/*.txt there
+    set -- $other
+    "${@:2}" <here/$1.txt >there/$1.txt
+    beside attnres train $small data.kind=text data.train=t.txt data.val=v.txt run.dir="$PWD/torn" >/dev/null 2>unseen.log
+    echo "exit code $?"
+    errors_of unseen.log
+done
 
 # The first and the last rank read it; which of them meets the hole first, or whether both do, is chance.
 echo 'the data cut short under a run'

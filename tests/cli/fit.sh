@@ -68,7 +68,9 @@ attnres config "$small" --dump run.dir=other model.seq_len=32 train.eval_tokens=
     >other/config.yaml
 cp -r runs/standard-32-1 answers
 sed -i 's/loss: all/loss: answer/' answers/config.yaml
-run attnres fit other runs/standard-16-[12] begun answers runs
+cp -r runs/standard-32-1 asked
+sed -i 's/task: ptr/task: phop/' asked/config.yaml
+run attnres fit other runs/standard-16-[12] begun answers asked runs
 # One file by several paths, here and elsewhere; another of the same name.
 printf 'text' >val.txt
 mkdir -p copy others

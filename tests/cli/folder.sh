@@ -34,6 +34,9 @@ attnres train $small run.dir=initial checkpoint.initial=true 2>/dev/null >/dev/n
 ls initial/checkpoints
 
 echo 'weights of another run'
-attnres train $small run.dir=born train.init=kept train.steps=1 2>/dev/null | grep -c '^loss'
+attnres train $small run.dir=born train.init=kept train.steps=1 2>/dev/null >born.txt
+cp -r kept bare && rm bare/checkpoints/*/optim-*
+attnres train $small run.dir=born2 train.init=bare train.steps=1 2>/dev/null | hash_of /dev/stdin | cmp - <(hash_of born.txt) && echo 'and nothing else of it'
+attnres train $small run.dir=drawn train.steps=1 2>/dev/null | hash_of /dev/stdin | cmp -s - <(hash_of born.txt) || echo 'not those drawn'
 run attnres train $small run.dir=unborn train.init=nowhere 2>&1 | tail -n 2
 run attnres train $small run.dir=unborn train.init=kept model.dim=32 model.tied=true 2>&1 | tail -n 3

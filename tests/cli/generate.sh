@@ -28,3 +28,6 @@ run attnres generate tokens --prompt=AB
 echo 'a text of some length' >text.txt
 run attnres eval tokens --file=text.txt
 run attnres inspect tokens --file=text.txt
+run attnres eval tokens
+echo '{"good": "The cats sleep.", "bad": "The cats sleeps."}' >pairs.jsonl
+run attnres eval tokens --task=pairs --file=pairs.jsonl

@@ -21,6 +21,7 @@ ask() { # folder, how to ask
 stop_file() { touch stop_file/STOP; }
 signal_mpirun() { kill -USR1 $1; }
 signal_rank() { kill -$signal $(children_of $1 | tail -n 1); }
+signal_first() { kill -$signal $(children_of $1 | head -n 1); }
 
 echo 'touch STOP'
 ask stop_file stop_file
@@ -34,6 +35,18 @@ ask usr1 signal_mpirun
 echo 'TERM to one rank'
 signal=TERM
 ask term signal_rank
+ask term_first signal_first
+echo 'the terminal is lost; under nohup that stops nothing'
+for way in '' nohup; do
+    $way attnres train $endless train.steps=1000000 run.dir=hup$way >out.txt 2>log.txt &
+    job=$!
+    until_true has_trained hup$way
+    kill -HUP $job
+    [ -z "$way" ] || { sleep 1; kill -TERM $job; }
+    wait $job
+    echo "exit code $?"
+    errors_of log.txt | sed -E 's/step [0-9]+/step STEP/'
+done
 
 echo 'TERM while the data are read through'
 truncate -s 1T sparse.txt

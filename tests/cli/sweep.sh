@@ -18,6 +18,11 @@ echo "exit code $?"
 plain <out.txt
 grep -c 'begins (run . of 5)' log.txt
 grep -c 'done: val loss .*; [1-5] of 5 runs done' log.txt
+echo 'under a parent that ignores the end of its children'
+printf 'dir: ignored\nbase: base.yaml\nruns: [{a: {b: []}}]\n' >ignored.yaml
+timeout -k 1 100 python3 -c 'import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execvp(sys.argv[1], sys.argv[1:])' \
+    attnres sweep ignored.yaml >/dev/null 2>&1
+echo "exit code $?"
 echo 'again: nothing is left'
 run attnres sweep grid.yaml 2>&1 | plain
 for kind in standard block; do sed -n 's/^  kind: //p' out/small-$kind/config.yaml | head -n 1; done

@@ -2,6 +2,7 @@
 for i in $(seq 400); do echo "line $i of a text that is not very long"; done >book.txt
 mkdir books && cp book.txt books/a.txt && gzip -c book.txt >books/b.txt.gz
 cp book.txt books/notes.md
+cp book.txt books/.hidden.txt
 gzip -c book.txt >zipped.txt.gz
 text="$small data.kind=text train.steps=2"
 run attnres data info books

@@ -36,3 +36,27 @@ evaluated_s = result["summary"]["sections"]["evaluate"]["mean_s"]
 print("spent" if 0 < last["time_s"] <= result["time_s"] else (last, result))
 print("left out" if last["time_s"] + evaluated_s < int(sys.argv[1]) * 1e-9 else (last, evaluated_s, sys.argv[1]))
 END
+
+echo 'what metrics and eval say can be computed from each other'
+few="$small optim.warmup_steps=2 train.steps=6"
+ranks 2 attnres train $few run.dir=often >/dev/null 2>&1
+ranks 2 attnres train $few run.dir=twice train.log_every=4 >/dev/null 2>&1
+attnres train $few run.dir=parts train.steps=4 >/dev/null 2>&1
+attnres train $few run.dir=parts --resume >/dev/null 2>&1
+attnres eval run >eval.json
+python3 - <<'END'
+import json, math
+def lines(run):
+    return [json.loads(line) for line in open(run + "/metrics.jsonl")]
+peak, warmup, steps = 3e-3, 2, 6
+often, twice, parts = lines("often"), lines("twice"), lines("parts")
+def rate(step):
+    return step / warmup if step <= warmup else 0.1 + 0.45 * (1 + math.cos(math.pi * (step - 1 - warmup) / (steps - warmup)))
+print("lr", all(math.isclose(x["lr"], peak * rate(x["step"]), rel_tol=1e-12) for x in often) or [x["lr"] / peak for x in often])
+print("bits", all(math.isclose(x["bits_per_byte"], x["val_loss"] / math.log(2)) for x in often if "val_loss" in x))
+print("sent", {x["wire_bytes"] for x in often} == {x["wire_bytes"] for x in twice} and often[0]["wire_bytes"] > 0)
+print("time", all(a["time_s"] < b["time_s"] for a, b in zip(parts, parts[1:])), [x["step"] for x in parts])
+print("first and last", [x["step"] for x in twice])
+result = json.load(open("eval.json"))
+print("eval", math.isclose(result["bits_per_byte"], result["loss"] / math.log(2)))
+END

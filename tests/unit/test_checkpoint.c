@@ -141,6 +141,17 @@ static void a_failed_save_fails_on_all_ranks_and_keeps_the_older(void **state)
     run(2, load);
 }
 
+/* All ranks have written; rank 0 cannot move away what has the name. */
+static void a_save_that_gets_no_name_fails_on_all_ranks_and_leaves_nothing(void **state)
+{
+    (void)state;
+    assert_true(file_make_folders("run/checkpoints/step-00000008", NULL));
+    assert_true(file_replace("run/checkpoints/.step-replaced.partial", "", 0, NULL));
+    run(3, fail_to_save);
+    assert_false(file_exists("run/checkpoints/.step-00000008.partial"));
+    assert_true(file_is_folder("run/checkpoints/step-00000008"));
+}
+
 /* As an update would: every row is kept, and then changed. */
 static void change_all(struct small_rank *r, struct checkpoint_saver *saver)
 {
@@ -343,6 +354,7 @@ int main(void)
         IN_FOLDER(the_state_comes_back_as_it_was),
         IN_FOLDER(a_save_replaces_the_same_step_and_leaves_no_partial),
         IN_FOLDER(a_failed_save_fails_on_all_ranks_and_keeps_the_older),
+        IN_FOLDER(a_save_that_gets_no_name_fails_on_all_ranks_and_leaves_nothing),
         IN_FOLDER(a_save_in_the_background_writes_the_same_bytes),
         IN_FOLDER(another_model_is_a_configuration_error),
         IN_FOLDER(only_whole_steps_are_listed_newest_first),

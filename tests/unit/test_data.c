@@ -1,6 +1,7 @@
 #include <attnres/data.h>
 #include <attnres/file.h>
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <math.h>
 #include <stdint.h>
@@ -183,6 +184,43 @@ static bool shard_opens(void **state, const char *name, const unsigned char *byt
     assert_int_equal(data_size_tokens(d), n_tokens);
     data_close(d);
     return true;
+}
+
+static void text_takes_a_vocabulary_of_all_bytes(void **state)
+{
+    struct error err = {0};
+    char path[FILE_PATH_BYTES];
+    struct data *d = NULL;
+    write_counting(state, "a.txt", 3 * T);
+    assert_false(data_open_path(&d, path_in(state, path, "a.txt"), T, 255, &err));
+    assert_int_equal(err.kind, ERROR_CONFIG);
+    data_close(d);
+}
+
+static uint32_t checksum_of(void **state, const char *name)
+{
+    char path[FILE_PATH_BYTES];
+    struct data_checksum sum = {0};
+    struct data *d = NULL;
+    assert_true(data_open_path(&d, path_in(state, path, name), T, VOCAB, NULL));
+    while (data_checksum_advance(&sum, d)) {
+    }
+    data_close(d);
+    return sum.crc32;
+}
+
+/* It is taken of pieces of 64 MiB. */
+static void the_last_byte_of_a_large_file_counts(void **state)
+{
+    const off_t length = ((off_t)1 << 26) + 1000;
+    char path[FILE_PATH_BYTES];
+    write_bytes(state, "large.txt", "", 0);
+    assert_int_equal(truncate(path_in(state, path, "large.txt"), length), 0);
+    const uint32_t before = checksum_of(state, "large.txt");
+    const int fd = open(path, O_WRONLY);
+    assert_int_equal(pwrite(fd, "a", 1, length - 1), 1);
+    assert_int_equal(close(fd), 0);
+    assert_true(checksum_of(state, "large.txt") != before);
 }
 
 static void shards_are_read_and_hostile_ones_refused(void **state)
@@ -433,6 +471,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(text_too_short_or_absent_is_one_clear_error, make_folder,
                                         remove_folder),
         cmocka_unit_test_setup_teardown(gzipped_text_is_inflated_within_max_bytes, make_folder,
+                                        remove_folder),
+        cmocka_unit_test_setup_teardown(text_takes_a_vocabulary_of_all_bytes, make_folder,
+                                        remove_folder),
+        cmocka_unit_test_setup_teardown(the_last_byte_of_a_large_file_counts, make_folder,
                                         remove_folder),
         cmocka_unit_test_setup_teardown(shards_are_read_and_hostile_ones_refused, make_folder,
                                         remove_folder),

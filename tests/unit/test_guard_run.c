@@ -309,7 +309,7 @@ static void a_bit_that_flips_in_an_update_is_named(void **state)
 static void checking_changes_no_number(void **state)
 {
     (void)state;
-    if (sample_every() > 1) {
+    if (!sample_takes(3)) {
         return; /* minutes under valgrind; the sanitizers run it whole */
     }
     static const char *const GRIDS[][4] = {
@@ -340,7 +340,7 @@ static void checking_changes_no_number(void **state)
 static void a_replica_with_other_weights_is_named(void **state)
 {
     (void)state;
-    if (sample_every() > 1) {
+    if (!sample_takes(3)) {
         return; /* minutes under valgrind; the sanitizers run it whole */
     }
     const char *const settings[] = {"train.steps=5", "guard.check_every=2", NULL};
@@ -386,7 +386,7 @@ static void read_guard(struct guard_state *guard, int64_t step)
 static void a_resumed_run_judges_as_one_never_interrupted(void **state)
 {
     (void)state;
-    if (sample_every() > 1) {
+    if (!sample_takes(3)) {
         return; /* minutes under valgrind; the sanitizers run it whole */
     }
     const char *settings[] = {"train.steps=60",        "guard.spike_z=0.5",

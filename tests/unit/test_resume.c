@@ -297,6 +297,35 @@ static void a_first_save_is_as_fast_as_those_before_the_resume(void **state)
     free(t);
 }
 
+static void a_save_is_due_after_so_many_minutes(void **state)
+{
+    (void)state;
+    const struct train_options options = {0};
+    struct train *t = make_slow_run(&options);
+    t->save_at_s = clock_monotonic_s() - 1e6;
+    assert_false(train_save_is_due(t)); /* checkpoint.minutes is 0 */
+    t->session.config.checkpoint.minutes = 2.0;
+    assert_true(train_save_is_due(t));
+    t->save_at_s = clock_monotonic_s() - 110.0;
+    assert_false(train_save_is_due(t));
+    t->save_at_s = clock_monotonic_s() - 121.0;
+    assert_true(train_save_is_due(t));
+    free(t);
+}
+
+/* The one under way and the next: 1.5 x 20 s more than above, where 60 s are enough. */
+static void a_save_waits_for_the_one_under_way(void **state)
+{
+    (void)state;
+    struct train_options options = {.job_end_s = clock_monotonic_s() + 60.0};
+    struct train *t = make_slow_run(&options);
+    t->is_saving = true;
+    assert_int_equal(train_find_stop(t, false), TRAIN_STOP_JOB_END);
+    options.job_end_s += 30.0;
+    assert_int_equal(train_find_stop(t, false), TRAIN_GOES_ON);
+    free(t);
+}
+
 /* Nobody kills the run behind its hours, so a save is never too late for them. */
 static void the_last_save_fits_into_the_hours(void **state)
 {
@@ -392,6 +421,8 @@ int main(void)
         IN_FOLDER(all_ranks_start_fresh_when_one_cannot_load),
         IN_FOLDER(a_damaged_later_checkpoint_takes_no_place),
         IN_FOLDER(what_killed_saves_left_is_removed),
+        cmocka_unit_test(a_save_is_due_after_so_many_minutes),
+        cmocka_unit_test(a_save_waits_for_the_one_under_way),
         IN_FOLDER(a_stop_seen_in_the_last_step_is_removed),
         IN_FOLDER(a_job_that_has_gained_nothing_tries_to_save),
         IN_FOLDER(time_is_left_to_step_and_save_or_to_save_or_none),

@@ -215,6 +215,26 @@ static void a_run_of_too_many_words_is_refused(void **state)
     assert_int_equal(err.kind, ERROR_CONFIG);
 }
 
+static void a_file_of_too_many_words_is_refused(void **state)
+{
+    (void)state;
+    enum { WORD = 4 };
+    static char text[(SWEEP_MAX_WORDS + 1) * WORD + 64];
+    struct error err = {0};
+    for (int n = SWEEP_MAX_WORDS; n <= SWEEP_MAX_WORDS + 1; n++) {
+        struct text t = {text, sizeof text, 0};
+        text_add(&t, "set: [");
+        for (int i = 0; i < n; i++) {
+            text_add(&t, "a=1,");
+        }
+        text_add(&t, "]\nruns: [{a: {b: []}}]\n");
+        assert_true(t.length < sizeof text);
+        const bool is_read = sweep_parse(&sweep, "words.yaml", text, t.length, &err);
+        assert_int_equal(is_read, n == SWEEP_MAX_WORDS);
+    }
+    assert_non_null(strstr(err.message, "too many words"));
+}
+
 /* A run's folder as train leaves it. */
 static void leave_run(const char *dir, const char *const *words, int n_words,
                       enum run_state run_state, int64_t step)
@@ -435,6 +455,7 @@ int main(void)
         cmocka_unit_test(names_too_long_for_a_folder_are_refused),
         IN_FOLDER(base_stands_beside_the_file_and_dir_is_named_after_it),
         cmocka_unit_test(a_run_of_too_many_words_is_refused),
+        cmocka_unit_test(a_file_of_too_many_words_is_refused),
         IN_FOLDER(a_folder_tells_what_is_done),
         IN_FOLDER(work_counts_from_where_a_run_goes_on),
         cmocka_unit_test(what_is_left_is_told_by_what_was_done),

@@ -214,50 +214,6 @@ static void a_foreign_or_torn_answer_is_none(void **state)
     assert_false(read.answered);
 }
 
-static int64_t first_said(double slowest_s, int n_steps, int n)
-{
-    struct watch_straggler s = {0};
-    double compute_s[5], scratch[5];
-    for (int step = 1; step <= n_steps; step++) {
-        for (int rank = 0; rank < n; rank++) {
-            compute_s[rank] = 1.0 + 0.01 * rank;
-        }
-        compute_s[2 % n] = slowest_s;
-        if (watch_find_straggler(&s, compute_s, n, scratch)) {
-            assert_int_equal(s.rank, 2 % n);
-            return step;
-        }
-    }
-    return -1;
-}
-
-static void a_rank_slow_for_20_steps_is_told_of(void **state)
-{
-    (void)state;
-    assert_int_equal(first_said(1.35, 100, 5), 20);
-    assert_int_equal(first_said(1.32, 100, 5), -1); /* the median is 1.03 with it */
-    assert_int_equal(first_said(1.35, 100, 4), 20);
-    assert_int_equal(first_said(1.5, 100, 2), -1); /* of two the median is the mean */
-    assert_int_equal(first_said(2.5, 100, 2), 20);
-    assert_int_equal(first_said(9.0, 100, 1), -1);
-    struct watch_straggler s = {0};
-    double slow[3] = {1.0, 2.0, 1.0}, even[3] = {1.0, 1.0, 1.0}, scratch[3];
-    double fast[3] = {0.001, 0.002, 0.001};
-    int n_said = 0;
-    for (int step = 1; step <= 2000; step++) {
-        n_said += watch_find_straggler(&s, slow, 3, scratch);
-    }
-    assert_int_equal(n_said, 3); /* at 20, 200 and 2000 */
-    assert_true(s.ratio == 2.0 && s.seconds == 2.0 && s.n_steps == 2000);
-    for (int step = 0; step < 100; step++) {
-        assert_false(watch_find_straggler(&s, step % 15 == 0 ? even : slow, 3, scratch));
-        assert_memory_equal(slow, ((double[]){1.0, 2.0, 1.0}), sizeof slow);
-    }
-    for (int step = 0; step < 100; step++) {
-        assert_false(watch_find_straggler(&s, fast, 3, scratch)); /* a millisecond is nothing */
-    }
-}
-
 enum { N_RANKS = 3 };
 
 static char folder[64];
@@ -301,7 +257,7 @@ static void run_watched_for(char message[WATCH_TEXT_BYTES], double stall_s,
                                           .folder = folder,
                                           .stall_s = stall_s,
                                           .start_s = 30.0,
-                                          .save_s = stall_s,
+                                          .save_s = 20.0,
                                           .quiet = true};
     assert_non_null(world);
     for (int rank = 0; rank < N_RANKS; rank++) {
@@ -365,6 +321,42 @@ static void rank_1_hangs(struct transport *t)
     hang_until_judged();
     journal_end(journal);
     receive_from(t, 0);
+}
+
+/** Five times as long as a step may take. */
+static void rank_0_is_slow(struct transport *t, enum journal_phase phase)
+{
+    journal_set_phase(transport_journal(t), phase);
+    if (transport_rank(t) == 0) {
+        clock_sleep_s(1.5);
+    }
+    transport_barrier(t);
+}
+
+static void rank_0_saves(struct transport *t)
+{
+    rank_0_is_slow(t, JOURNAL_SAVING);
+}
+
+static void rank_0_starts(struct transport *t)
+{
+    rank_0_is_slow(t, JOURNAL_STARTING);
+}
+
+static void rank_0_ends(struct transport *t)
+{
+    rank_0_is_slow(t, JOURNAL_ENDING);
+}
+
+static void saves_and_starts_have_limits_of_their_own(void **state)
+{
+    (void)state;
+    static void (*const SLOW[])(struct transport *) = {rank_0_saves, rank_0_starts, rank_0_ends};
+    for (size_t i = 0; i < sizeof SLOW / sizeof SLOW[0]; i++) {
+        char message[WATCH_TEXT_BYTES];
+        run_watched(message, SLOW[i]);
+        assert_string_equal(message, "");
+    }
 }
 
 static void a_rank_that_hangs_is_named_and_the_job_ends(void **state)
@@ -578,8 +570,8 @@ int main(void)
         cmocka_unit_test(a_long_pipeline_is_followed_to_its_end),
         cmocka_unit_test(an_answer_reads_back_as_it_was_written),
         cmocka_unit_test(a_foreign_or_torn_answer_is_none),
-        cmocka_unit_test(a_rank_slow_for_20_steps_is_told_of),
         IN_FOLDER(a_rank_that_hangs_is_named_and_the_job_ends),
+        IN_FOLDER(saves_and_starts_have_limits_of_their_own),
         IN_FOLDER(a_deadlock_ends_the_job),
         IN_FOLDER(a_long_wait_for_a_rank_that_gets_on_is_let_be),
         IN_FOLDER(a_job_that_was_suspended_goes_on),

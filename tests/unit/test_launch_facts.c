@@ -1,11 +1,14 @@
-/* What control groups leave, read from files that stand for the machine's. */
+/* What launch finds: control groups, in files that stand for the machine's; environment, limits. */
 #include <attnres/launch.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/sysinfo.h>
 #include <cmocka.h>
 
 #include <attnres/file.h>
@@ -88,11 +91,59 @@ static void version_1_is_read_by_controller(void **state)
     remove_root(root);
 }
 
+/* What the process itself is told, as its launcher and its shell may have left it. */
+static void the_environment_and_limits_are_found(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *policy, *spins;
+        enum launch_waiting waiting;
+    } CASES[] = {
+        {NULL, NULL, LAUNCH_SPINS_A_WHILE}, {"PASSIVE", NULL, LAUNCH_SLEEPS},
+        {"active", NULL, LAUNCH_SPINS},     {NULL, "0", LAUNCH_SLEEPS},
+        {"passive", "1000", LAUNCH_SPINS},
+    };
+    static const char *const BINDING[] = {"OMP_PROC_BIND", "GOMP_CPU_AFFINITY", "KMP_AFFINITY"};
+    static struct launch_facts facts;
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        unsetenv("OMP_WAIT_POLICY");
+        unsetenv("GOMP_SPINCOUNT");
+        if (CASES[i].policy != NULL) {
+            setenv("OMP_WAIT_POLICY", CASES[i].policy, 1);
+        }
+        if (CASES[i].spins != NULL) {
+            setenv("GOMP_SPINCOUNT", CASES[i].spins, 1);
+        }
+        launch_find(&facts);
+        assert_int_equal(facts.waiting, CASES[i].waiting);
+    }
+    for (int i = 0; i < 3; i++) {
+        unsetenv(BINDING[i]);
+    }
+    setenv("OMP_PROC_BIND", "FALSE", 1);
+    launch_find(&facts);
+    assert_string_equal(facts.thread_bind, "");
+    setenv("OMP_PROC_BIND", "close", 1);
+    launch_find(&facts);
+    assert_string_equal(facts.thread_bind, "OMP_PROC_BIND=close");
+    struct rlimit files;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+    files.rlim_cur = 100;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+    launch_find(&facts);
+    assert_int_equal(facts.n_open_files, 100);
+    struct sysinfo info;
+    assert_int_equal(sysinfo(&info), 0);
+    assert_true(facts.free_bytes > 0 &&
+                facts.free_bytes < (int64_t)info.totalram * (int64_t)info.mem_unit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_tightest_group_above_counts),
         cmocka_unit_test(version_1_is_read_by_controller),
+        cmocka_unit_test(the_environment_and_limits_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
