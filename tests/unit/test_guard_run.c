@@ -236,9 +236,10 @@ static void a_bit_that_flips_while_recomputing_is_named(void **state)
 {
     (void)state;
     const char *const settings[] = {"train.steps=2", "guard.check_every=2", NULL};
-    int n = 0;
+    int n = 0, n_places = 0;
     for (int i = 0; i < N_PLACES; i++) {
-        if (!recomputes(&PLACES[i])) {
+        /* Under valgrind the first place, under sanitizers all. */
+        if (!recomputes(&PLACES[i]) || !sample_takes(3 * n_places++)) {
             continue;
         }
         fault.call = 1000;
@@ -255,7 +256,7 @@ static void a_bit_that_flips_while_recomputing_is_named(void **state)
             assert_stopped(PLACES[i].name);
         }
     }
-    assert_true(n >= 6);
+    assert_true(n >= 6 || sample_every() > 3);
 }
 
 /** Step 1 computes each row's norm and update once, step 2 twice: the bit flips in either, in the
@@ -281,6 +282,9 @@ static void a_bit_that_flips_in_an_update_is_named(void **state)
     for (int i = 0; i < 3 * 4; i++) {
         struct place place = RANKS[i / 4].place;
         char says[256];
+        if (!sample_takes(3 * i)) {
+            continue;
+        }
         place.site = (enum site)(SQUARES + i % 4);
         fault.flip = 1U << (7 * (i % 4));
         fault.call = 1000;
