@@ -49,6 +49,30 @@ static void stages_cover_sublayers_and_parameters_once(void **state)
     free(config);
 }
 
+static uint64_t hash_of(int n_ranks, const char *override)
+{
+    struct config *config = calloc(1, sizeof *config);
+    struct plan plan;
+    make_plan(&plan, config, n_ranks, &override, override != NULL, NULL);
+    const uint64_t hash = plan_hash(&plan);
+    plan_finish(&plan);
+    free(config);
+    return hash;
+}
+
+/* By it ranks know that they have planned alike. */
+static void plans_that_differ_have_other_hashes(void **state)
+{
+    (void)state;
+    static const char *const OTHERS[] = {"pipeline.partition=[6,10]", "pipeline.schedule=gpipe",
+                                         "memory.recompute=all", "pipeline.replicas=2"};
+    const uint64_t hash = hash_of(2, NULL);
+    assert_true(hash != 0 && hash == hash_of(2, NULL) && hash != hash_of(1, NULL));
+    for (size_t i = 0; i < sizeof OTHERS / sizeof OTHERS[0]; i++) {
+        assert_true(hash_of(2, OTHERS[i]) != hash);
+    }
+}
+
 static void an_illegal_schedule_is_refused_by_the_name_that_was_configured(void **state)
 {
     (void)state;
@@ -526,6 +550,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_memory_table_is_aligned_for_any_number_of_ranks),
         cmocka_unit_test(stages_cover_sublayers_and_parameters_once),
+        cmocka_unit_test(plans_that_differ_have_other_hashes),
         cmocka_unit_test(an_illegal_schedule_is_refused_by_the_name_that_was_configured),
         cmocka_unit_test(blocks_partition_gives_whole_blocks_where_they_suffice),
         cmocka_unit_test(ranks_that_do_not_fit_are_refused_with_the_launch_line),

@@ -306,6 +306,20 @@ static void settings_tell_batches_and_sizes_apart(void **state)
     end(&trial);
 }
 
+static void too_many_runs_are_refused(void **state)
+{
+    (void)state;
+    static const char *runs[REPORT_MAX_RUNS + 1];
+    static struct report_notes notes;
+    const struct report_options options = {.out = "nowhere"};
+    struct error err = {0};
+    for (int i = 0; i <= REPORT_MAX_RUNS; i++) {
+        runs[i] = "nowhere";
+    }
+    assert_false(report_write(&options, runs, REPORT_MAX_RUNS + 1, &notes, &err));
+    assert_int_equal(err.kind, ERROR_USAGE);
+}
+
 static void expect_tics(double low, double high, const char *expected)
 {
     char bytes[512] = "";
@@ -337,6 +351,7 @@ int main(void)
         cmocka_unit_test(open_sums_are_one_column),
         cmocka_unit_test(inspections_that_are_none_are_left_out_alone),
         cmocka_unit_test(settings_tell_batches_and_sizes_apart),
+        cmocka_unit_test(too_many_runs_are_refused),
         cmocka_unit_test(logarithmic_axes_have_round_tics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
