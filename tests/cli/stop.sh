@@ -37,12 +37,12 @@ signal=TERM
 ask term signal_rank
 ask term_first signal_first
 echo 'the terminal is lost; under nohup that stops nothing'
-for way in '' nohup; do
-    $way attnres train $endless train.steps=1000000 run.dir=hup$way >out.txt 2>log.txt &
+for way in 'env --default-signal=HUP' nohup; do # who runs the tests may ignore it
+    $way attnres train $endless train.steps=1000000 run.dir=${way%% *} >out.txt 2>log.txt &
     job=$!
-    until_true has_trained hup$way
+    until_true has_trained ${way%% *}
     kill -HUP $job
-    [ -z "$way" ] || { sleep 1; kill -TERM $job; }
+    [ "$way" != nohup ] || { sleep 1; kill -TERM $job; }
     wait $job
     echo "exit code $?"
     errors_of log.txt | sed -E 's/step [0-9]+/step STEP/'
@@ -72,15 +72,17 @@ errors_of log.txt | sed -E 's/[0-9]+ s/N s/g'
 
 echo 'USR1 before it listens, in the midst of its start'
 holds_usr1() { local mask; mask=$(sed -n 's/^SigBlk:[[:space:]]*//p' /proc/$1/status 2>/dev/null) && (((0x0$mask & 0x200) != 0)); }
-attnres train $small run.dir=held >out.txt 2>log.txt &
+attnres train $endless train.steps=1000000 run.dir=held >out.txt 2>log.txt &
 job=$!
 while [ -e /proc/$job ] && ! holds_usr1 $job; do :; done
 kill -USR1 $job
 wait $job
 echo "exit code $?"
-errors_of log.txt
-sed 's/, "step.*//' held/STATUS
-run attnres train $small run.dir=held --resume 2>/dev/null | tail -n 1
+at_once() { sed -E 's/by a signal after step [0-9]+ of [0-9]+, saved; continue with --resume/before the first step/'; } # or a little later, where others run
+errors_of log.txt | at_once
+sed 's/, "step.*//' held/STATUS | at_once
+attnres train $endless train.steps=$(($(sed 's/.*"step": \([0-9]*\).*/\1/' held/STATUS) + 2)) run.dir=held --resume >/dev/null 2>&1
+echo "exit code $?"
 
 echo 'USR2 again and again, in the midst of products: it goes on'
 attnres train $endless model.dim=128 model.ff=336 model.seq_len=256 batch.microbatch=2 train.steps=1000000 run.dir=usr2 >out.txt 2>log.txt &
