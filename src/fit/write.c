@@ -41,12 +41,12 @@ static void write_misfit(struct json_writer *w, const struct fit_misfit *misfit,
                          const struct fit_points *points)
 {
     json_number_or_null(w, "seed_deviation", misfit->scatter);
-    json_begin_object(w, "farthest");
     if (!isnan(misfit->farthest)) {
+        json_begin_object(w, "farthest");
         write_group(w, fit_first_of_group(points, misfit->group));
         json_number(w, "off", misfit->farthest);
+        json_end_object(w);
     }
-    json_end_object(w);
 }
 
 static void write_law(struct json_writer *w, const struct fit_law *law)

@@ -151,9 +151,8 @@ const char *matmul_refusal(enum matmul_precision precision, const struct kernels
                "set up a new build folder, or set compute.precision=f32";
     }
     if (!is_wide(kernels)) {
-        return "bf16 needs the kernels of level x86-64-v4, and here or on some rank there are "
-               "lower "
-               "ones: run on processors with avx512_bf16, without ATTNRES_KERNELS, or set "
+        return "bf16 needs the kernels of level x86-64-v4, and here or on some rank they are of a "
+               "lower one: run on processors with avx512_bf16, without ATTNRES_KERNELS, or set "
                "compute.precision=f32";
     }
     return onednn_has_bf16() ? NULL

@@ -79,13 +79,19 @@ static bool check_wanted_level(struct error *err)
                      wanted, bytes);
 }
 
+/** The one that is wanted, or the processor's highest. */
+static int own_level(void)
+{
+    const int wanted = find_level(wanted_level());
+    return wanted >= 0 ? wanted : kernels_level_count() - 1;
+}
+
 const struct kernels *session_choose_kernels(struct error *err)
 {
     if (!check_wanted_level(err)) {
         return NULL;
     }
-    const int wanted = find_level(wanted_level());
-    return kernels_select(wanted >= 0 ? wanted : kernels_level_count() - 1);
+    return kernels_select(own_level());
 }
 
 static struct place find_place(void)
@@ -94,13 +100,10 @@ static struct place find_place(void)
     int ids[LAUNCH_CPUS];
     gethostname(host, sizeof host - 1);
     const int n = kernels_find_processors(ids, LAUNCH_CPUS);
-    struct place place = {.host = hash_bytes(host, strlen(host)),
+    return (struct place){.host = hash_bytes(host, strlen(host)),
                           .processors = hash_bytes(ids, (size_t)n * sizeof *ids),
                           .n_processors = launch_count_processors(),
-                          .level = kernels_level_count() - 1};
-    const int wanted = find_level(wanted_level());
-    place.level = wanted >= 0 ? wanted : place.level;
-    return place;
+                          .level = own_level()};
 }
 
 /** This rank's share of its processors, or fewer if OMP_NUM_THREADS (a number, or a list of them)

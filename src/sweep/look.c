@@ -51,7 +51,8 @@ double sweep_flops_left(const struct sweep_entry *entry)
 
 double sweep_flops_here(const struct sweep_entry *entry)
 {
-    return sweep_flops_done(entry) - flops_until(entry, entry->step_before);
+    /* One that had its last evaluation before it then has done less than its steps. */
+    return fmax(0.0, sweep_flops_done(entry) - flops_until(entry, entry->step_before));
 }
 
 static void count_flops(struct sweep_entry *entry, const struct config *config)

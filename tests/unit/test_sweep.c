@@ -349,7 +349,10 @@ static void evaluations_are_work(void **state)
         assert_true(sweep_flops_done(&entry) == CASES[i].done);
         assert_true(sweep_flops_left(&entry) == 1150.0 - CASES[i].done);
     }
+    entry.step_before = 10; /* this sitting began in its last evaluation */
+    assert_true(sweep_flops_here(&entry) == 0.0);
     entry.state = SWEEP_DONE;
+    assert_true(sweep_flops_here(&entry) == 0.0);
     assert_true(sweep_flops_left(&entry) == 0.0);
     entry.eval_every = 5; /* the last is due in any case */
     assert_true(sweep_flops_all(&entry) == 1100.0);
