@@ -23,6 +23,9 @@ struct file_bytes {
 /** Read a whole regular file of at most max_bytes. ERROR_NO_INPUT if absent, ERROR_DATA if it is
  * not a regular file or larger, ERROR_IO otherwise. End with file_bytes_finish. */
 bool file_read(struct file_bytes *out, const char *path, size_t max_bytes, struct error *err);
+/** The same for standard input, to its end: a pipe, a terminal or a file. Errors call it by that
+ * name. */
+bool file_read_input(struct file_bytes *out, size_t max_bytes, struct error *err);
 void file_bytes_finish(struct file_bytes *f);
 
 /** A regular file mapped read-only. A length of 0 maps nothing and is no error. A page that cannot

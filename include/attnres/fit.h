@@ -79,7 +79,8 @@ struct fit_points {
     int n_left_out, left_out_capacity;
 };
 
-/** Add the points of a file: a JSON object a line, or comma-separated values under a line of names.
+/** Add the points of a file, or of standard input ("-"): a JSON object a line, or comma-separated
+ * values under a line of names.
  * Names: kind, compute, loss; and, if they are known, size, seed, tokens, time. Empty lines and
  * those that begin with # are passed over. path must outlive the points. */
 bool fit_points_read(struct fit_points *points, const char *path, struct error *err);

@@ -89,6 +89,46 @@ bool file_read(struct file_bytes *out, const char *path, size_t max_bytes, struc
     return ok;
 }
 
+/** One byte more than is allowed tells what is too long. */
+static bool read_to_end(struct file_bytes *in, int fd, size_t max_bytes, const char *name,
+                        struct error *err)
+{
+    for (size_t capacity = 0; in->length <= max_bytes;) {
+        if (capacity < in->length + 2) {
+            capacity = capacity > 0 ? 2 * capacity : 1 << 16;
+            unsigned char *bytes = realloc(in->bytes, capacity);
+            if (bytes == NULL) {
+                return error_set(err, ERROR_CREATE, "%s: no memory for %zu bytes", name, capacity);
+            }
+            in->bytes = bytes;
+        }
+        const ssize_t n = read(fd, in->bytes + in->length, capacity - in->length - 1);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return file_fail(err, ERROR_IO, name, "cannot read");
+        }
+        in->length += (size_t)n;
+        in->bytes[in->length] = 0;
+        if (n == 0) {
+            return true;
+        }
+    }
+    return error_set(err, ERROR_DATA, "%s: more than the %zu bytes expected", name, max_bytes);
+}
+
+bool file_read_input(struct file_bytes *out, size_t max_bytes, struct error *err)
+{
+    struct file_bytes in = {0};
+    if (!read_to_end(&in, STDIN_FILENO, max_bytes, "standard input", err)) {
+        file_bytes_finish(&in);
+        return false;
+    }
+    *out = in;
+    return true;
+}
+
 void file_bytes_finish(struct file_bytes *f)
 {
     if (f == NULL) {

@@ -290,14 +290,17 @@ bool fit_points_parse(struct fit_points *points, const char *name, const char *b
 
 bool fit_points_read(struct fit_points *points, const char *path, struct error *err)
 {
+    const bool is_input = strcmp(path, "-") == 0;
+    const char *name = is_input ? "standard input" : path;
     struct file_bytes f = {0};
-    if (!file_read(&f, path, MAX_FILE_BYTES, err)) {
+    if (!(is_input ? file_read_input(&f, MAX_FILE_BYTES, err)
+                   : file_read(&f, path, MAX_FILE_BYTES, err))) {
         return false;
     }
     const int n = points->n;
-    bool ok = fit_points_parse(points, path, (const char *)f.bytes, f.length, err);
+    bool ok = fit_points_parse(points, name, (const char *)f.bytes, f.length, err);
     if (ok && points->n == n) {
-        ok = error_set(err, ERROR_DATA, "%s: no points in it; a point has %s", path, NAMES);
+        ok = error_set(err, ERROR_DATA, "%s: no points in it; a point has %s", name, NAMES);
     }
     file_bytes_finish(&f);
     return ok;

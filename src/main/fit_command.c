@@ -132,15 +132,12 @@ const struct command fit_command = {
     .usage = "RUN|FILE... [--x=flops|tokens|time] [--baseline KIND] [--at N]",
     .summary = "fit loss against compute, and how much more of it the baseline needs",
     .details =
-        "RUN is the folder of a finished run: the val_loss of its last step counts. FILE has "
-        "points, "
-        "one a line:\n"
-        "JSON objects, or comma-separated values under a line of names. Names: kind, compute, "
-        "loss; "
-        "and, if\n"
-        "they are known, size (parameters), seed, tokens, time (seconds). A run's size leaves out "
-        "the "
-        "parameters of its\n"
+        "RUN is the folder of a finished run: the val_loss of its last step counts. FILE, or "
+        "standard input (-), has\n"
+        "points, one a line: JSON objects, or comma-separated values under a line of names. "
+        "Names: kind, compute, loss; and,\n"
+        "if they are known, size (parameters), seed, tokens, time (seconds). A run's size leaves "
+        "out the parameters of its\n"
         "reads, so that all kinds of one shape share a size: leave them out in a FILE too.\n\n"
         "A multiplier above 1 says that the baseline needs so many times the compute for the loss "
         "that a kind has;\n"

@@ -14,6 +14,9 @@ block,3.35,1.746
 block,5.60,1.693
 END
 run attnres fit paper.csv
+attnres fit - <paper.csv | cmp - <(attnres fit paper.csv) && echo 'a pipe gives the same'
+printf 'kind,compute,loss\nblock,1,none\n' | run attnres fit -
+run attnres fit - </dev/null
 # Last digits are the C library's.
 run attnres fit paper.csv --baseline=block --at=1 --json | sed -E 's/([0-9]\.[0-9]{6})[0-9]+/\1/g'
 

@@ -1,5 +1,6 @@
 #include <attnres/file.h>
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -107,6 +108,57 @@ static void read_refuses_absent_and_large_files(void **state)
     assert_false(file_read(&f, in_folder("a"), 4, &err));
     assert_int_equal(err.kind, ERROR_DATA);
     assert_null(f.bytes);
+}
+
+/* What a child that has the file or pipe as its standard input reads of it: its length, -1 with an
+ * error of the data, -2 with another. */
+static int length_of_input(int fd, size_t most)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        struct file_bytes f = {0};
+        struct error err = {0};
+        dup2(fd, STDIN_FILENO);
+        const bool ok = file_read_input(&f, most, &err) && f.bytes[f.length] == 0;
+        const int32_t length = ok ? (int32_t)f.length : err.kind == ERROR_DATA ? -1 : -2;
+        file_bytes_finish(&f);
+        assert_true(file_replace(in_folder("length"), &length, sizeof length, NULL));
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    struct file_bytes f = {0};
+    assert_true(file_read(&f, in_folder("length"), sizeof(int32_t), NULL));
+    const int32_t length = *(const int32_t *)(const void *)f.bytes;
+    file_bytes_finish(&f);
+    return length;
+}
+
+static void input_is_read_to_its_end_from_a_file_or_a_pipe(void **state)
+{
+    (void)state;
+    static char bytes[200000];
+    memset(bytes, 'x', sizeof bytes);
+    assert_true(file_replace(in_folder("long"), bytes, sizeof bytes, NULL));
+    const size_t mosts[] = {sizeof bytes + 1, sizeof bytes, sizeof bytes - 1, 0};
+    const int expected[] = {sizeof bytes, sizeof bytes, -1, -1};
+    for (size_t i = 0; i < sizeof mosts / sizeof *mosts; i++) {
+        const int fd = open(in_folder("long"), O_RDONLY);
+        assert_int_equal(length_of_input(fd, mosts[i]), expected[i]);
+        close(fd);
+    }
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], "one", 3), 3);
+    assert_int_equal(write(ends[1], "two", 3), 3);
+    close(ends[1]);
+    assert_int_equal(length_of_input(ends[0], 6), 6);
+    assert_int_equal(length_of_input(ends[0], 0), 0); /* at its end */
+    close(ends[0]);
+    const int fd = open(folder, O_RDONLY);
+    assert_int_equal(length_of_input(fd, 6), -2);
+    close(fd);
 }
 
 static void map_shows_the_contents_and_nothing_of_an_empty_file(void **state)
@@ -537,6 +589,7 @@ int main(void)
         IN_FOLDER(a_replacement_that_fails_names_the_file_that_was_given),
         IN_FOLDER(read_refuses_what_is_no_regular_file_without_blocking),
         IN_FOLDER(read_refuses_absent_and_large_files),
+        IN_FOLDER(input_is_read_to_its_end_from_a_file_or_a_pipe),
         IN_FOLDER(map_shows_the_contents_and_nothing_of_an_empty_file),
         IN_FOLDER(a_page_that_is_gone_ends_the_program_and_names_the_file),
         IN_FOLDER(a_sent_sigbus_ends_the_process_as_ever),
