@@ -231,7 +231,7 @@ void fit_add_interval(struct text *t, int decimals, double low, double high);
 /** For people; length like snprintf. */
 size_t fit_report_print(const struct fit_report *report, const struct fit_points *points,
                         char *text, size_t capacity);
-/** Members of an open JSON object. What is not known is absent. */
+/** Members of an open JSON object. What is not known is null or absent. */
 void fit_report_write_json(struct json_writer *w, const struct fit_report *report,
                            const struct fit_points *points);
 

@@ -93,6 +93,29 @@ static void print_misfit(struct text *t, const struct fit_misfit *misfit,
     }
 }
 
+/** What a size was trained on moves its loss as well: a curve through sizes of other budgets is of
+ * both. */
+static void print_budgets(struct text *t, const struct fit_points *points)
+{
+    static const double ALIKE = 1.25;
+    double least = INFINITY, most = 0.0;
+    for (int i = 0; i < points->n; i++) {
+        const struct fit_point *p = &points->rows[i];
+        if (p->size > 0 && p->spent[FIT_TOKENS] > 0.0) {
+            const double budget = p->spent[FIT_TOKENS] / (double)p->size;
+            least = fmin(least, budget);
+            most = fmax(most, budget);
+        }
+    }
+    if (most > ALIKE * least) {
+        text_add(
+            t,
+            "trained on %.3g to %.3g tokens a parameter: a curve through sizes of unlike budgets "
+            "mixes size and budget\n",
+            least, most);
+    }
+}
+
 static void print_curves(struct text *t, const struct fit_report *report,
                          const struct fit_points *points)
 {
@@ -111,6 +134,7 @@ static void print_curves(struct text *t, const struct fit_report *report,
         }
         text_add(t, "\n");
     }
+    print_budgets(t, points);
 }
 
 static void print_scatter(struct text *t, const struct fit_comparison *c,
