@@ -173,7 +173,7 @@ static void round_gradients(const struct model *model, int gradient_slot, int64_
     const struct depth_plan *depth = &model->plan->depth;
     /* With the message cache a gradient is rounded when it leaves a rank (engine). */
     if (model->plan->config->representative.gradient != PRECISION_BF16 ||
-        model->plan->config->pipeline.cache || depth->n_blocks == 0 || l == depth->n_sublayers ||
+        model->plan->routing.cache || depth->n_blocks == 0 || l == depth->n_sublayers ||
         !depth_is_border(depth, l)) {
         return;
     }

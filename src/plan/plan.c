@@ -171,8 +171,9 @@ bool plan_make_stages(struct plan *plan, const int64_t *ends, struct error *err)
     plan->ranks = heap_take((size_t)plan->n_ranks, sizeof *plan->ranks, "the plan's ranks");
     plan->max_rank_params = 0;
     plan->n_logit_slots = count_logit_slots(plan);
-    if (!routing_init(&plan->routing, &plan->depth, ends, &plan->schedule.spec,
-                      plan->config->pipeline.cache, err)) {
+    /* With one chunk a rank there is nothing to keep. */
+    const bool caches = plan->config->pipeline.cache && plan->n_chunks > 1;
+    if (!routing_init(&plan->routing, &plan->depth, ends, &plan->schedule.spec, caches, err)) {
         return false;
     }
     for (int i = 0; i < plan->n_stages; i++) {

@@ -56,6 +56,16 @@ static void put_traffic(struct text *t, const struct plan *plan, const struct ro
     }
 }
 
+static void put_cache(struct text *t, const struct plan *plan)
+{
+    if (plan->config->pipeline.cache) {
+        text_add(t, "           with cache, as chosen: %s\n",
+                 plan->routing.cache
+                     ? "numbers repeat bit for bit on this grid and partition, but depend on them"
+                     : "with one chunk a rank there is nothing to keep, so it changes nothing");
+    }
+}
+
 /** Each link's bytes in the encodings of the plan. */
 static void put_links(struct text *t, const struct plan *plan, const struct routing *plain,
                       const struct routing *cached)
@@ -108,6 +118,7 @@ size_t predict_print(const struct plan *plan, const struct costs *costs,
     struct routing plain = {0}, cached = {0};
     if (plan->n_ranks > 1 && route(&plain, plan, false) && route(&cached, plan, true)) {
         put_traffic(&t, plan, &plain, &cached);
+        put_cache(&t, plan);
         put_links(&t, plan, &plain, &cached);
     }
     routing_finish(&plain);

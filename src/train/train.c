@@ -62,7 +62,7 @@ static void log_plan(struct train *t)
     log_replicas(t);
     if (t->session.config.pipeline.cache) {
         log_write(t->log, LOG_INFO, "pipeline.cache is on: %s",
-                  t->session.plan.n_chunks > 1
+                  t->session.plan.routing.cache
                       ? "a run repeats bit for bit on this grid and partition, but its numbers "
                         "depend on them"
                       : "with one chunk a rank there is nothing to keep, so it changes nothing");
@@ -272,7 +272,7 @@ static bool set_up(struct train *t, const struct config *config, struct error *e
     if (!train_start_state(t, err)) {
         return false;
     }
-    deflation_choose(&t->session.engine, t->session.host, t->log);
+    deflation_choose(&t->session.engine, t->session.hosts, t->log);
     return train_open_records(t, err) && train_start_trace(t, err);
 }
 

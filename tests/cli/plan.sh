@@ -71,3 +71,7 @@ for out in own.yaml two.json folder step.svg; do
     tail -n 1 plan.txt
 done
 cmp $small own.yaml && head -c 5 step.svg && ls folder
+printf '\nwhat the cache costs\n'
+for schedule in '1f1b pipeline.chunks=1' 'interleaved pipeline.chunks=2'; do
+    attnres plan --ranks 2 pipeline.schedule=$schedule pipeline.cache=on | grep 'as chosen: '
+done
