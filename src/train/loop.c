@@ -158,16 +158,16 @@ static void log_step(struct train *t, const struct train_decision *d, double val
                      struct since *since)
 {
     const int64_t step = t->state.step;
-    const bool is_wanted = step == 1 || is_last(t, d) || isfinite(val_loss);
+    const bool is_wanted = step == 1 || is_last(t, d) || is_evaluated(t, d);
     if (!t->is_root || (!is_wanted && !is_due(step, t->session.config.train.log_every))) {
         return;
     }
     const struct metrics_line line = make_line(t, d, val_loss, since);
     record(t, &line);
-    if (!t->log->terminal || isfinite(val_loss) || is_last(t, d)) {
+    if (!t->log->terminal || is_evaluated(t, d) || is_last(t, d)) {
         print_line(t, &line);
     }
-    *since = (struct since){train_spent_s(t), step, d->bytes_sent, d->wait_s};
+    *since = (struct since){line.time_s, step, d->bytes_sent, d->wait_s};
 }
 
 /** Whether the run stops so late that the job may end before this step is saved, and better leaves
@@ -178,11 +178,12 @@ static bool gives_up_saving(struct train *t, const struct train_decision *d)
                          d->stop != TRAIN_GOES_ON && !d->has_time_to_save;
     const bool gives_up = is_late && train_has_gained(t);
     if (is_late && !gives_up && t->is_root) {
-        log_write(t->log, LOG_WARNING,
-                  "the job may end before step %" PRId64
-                  " is saved; it is tried, for nothing was saved since the job began: give it more "
-                  "time",
-                  t->state.step);
+        log_write(
+            t->log, LOG_WARNING,
+            "the job may end before step %" PRId64
+            " is saved; it is tried all the same, since nothing was saved in this job: give it "
+            "more time",
+            t->state.step);
     }
     return gives_up;
 }

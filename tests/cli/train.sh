@@ -57,6 +57,10 @@ print("bits", all(math.isclose(x["bits_per_byte"], x["val_loss"] / math.log(2)) 
 print("sent", {x["wire_bytes"] for x in often} == {x["wire_bytes"] for x in twice} and often[0]["wire_bytes"] > 0)
 print("time", all(a["time_s"] < b["time_s"] for a, b in zip(parts, parts[1:])), [x["step"] for x in parts])
 print("first and last", [x["step"] for x in twice])
+def is_mean(a, b):
+    return math.isclose(b["step_s"] * (b["step"] - a["step"]), b["time_s"] - a["time_s"], rel_tol=1e-6)
+print("means", all(is_mean(a, b) for run in (often, twice) for a, b in zip(run, run[1:])),
+      all(x["bubble"] <= 1 for x in often + twice))
 result = json.load(open("eval.json"))
 print("eval", math.isclose(result["bits_per_byte"], result["loss"] / math.log(2)))
 END
