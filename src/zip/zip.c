@@ -9,7 +9,7 @@ enum { GZIP_WINDOW = 16 + MAX_WBITS, FIRST_OUTPUT_BYTES = 1 << 16 };
 
 uint32_t zip_crc32(uint32_t crc, const void *bytes, size_t length)
 {
-    return (uint32_t)crc32_z(crc, bytes, length);
+    return length > 0 ? (uint32_t)crc32_z(crc, bytes, length) : crc; /* zlib takes NULL for anew */
 }
 
 /* Inflating under way. The output may grow to one byte beyond the limit, so that reaching the

@@ -40,6 +40,7 @@ static void crc_is_the_standard_one_and_continues(void **state)
     assert_int_equal(zip_crc32(0, "123456789", 9), 0xCBF43926);
     assert_int_equal(zip_crc32(zip_crc32(0, "1234", 4), "56789", 5), 0xCBF43926);
     assert_int_equal(zip_crc32(0, "", 0), 0);
+    assert_int_equal(zip_crc32(0xCBF43926, NULL, 0), 0xCBF43926); /* of an empty file, mapped */
 }
 
 static void gunzip_inflates_up_to_the_limit(void **state)
