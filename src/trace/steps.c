@@ -27,7 +27,8 @@ static int64_t find_first(const struct trace_rank *r, int64_t step)
     return low;
 }
 
-/* Behind the update come an evaluation's forwards, under the same step. */
+/* Behind the update come an evaluation's forwards, under the same step. Beside a save in the
+ * background the update is cut into several. */
 bool trace_find_step(struct trace_span *span, const struct trace_set *set, int rank, int64_t step)
 {
     const struct trace_rank *r = &set->ranks[rank];
@@ -35,13 +36,11 @@ bool trace_find_step(struct trace_span *span, const struct trace_set *set, int r
     if (first == r->n_events || r->events[first].kind != JOURNAL_READ_BATCH) {
         return false;
     }
+    *span = (struct trace_span){first, first};
     for (int64_t i = first; i < r->n_events && r->events[i].step == step; i++) {
-        if (r->events[i].kind == JOURNAL_UPDATE) {
-            *span = (struct trace_span){first, i + 1};
-            return true;
-        }
+        span->end = r->events[i].kind == JOURNAL_UPDATE ? i + 1 : span->end;
     }
-    return false;
+    return span->end > first;
 }
 
 bool trace_measure_step(struct trace_work *work, const struct trace_set *set, int64_t step)

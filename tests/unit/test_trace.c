@@ -187,8 +187,11 @@ static void forge(const char *folder, const struct schedule *schedule)
                 const struct action *a = &schedule->actions[i];
                 put_action(&f, a, at_s + s.start[i], at_s + s.start[i] + length_of(a, rank));
             }
-            put(&f, (struct journal_event){.kind = JOURNAL_UPDATE, .peer = -1, .microbatch = -1},
-                at_s + s.makespan + 1e-4, at_s + s.makespan + 1e-3);
+            for (int part = 1; part <= 2; part++) { /* a save in the background lies between */
+                put(&f,
+                    (struct journal_event){.kind = JOURNAL_UPDATE, .peer = -1, .microbatch = -1},
+                    at_s + s.makespan + part * 1e-3, at_s + s.makespan + part * 1e-3 + 5e-4);
+            }
         }
         put_head(&f, TRACE_ENDS, P, begin_s + 90.0);
         assert_true(file_writer_close(&f.file, NULL));
@@ -316,6 +319,7 @@ static void a_picture_shows_each_microbatch_measured_and_simulated(void **state)
     assert_int_equal(count(text, "fill=\"#56b4e9\""), 2 * P * M + 1);
     assert_int_equal(count(text, "fill=\"#e69f00\""), 2 * P * M + 1);
     assert_int_equal(count(text, "fill=\"#009e73\""), 2 * P * M + 1);
+    assert_int_equal(count(text, "fill=\"#cc79a7\""), 3 * P + 1); /* batch, two parts of update */
     assert_int_equal(count(text, "<svg"), count(text, "</svg>"));
     assert_int_equal(count(text, "<text"), count(text, "</text>"));
     assert_int_equal(count(text, "bubble"), 2);
