@@ -56,6 +56,7 @@ struct fit_point {
 struct fit_left_out {
     const char *path;                                  /* folder or file, borrowed */
     char why[FIT_WHY_BYTES], detail[FIT_DETAIL_BYTES]; /* detail: of this run alone; may be empty */
+    bool has_twin; /* it would count, were there no other like it */
 };
 
 /** What runs have in common whose losses compare: the configuration of the first of them. */

@@ -21,7 +21,7 @@ bool fit_points_leave_out(struct fit_points *points, const char *path, const cha
         points->left_out_capacity = capacity;
     }
     struct fit_left_out *row = &points->left_out[points->n_left_out++];
-    row->path = path;
+    *row = (struct fit_left_out){.path = path};
     snprintf(row->why, sizeof row->why, "%s", why);
     snprintf(row->detail, sizeof row->detail, "%s", detail);
     return true;

@@ -155,10 +155,14 @@ static bool leave_twin_out(struct fit_points *points, const struct fit_point *tw
     if (twin->line > 0) {
         snprintf(line, sizeof line, "line %d", twin->line);
     }
-    return fit_points_leave_out(points, twin->source,
-                                "another is of the same kind, size, tokens and seed; give only the "
-                                "one that shall count or, of a file's points, their seeds",
-                                line, err);
+    if (!fit_points_leave_out(points, twin->source,
+                              "another is of the same kind, size, tokens and seed; give only the "
+                              "one that shall count or, of a file's points, their seeds",
+                              line, err)) {
+        return false;
+    }
+    points->left_out[points->n_left_out - 1].has_twin = true;
+    return true;
 }
 
 /** All of them: which one should count is not for the fit to say. */

@@ -315,7 +315,7 @@ bool report_draw_steps(struct figure *f, const struct report *report, struct tex
 
 static bool is_end_of(const struct report_run *run, int kind)
 {
-    return run->kind == kind && report_is_end(run);
+    return run->kind == kind && report_has_end(run) && !run->is_apart;
 }
 
 /** Where each finished run ended, by kind. */

@@ -69,20 +69,45 @@ static bool fit_axis(struct report *r, enum fit_axis axis, struct error *err)
     return fit_report_make(&r->fits[axis], &r->points, baseline, &options, err);
 }
 
-/** Finished runs that are no points are not drawn among those that are. */
+static bool is_point(const struct fit_points *points, const char *path)
+{
+    for (int i = 0; i < points->n; i++) {
+        if (strcmp(points->rows[i].source, path) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_twin(const struct fit_points *points, const char *path)
+{
+    for (int i = 0; i < points->n_left_out; i++) {
+        if (points->left_out[i].has_twin && strcmp(points->left_out[i].path, path) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Finished runs whose losses do not compare with those of the points are not drawn among them. */
 static void set_apart(struct report *r)
 {
-    int n = 0;
+    int n_apart = 0, n_twins = 0;
     for (int i = 0; i < r->n_runs; i++) {
         struct report_run *run = &r->runs[i];
-        run->is_apart = report_has_end(run);
-        for (int k = 0; k < r->points.n && run->is_apart; k++) {
-            run->is_apart = strcmp(r->points.rows[k].source, run->path) != 0;
-        }
-        n += run->is_apart;
+        run->has_twin = has_twin(&r->points, run->path);
+        run->is_apart = report_has_end(run) && !run->has_twin && !is_point(&r->points, run->path);
+        n_apart += run->is_apart;
+        n_twins += run->has_twin;
     }
-    if (n > 0) {
-        text_add(r->notes, "in no figure of losses: finished runs that are left out (%d)\n", n);
+    if (n_twins > 0) {
+        text_add(r->notes,
+                 "drawn, but in no fit and no mean: runs that have another like them (%d)\n",
+                 n_twins);
+    }
+    if (n_apart > 0) {
+        text_add(r->notes, "in no figure of losses: finished runs that are left out (%d)\n",
+                 n_apart);
     }
 }
 

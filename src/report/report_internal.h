@@ -55,6 +55,8 @@ struct report_run {
     bool is_bytes; /* a token is a byte */
     bool is_done;  /* has reached its last step */
     bool is_apart; /* fit has left it out: its loss does not compare with the others' */
+    bool has_twin; /* fit has left it out as one of several alike (of two rates, say): it is drawn,
+                      but in no mean */
 };
 
 struct report {

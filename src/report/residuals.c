@@ -6,7 +6,7 @@
 
 bool report_is_end(const struct report_run *run)
 {
-    return report_has_end(run) && !run->is_apart;
+    return report_has_end(run) && !run->is_apart && !run->has_twin;
 }
 
 /** In percent. */

@@ -108,3 +108,8 @@ run attnres report runs/standard-16 runs/block_full-16 --out=two
 run attnres report runs nowhere runs/standard-16/config.yaml --out=none
 run attnres report
 run attnres report runs/block_full-16 --out=/dev/null/x
+
+echo 'runs of several rates are drawn, but in no fit and no mean'
+cp -r runs/standard-16 faster
+run attnres report runs/standard-16 faster runs/standard-24 --out=rates
+grep -c '^\$r' rates/loss-steps.gp rates/loss-compute.gp
