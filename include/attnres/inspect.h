@@ -5,7 +5,7 @@
  * as they always do, on one rank and without recomputation, and what they leave in the planned
  * buffers is read: from scores s_i and log-denominators the weights a_i = e^(s_i - (m + ln d)) of
  * kernels.h, from values and read results their magnitudes. What a source is worth is how much the
- * loss rises when no read has it (model.masked).
+ * loss rises when it is hidden from every read (model.masked).
  *
  *  Sources go by their ids of depth.h: 0 the embedding, then completed blocks, then what sublayers
  * leave in the open block. */
@@ -24,6 +24,7 @@
 struct inspect_input {
     const int32_t *tokens, *targets; /* (windows, T); targets behind those are -1 */
     int64_t n_windows, n_tokens;
+    bool hides_all; /* also hide the sources of open blocks: a forward pass for each */
 };
 
 struct inspection {
@@ -38,8 +39,10 @@ struct inspection {
     double *weight_gradients; /* (L): norm of the gradient of a sublayer's weights, those of its
                                  read left out: the same tensors for every kind */
     double *output_gradients; /* (L): norm of the loss's gradient with regard to its output */
-    double *without;          /* (N+1): the loss without a completed source; NAN: nobody reads it */
-    float *weights; /* (L+1, sources, tokens) of the only window, where wanted; NULL otherwise */
+    int64_t n_without;        /* N+1, or all sources */
+    double *without; /* (n_without): the loss with a source hidden from every read; NAN: nobody
+                        reads it beside another */
+    float *weights;  /* (L+1, sources, tokens) of the only window, where wanted; NULL otherwise */
 };
 
 /** Look at a model through some windows. engine has one rank with PLAN_INSPECT, one sequence a

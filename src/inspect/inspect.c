@@ -32,7 +32,7 @@ static bool make_room(struct inspection *r, bool wants_weights, struct error *er
     r->outputs = allocate(L);
     r->weight_gradients = allocate(L);
     r->output_gradients = allocate(L);
-    r->without = allocate(r->depth.n_blocks + 1);
+    r->without = allocate(r->n_without);
     const size_t n_weights = wants_weights ? (size_t)(n_cells * r->n_tokens) : 0;
     r->weights = n_weights > 0 ? calloc(n_weights, sizeof *r->weights) : NULL;
     return (r->map != NULL && r->inputs != NULL && r->outputs != NULL &&
@@ -170,7 +170,7 @@ static void take_means(const struct look *look)
     }
 }
 
-/** The loss when no read has a completed source. */
+/** The loss when a source is hidden from every read. */
 static double loss_without(const struct look *look, int64_t id)
 {
     double sum = 0.0;
@@ -192,7 +192,9 @@ static bool is_read(const struct depth_plan *depth, int64_t id)
 {
     for (int64_t l = 0; l <= depth->n_sublayers; l++) {
         const struct depth_set set = depth_live(depth, l);
-        if (set.n_completed > id && depth_set_count(&set) > 1) {
+        const bool has_it =
+            id < set.n_completed || (id >= set.first_open && id < set.first_open + set.n_open);
+        if (has_it && depth_set_count(&set) > 1) {
             return true;
         }
     }
@@ -219,6 +221,7 @@ bool inspect_model(struct inspection *r, struct engine *engine, struct model *mo
                              .is_static = plan->config->model.read == READ_STATIC,
                              .n_sources = plan->depth.n_blocks + 1 + plan->depth.n_sublayers,
                              .n_tokens = input->n_windows * input->n_tokens};
+    r->n_without = input->hides_all ? r->n_sources : plan->depth.n_blocks + 1;
     if (!make_room(r, wants_weights, err)) {
         return false;
     }
@@ -234,7 +237,7 @@ bool inspect_model(struct inspection *r, struct engine *engine, struct model *mo
         add_window(&look, window);
     }
     take_means(&look);
-    for (int64_t id = 0; id <= plan->depth.n_blocks; id++) {
+    for (int64_t id = 0; id < r->n_without; id++) {
         r->without[id] = is_read(&plan->depth, id) ? loss_without(&look, id) : NAN;
     }
     engine_drain(engine);

@@ -70,7 +70,7 @@ static void print_without(struct text *t, const struct inspection *r)
         return;
     }
     text_add(t, "\nwithout        loss   more by\n");
-    for (int64_t id = 0; id <= r->depth.n_blocks; id++) {
+    for (int64_t id = 0; id < r->n_without; id++) {
         char name[INSPECT_NAME_BYTES];
         inspect_name_source(name, &r->depth, id);
         if (!isnan(r->without[id])) {
@@ -275,7 +275,7 @@ bool inspect_print_json(const struct inspection *r, const struct inspect_label *
     write_numbers(&w, "outputs", r->outputs, L);
     write_numbers(&w, "weight_gradients", r->weight_gradients, L);
     write_numbers(&w, "output_gradients", r->output_gradients, L);
-    write_numbers(&w, "without", r->without, r->depth.n_blocks + 1);
+    write_numbers(&w, "without", r->without, r->n_without);
     if (label->prompt != NULL) {
         json_begin_array(&w, "prompt");
         for (int64_t t = 0; t < r->n_tokens; t++) {

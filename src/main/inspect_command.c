@@ -152,7 +152,11 @@ static bool look_and_tell(const struct command_line *line, struct session *s,
     bool ok = take_windows(&w, line, s, err);
     if (ok) {
         const struct inspect_input input = {
-            .tokens = w.tokens, .targets = w.targets, .n_windows = w.n, .n_tokens = w.n_tokens};
+            .tokens = w.tokens,
+            .targets = w.targets,
+            .n_windows = w.n,
+            .n_tokens = w.n_tokens,
+            .hides_all = strcmp(command_text(line, "hide", "blocks"), "all") == 0};
         const struct inspect_label label = {
             .checkpoint = c->path,
             .step = c->state.step,
@@ -200,6 +204,10 @@ static bool run(const struct command_line *line, struct error *err)
                              OF_DATA[i]);
         }
     }
+    const char *hide = command_text(line, "hide", "blocks");
+    if (strcmp(hide, "blocks") != 0 && strcmp(hide, "all") != 0) {
+        return error_set(err, ERROR_USAGE, "--hide=%s: choose blocks or all", hide);
+    }
     if (command_has(line, "svg") && !run_may_draw(command_text(line, "svg", NULL), err)) {
         return false;
     }
@@ -223,12 +231,13 @@ const struct command inspect_command = {
         "Without a prompt it looks at the first windows of the validation data: the mean weight of "
         "each source in each\n"
         "read, root mean squares and gradients of every sublayer (of the mean loss, before "
-        "clipping), and the loss when\n"
-        "no read has a source, of the embedding and finished blocks (the other weights then sum "
-        "to 1). With a prompt, at\n"
-        "that text, and token by token: the mean weight of each source, and the heaviest source "
-        "of each read; every\n"
-        "weight is in the JSON.\n\n"
+        "clipping), and the loss with\n"
+        "one source hidden from every read (the other weights then sum to 1): the embedding and "
+        "finished blocks, with\n"
+        "--hide=all also what reads inside a block have of it. With a prompt, at that text, and "
+        "token by token: the mean\n"
+        "weight of each source, and the heaviest source of each read; every weight is in the "
+        "JSON.\n\n"
         "A read is named for the sublayer that it is for, such as 0.attn or 0.mlp; the last is "
         "head. Its sources: b0\n"
         "is the embedding, b1, b2 ... the sums of finished blocks, 0.attn the output of that "
@@ -237,11 +246,14 @@ const struct command inspect_command = {
         "  attnres inspect RUN --json >RUN/inspect.json      for attnres report\n\n"
         "map[read][source] of the JSON are mean weights, null where a read does not have the "
         "source; weights\n"
-        "[read][source][token] those of a prompt.",
+        "[read][source][token] those of a prompt; without[source] the losses.",
     .flags = {{"prompt", FLAG_TEXT, "TEXT", "what to look at; taken as bytes"},
               {"file", FLAG_TEXT, "PATH",
                "a text or token shard to look at in place of the validation data"},
               {"windows", FLAG_INT, "N", "how many windows of it (default 16)"},
+              {"hide", FLAG_TEXT, "blocks|all",
+               "which sources to hide, one by one (default blocks); all takes a forward pass for "
+               "each sublayer"},
               {"json", FLAG_SWITCH, NULL, "one JSON object"},
               {"svg", FLAG_TEXT, "FILE", "with a prompt: draw which blocks each token draws on"}},
     .least = 1,

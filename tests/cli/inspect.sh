@@ -19,6 +19,8 @@ for red, weight in cells:
     assert shades[1] - 1 <= int(red, 16) <= shades[0] + 1, (red, weight)
 print(len(cells) > 0, "valid XML")
 END
+run attnres inspect run --hide=all | without_numbers | sed -n '/^without/,$p'
+run attnres inspect run --hide=b1
 run attnres inspect run --windows=2 --json >run/inspect.json
 sed -i 1d run/inspect.json
 python3 - <<END

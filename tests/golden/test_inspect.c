@@ -66,8 +66,11 @@ static void destroy(struct trial *trial)
 
 static void look(struct trial *trial, int64_t n_windows, bool wants_weights)
 {
-    const struct inspect_input input = {
-        .tokens = trial->tokens, .targets = trial->targets, .n_windows = n_windows, .n_tokens = T};
+    const struct inspect_input input = {.tokens = trial->tokens,
+                                        .targets = trial->targets,
+                                        .n_windows = n_windows,
+                                        .n_tokens = T,
+                                        .hides_all = true};
     struct error err = {0};
     assert_true(inspect_model(&trial->found, &trial->rank.engine, &trial->rank.model, &input,
                               wants_weights, &err));
@@ -306,16 +309,23 @@ static void the_heaviest_source_is_named_for_each_token_and_read(void **state)
     destroy(trial);
 }
 
-/** Give a completed source this logit in every static read that has it beside others. */
-static void set_logits(struct trial *trial, int64_t id, float logit)
+/** Give a source this logit in every static read that has it beside others. Returns how many have.
+ */
+static int set_logits(struct trial *trial, int64_t id, float logit)
 {
     const struct plan *plan = &trial->rank.plan;
+    int n = 0;
     for (int64_t l = 0; l <= L; l++) {
         const struct depth_set set = depth_live(&plan->depth, l);
-        if (set.n_completed > id && depth_set_count(&set) > 1) {
-            model_weight(&trial->rank.model, params_find(&plan->params, l, PARAM_READ))[id] = logit;
+        for (int64_t i = 0; i < depth_set_count(&set); i++) {
+            if (depth_set_id(&set, i) == id && depth_set_count(&set) > 1) {
+                model_weight(&trial->rank.model, params_find(&plan->params, l, PARAM_READ))[i] =
+                    logit;
+                n++;
+            }
         }
     }
+    return n;
 }
 
 /* In a static read that is to give its source the logit minus infinity; -1e30 is as good. */
@@ -329,14 +339,17 @@ static void leaving_a_source_out_is_a_logit_of_minus_infinity(void **state)
     };
     for (int kind = 0; kind < 3; kind++) {
         const int64_t N = kind == 0 ? L : 3;
-        for (int64_t id = 0; id <= N; id++) {
+        for (int64_t id = 0; id <= N + L; id++) {
             struct trial *trial = make(KINDS[kind]);
             reads_draw(&trial->rank.plan, &trial->rank.model);
             look(trial, 1, false);
             expect_near(trial->found.loss, forward_loss(trial), SAME_FUNCTION);
-            set_logits(trial, id, -1e30F);
-            assert_true(trial->found.without[id] == forward_loss(trial));
-            assert_true(trial->found.without[id] != trial->found.loss);
+            if (set_logits(trial, id, -1e30F) > 0) {
+                assert_true(trial->found.without[id] == forward_loss(trial));
+                assert_true(trial->found.without[id] != trial->found.loss);
+            } else {
+                assert_true(isnan(trial->found.without[id]) && id > N);
+            }
             destroy(trial);
         }
     }
