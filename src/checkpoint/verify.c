@@ -226,7 +226,7 @@ bool checkpoint_verify(struct checkpoint_contents *contents, const char *step_pa
 /** For what stands in the place of a file: a folder, or what cannot be looked at. */
 static bool opens(const char *path, struct error *err)
 {
-    struct file_reader reader;
+    struct file_reader reader = {.fd = -1};
     const bool ok = file_reader_open(&reader, path, err);
     file_reader_close(&reader);
     return ok;

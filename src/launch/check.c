@@ -95,8 +95,12 @@ static bool write_mark(char *path, const char *folder)
     if (!file_join(path, parent, name, NULL) || !file_writer_create(&file, path, NULL)) {
         return false;
     }
-    const bool ok = file_writer_write(&file, name, strlen(name), NULL);
-    return file_writer_close(&file, NULL) && ok;
+    const bool is_written = file_writer_write(&file, name, strlen(name), NULL);
+    if (file_writer_close(&file, NULL) && is_written) {
+        return true;
+    }
+    file_remove(path, NULL);
+    return false;
 }
 
 /** A network's file system may show a new file late. */

@@ -20,6 +20,7 @@ void finding_set(struct launch_finding *f, enum launch_verdict verdict, const ch
 {
     va_list arguments;
     f->verdict = verdict;
+    f->fix[0] = '\0'; /* that of an earlier rank's */
     va_start(arguments, format);
     vsnprintf(f->found, sizeof f->found, format, arguments);
     va_end(arguments);
@@ -112,8 +113,7 @@ static void judge_arguments(struct launch_finding *f, const struct launch_start 
         finding_set(f, LAUNCH_PASS, "the same on every rank");
         return;
     }
-    finding_set(f, LAUNCH_FAIL, "others than rank 0's on rank%s %s", plural(others.n),
-                others.bytes);
+    finding_set(f, LAUNCH_FAIL, "not those of rank 0 on rank%s %s", plural(others.n), others.bytes);
     finding_advise(f, "start every rank with the same command line: mpirun -n %d attnres ...", n);
 }
 
@@ -137,7 +137,7 @@ static void judge_binary(struct launch_finding *f, const struct launch_start *st
         finding_set(f, LAUNCH_PASS, "%016" PRIx64 " on every rank", starts[0].binary);
         return;
     }
-    finding_set(f, LAUNCH_FAIL, "another program than rank 0's (%016" PRIx64 ") on rank%s %s",
+    finding_set(f, LAUNCH_FAIL, "not rank 0's program (%016" PRIx64 ") on rank%s %s",
                 starts[0].binary, plural(others.n), others.bytes);
     finding_advise(f, "install the same build on every host, or start it from a shared folder");
 }
@@ -170,8 +170,8 @@ static void judge_hashes(struct launch_finding *f, const struct launch_facts *fa
         finding_set(f, LAUNCH_PASS, "%08" PRIx64 " on every rank", get(&facts[0]));
         return;
     }
-    finding_set(f, LAUNCH_FAIL, "another than rank 0's (%08" PRIx64 ") on rank%s %s",
-                get(&facts[0]), plural(others.n), others.bytes);
+    finding_set(f, LAUNCH_FAIL, "not rank 0's (%08" PRIx64 ") on rank%s %s", get(&facts[0]),
+                plural(others.n), others.bytes);
     finding_advise(f, "%s", fix);
 }
 
@@ -209,8 +209,9 @@ static void judge_kernels(struct launch_finding *f, const struct launch_facts *f
                         "OpenBLAS takes rank 0's processor for a %s and rank %d's for a %s, whose "
                         "results differ in the last bits",
                         facts[0].blas_core, i, facts[i].blas_core);
-            finding_advise(f, "pin one that all can run: mpirun -x OPENBLAS_CORETYPE=%s ...",
-                           facts[i].blas_core);
+            finding_advise(f,
+                           "pin the older of the two: mpirun -x OPENBLAS_CORETYPE=%s ..., or =%s",
+                           facts[0].blas_core, facts[i].blas_core);
             return;
         }
         if (strcmp(facts[i].onednn_core, facts[0].onednn_core) != 0) {
@@ -321,7 +322,7 @@ static void judge_clocks(struct launch_finding *f, const struct launch_facts *fa
         return;
     }
     finding_set(f, LAUNCH_WARN, "that of %s is %.1f s %s rank 0's: times of logs do not compare",
-                facts[worst].host, fabs(worst_s), worst_s > 0.0 ? "before" : "behind");
+                facts[worst].host, fabs(worst_s), worst_s > 0.0 ? "ahead of" : "behind");
     finding_advise(f, "on that host: chronyc makestep, or systemctl restart systemd-timesyncd");
 }
 

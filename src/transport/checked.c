@@ -48,11 +48,11 @@ void transport_receive(struct transport *t, int peer, enum transport_channel cha
         trailer.checksum == expected.checksum) {
         return;
     }
-    char message[192];
+    char message[256];
     snprintf(message, sizeof message,
-             "damaged message from rank %d to rank %d: %zu bytes on channel %s have checksum %08x, "
-             "expected %08x",
-             peer, t->rank, length, transport_channel_name(channel), (unsigned)expected.checksum,
-             (unsigned)trailer.checksum);
+             "damaged message from rank %d to rank %d on channel %s: %zu of %zu bytes, of checksum "
+             "%08x, and a trailer of %zu of %zu bytes that says %08x",
+             peer, t->rank, transport_channel_name(channel), payload.length, length,
+             (unsigned)expected.checksum, end.length, sizeof trailer, (unsigned)trailer.checksum);
     transport_abort(t, ERROR_LAUNCH, message);
 }

@@ -261,6 +261,11 @@ struct transport *transport_mpi_create(int *argc, char ***argv, bool synchronous
     }
     m->synchronous = synchronous;
     if (!start(m, argc, argv, err)) {
+        int has_begun = 0;
+        MPI_Initialized(&has_begun);
+        if (has_begun) {
+            MPI_Finalize();
+        }
         free(m);
         return NULL;
     }

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <attnres/clock.h>
 
@@ -219,9 +220,10 @@ void transport_wait_any(struct transport *t, struct transport_request *const *re
     journal_end(t->journal);
 }
 
-void transport_abort(struct transport *t, int exit_code, const char *message)
+_Noreturn void transport_abort(struct transport *t, int exit_code, const char *message)
 {
     t->operations->abort(t, exit_code, message);
+    abort();
 }
 
 void transport_leave(struct transport *t, int exit_code, const char *message)

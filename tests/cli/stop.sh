@@ -35,7 +35,9 @@ ask usr1 signal_mpirun
 echo 'TERM to one rank'
 signal=TERM
 ask term signal_rank
-ask term_first signal_first
+echo 'INT to the first'
+signal=INT
+ask int_first signal_first
 echo 'the terminal is lost; under nohup that stops nothing'
 for way in 'env --default-signal=HUP' nohup; do # who runs the tests may ignore it
     $way attnres train $endless train.steps=1000000 run.dir=${way%% *} >out.txt 2>log.txt &

@@ -92,17 +92,17 @@ runs:
   - seed: {s1: run.seed=1, s2: run.seed=2}
 END_OF_FILE
 has_trained() { [ -s "$1/metrics.jsonl" ] && [ "$(wc -l <"$1/metrics.jsonl")" -ge 3 ]; }
-for signal in USR1 TERM; do
+for signal in USR1 TERM HUP; do
     rm -f log.txt
-    attnres sweep long.yaml --jobs=2 >out.txt 2>log.txt &
+    env --default-signal=HUP attnres sweep long.yaml --jobs=2 >out.txt 2>log.txt & # not as under nohup
     job=$!
     until_true grep -qs "s2 begins" log.txt
-    [ $signal = TERM ] || { until_true has_trained runs/long/s1; until_true has_trained runs/long/s2; }
+    [ $signal != USR1 ] || { until_true has_trained runs/long/s1; until_true has_trained runs/long/s2; }
     kill -$signal $job
     wait $job
     echo "exit code $?"
     grep '^attnres:' log.txt
-    [ $signal = TERM ] || sed 's/, "step.*//; s/step [0-9]*/step STEP/' runs/long/s1/STATUS
+    [ $signal != USR1 ] || sed 's/, "step.*//; s/step [0-9]*/step STEP/' runs/long/s1/STATUS
 done
 attnres sweep long.yaml --jobs=2 >/dev/null 2>&1
 echo "exit code $?"

@@ -230,7 +230,8 @@ static void kernels_and_blas_that_differ_are_told(void **state)
     expect(facts, "kernels", LAUNCH_WARN, "rank 3 x86-64-v4", "one kind");
     forge(facts);
     snprintf(facts[2].blas_core, sizeof facts[2].blas_core, "SkylakeX");
-    expect(facts, "kernels", LAUNCH_FAIL, "rank 2's for a SkylakeX", "OPENBLAS_CORETYPE=");
+    expect(facts, "kernels", LAUNCH_FAIL, "rank 2's for a SkylakeX",
+           "OPENBLAS_CORETYPE=Haswell ..., or =SkylakeX");
     forge(facts);
     snprintf(facts[1].onednn_core, sizeof facts[1].onednn_core, "avx512_core");
     expect(facts, "kernels", LAUNCH_FAIL, "\"avx512_core\" on rank 1", "ONEDNN_MAX_CPU_ISA=");
@@ -352,6 +353,8 @@ static void ranks_of_a_host_plan_no_more_than_it_gives(void **state)
     const struct plan_limit limit = launch_memory_limit(facts, N);
     assert_int_equal(limit.ranks_per_host, 2);
     assert_int_equal(limit.bytes, 75 * MIB);
+    facts[0].free_bytes = 210 * MIB; /* a warning's advice is not for the failure behind it */
+    expect(facts, "memory", LAUNCH_FAIL, "it gives 150.0 MiB (control group)", "");
     forge(facts);
     facts[1].address_bytes = 99 * MIB;
     expect(facts, "memory", LAUNCH_FAIL, "rank 1 plans 100.0 MiB, ulimit leaves it 99.0",
@@ -429,7 +432,7 @@ static void a_failure_is_an_error_and_a_warning_is_not(void **state)
     launch_judge(report, facts, N);
     assert_false(launch_tell(report, NULL, &err));
     assert_int_equal(err.kind, ERROR_LAUNCH);
-    assert_non_null(strstr(err.message, "plan: another"));
+    assert_non_null(strstr(err.message, "plan: not rank 0's ("));
     assert_non_null(strstr(err.message, "run folder: "));
     assert_null(strstr(err.message, "open files"));
     forge(facts); /* the run says with which folder, why, and ends with another code */

@@ -150,8 +150,8 @@ static void a_damaged_message_aborts_naming_both_ranks(void **state)
     (void)state;
     char message[1024];
     assert_false(ranks_run_local(2, damage_a_message, message));
-    assert_non_null(strstr(message, "damaged message from rank 1 to rank 0: 8 bytes on channel "
-                                    "tied head have checksum"));
+    assert_non_null(strstr(message, "damaged message from rank 1 to rank 0 on channel tied "
+                                    "head: 8 of 8 bytes, of checksum "));
     assert_non_null(strstr(message, "(exit code 69)"));
 }
 
