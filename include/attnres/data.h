@@ -16,7 +16,7 @@
 #include <attnres/config.h>
 #include <attnres/error.h>
 
-enum data_split { DATA_TRAIN, DATA_VAL, DATA_TEST };
+enum data_split { DATA_TRAIN, DATA_VAL };
 
 enum {
     DATA_ITEM_BYTES = 4096, /* longest prompt plus answer of any task, with the closing newline */
@@ -37,7 +37,7 @@ struct data;
  * each shard is read through once here, at the speed of the disk, so that no step can meet one.
  * Heap memory is counted by data_memory_bytes. DATA_VAL without data.val: the last 5 % of each text
  * file (which DATA_TRAIN then leaves out); tokens without data.val have no DATA_VAL
- * (data_in_order_count 0). DATA_TEST is for synthetic only. */
+ * (data_in_order_count 0). */
 bool data_open(struct data **out, const struct data_config *config, enum data_split split,
                int64_t seed, int64_t seq_len, int64_t vocab, struct error *err);
 /** Open text (or, with a shard header or .bin name, tokens) at path whole, as evaluation windows.

@@ -33,7 +33,7 @@ bool deflation_pays(double plain_s, double deflated_s);
  * engine, and log on rank 0 what was chosen and why. Otherwise, or without such links, nothing is
  * sent. host: any number that is the same on ranks of one host only. To be called before the
  * engine's first schedule. Collective over all ranks. */
-void deflation_choose(struct engine *engine, uint64_t host, struct log *log);
+void deflation_choose(struct engine *engine, const uint64_t *hosts, struct log *log);
 
 /** One choice as the log has it. Length like snprintf. */
 size_t deflation_print(const struct deflation *d, char *text, size_t capacity);

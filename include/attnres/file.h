@@ -92,7 +92,7 @@ bool file_rename(const char *from, const char *to, struct error *err);
 bool file_flush_folder(const char *path, struct error *err);
 bool file_make_folders(const char *path, struct error *err); /* with parents; ERROR_CREATE */
 /** Whether there is a folder for the file at path: to be asked before the work whose result goes
- * there. ERROR_CREATE. */
+ * there. ERROR_CREATE; ERROR_CONFIG if the path is too long. */
 bool file_has_folder(const char *path, struct error *err);
 /** The folder that path lies in, into FILE_PATH_BYTES; path fits there itself. */
 void file_parent(char *out, const char *path);

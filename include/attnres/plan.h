@@ -354,7 +354,7 @@ struct plan_measured {
  * snprintf. */
 size_t plan_print(const struct plan *plan, const struct plan_measured *measured, int width,
                   char *text, size_t capacity);
-/** For plan.json; and its members, into an open object. */
+/** For plan.json: its length, 0 if it does not fit. And its members, into an open object. */
 size_t plan_print_json(const struct plan *plan, char *text, size_t capacity);
 void plan_write_json(struct json_writer *w, const struct plan *plan);
 

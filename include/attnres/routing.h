@@ -38,7 +38,7 @@ struct routing_stage {
 
 struct routing {
     bool cache;
-    int n_stages, n_ranks, n_chunks;
+    int n_stages, n_ranks;
     int64_t n_completed;          /* sources b_0 ... of the depth plan */
     struct routing_stage *stages; /* ascending */
     int *bringers;                /* (n_ranks, n_completed): see routing_bringer */

@@ -24,7 +24,6 @@ struct session {
     struct log *log;
     const struct kernels *kernels;
     int n_threads;
-    uint64_t host;      /* a hash of its name */
     int64_t base_bytes; /* resident before the arena was taken: libraries and program */
     struct plan plan;
     uint64_t *hosts; /* by rank: hash of the host it is on */

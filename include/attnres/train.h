@@ -12,6 +12,7 @@
 
 #include <attnres/config.h>
 #include <attnres/error.h>
+#include <attnres/file.h>
 #include <attnres/log.h>
 #include <attnres/summary.h>
 #include <attnres/transport.h>
@@ -26,7 +27,8 @@ struct train_options {
     bool resume;             /* take the newest valid checkpoint of the run's folder, if any */
     const char *resume_from; /* this step or run folder instead; must exist. NULL: none */
     bool dry_run;            /* print the plan and end */
-    bool stops_on_signals;   /* INT, TERM and USR1 save and stop; a file size limit does not kill */
+    bool stops_on_signals;   /* INT, TERM, USR1 and, unless it is ignored, HUP save and stop; a file
+                                size   limit does not kill */
     bool wants_entropy;      /* fill order1_entropy, at the end; costs what some steps cost */
     double job_end_s; /* when the job is ended from outside, clock_monotonic_s; 0: unknown. Rank 0's
                          counts: it saves and stops before */
@@ -42,7 +44,7 @@ struct train_result {
     int64_t n_tokens;
     uint64_t weights_hash;
     struct summary summary; /* rank 0; of 0 steps if none was made */
-    char run_path[1024];
+    char run_path[FILE_PATH_BYTES];
     bool stopped; /* before the last step, with a checkpoint saved */
 };
 

@@ -13,10 +13,7 @@ enum { CHECKSUM_PIECE = 1 << 26 };
 
 static uint64_t stream_seed(enum data_split split, int64_t seed)
 {
-    if (split == DATA_TRAIN) {
-        return 1000 + (uint64_t)seed;
-    }
-    return split == DATA_VAL ? 2 : 1;
+    return split == DATA_TRAIN ? 1000 + (uint64_t)seed : 2;
 }
 
 static bool open_stream(struct data *d, const struct data_config *config, enum data_split split,
@@ -42,9 +39,6 @@ static bool open_stream(struct data *d, const struct data_config *config, enum d
 static bool open_files(struct data *d, const struct data_config *config, enum data_split split,
                        int64_t vocab, struct error *err)
 {
-    if (split == DATA_TEST) {
-        return error_set(err, ERROR_CONFIG, "only data.kind synthetic has a test split");
-    }
     const bool text = config->kind == DATA_TEXT;
     const bool own_val = config->val[0] != '\0';
     if (split == DATA_VAL && !own_val && !text) {

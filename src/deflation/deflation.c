@@ -246,7 +246,7 @@ static void report(const struct link *link, struct deflation *found, struct log 
     summary->n_deflated += found->deflates;
 }
 
-static void summarise(const struct summary *s, struct log *log)
+static void summarize(const struct summary *s, struct log *log)
 {
     if (s->n_links == 0) {
         log_write(log, LOG_INFO, "deflate auto: off, all neighbours share a host");
@@ -270,16 +270,6 @@ static struct link link_at(struct engine *engine, int replica, int i)
     const int k = i / 2;
     const int cut = k < n_even ? 2 * k : 2 * (k - n_even) + 1;
     return make_link(engine, replica, cut, i % 2 == 0 ? WIRE_VALUES : WIRE_GRADIENTS);
-}
-
-/** Host of each rank. Collective. */
-static uint64_t *gather_hosts(struct transport *t, uint64_t host)
-{
-    const size_t n = (size_t)transport_size(t);
-    uint64_t *hosts = heap_take(n, sizeof *hosts, "the ranks' hosts");
-    collective_gather(t, collective_all(t), 0, &host, sizeof host, hosts);
-    transport_broadcast(t, 0, hosts, n * sizeof *hosts);
-    return hosts;
 }
 
 /** Measure the links of this rank's replica, all replicas at the same time. found: by link; zeroed
@@ -309,20 +299,18 @@ static void report_all(struct engine *engine, const uint64_t *hosts, struct defl
         }
     }
     if (transport_rank(engine->transport) == 0) {
-        summarise(&summary, log);
+        summarize(&summary, log);
     }
 }
 
-void deflation_choose(struct engine *engine, uint64_t host, struct log *log)
+void deflation_choose(struct engine *engine, const uint64_t *hosts, struct log *log)
 {
     const int n = link_count(engine->plan);
     if (engine->plan->config->pipeline.deflate != DEFLATE_AUTO || n == 0) {
         return;
     }
-    uint64_t *hosts = gather_hosts(engine->transport, host);
     struct deflation *found = heap_take((size_t)n, sizeof *found, "what deflating saves");
     measure_all(engine, hosts, found);
     report_all(engine, hosts, found, log);
     free(found);
-    free(hosts);
 }

@@ -38,7 +38,7 @@ static int32_t index_of(const float *x, float top, int64_t V)
             return (int32_t)i;
         }
     }
-    return 0; /* every logit is NaN; the loss says so */
+    return 0; /* the largest is NaN; the loss says so */
 }
 
 static float counted_row(float *restrict x, float top, int32_t target, float scale, int64_t V)

@@ -69,8 +69,8 @@ bool command_heeds(const struct command_line *line, const char *user, const char
     const struct flag *all = line->command->flags;
     for (int i = 0; i < COMMAND_MAX_FLAGS && all[i].name != NULL; i++) {
         if (line->given[i] && !is_among(all[i].name, flags)) {
-            return error_set(err, ERROR_USAGE, "--%s says nothing to %s: leave it out", all[i].name,
-                             user);
+            return error_set(err, ERROR_USAGE, "%s does not use --%s: leave it out", user,
+                             all[i].name);
         }
     }
     return true;
@@ -82,7 +82,7 @@ bool command_heeds_no_words(const struct command_line *line, const char *user, s
                        : line->n_overrides > 0 ? line->overrides[0]
                                                : NULL;
     return word == NULL ||
-           error_set(err, ERROR_USAGE, "%s says nothing to %s: leave it out", word, user);
+           error_set(err, ERROR_USAGE, "%s does not use %s: leave it out", user, word);
 }
 
 static bool is_number(enum flag_value value, const char *text)

@@ -59,8 +59,7 @@ static bool choose(struct sweep_options *options, char self[FILE_PATH_BYTES],
         return error_set(err, ERROR_USAGE, "--jobs must be 1 to %d", SWEEP_MAX_JOBS);
     }
     if (command_has(line, "only") && command_has(line, "jobs")) {
-        return error_set(err, ERROR_USAGE,
-                         "--only becomes one run, beside which --jobs says nothing");
+        return error_set(err, ERROR_USAGE, "--only becomes one run: leave --jobs out");
     }
     if (command_has(line, "only") && command_has(line, "json") && !command_has(line, "dry-run")) {
         return error_set(err, ERROR_USAGE,

@@ -61,7 +61,7 @@ void *model_lasting_row(const struct model *model, enum buffer_id id, const stru
     if (!plan_recomputes(model->plan) || alternates(model)) {
         return model_inner_row(model, id, work, part, row_count);
     }
-    if (work->gradient_slot < 0) { /* an F that is run again */
+    if (work->gradient_slot < 0) { /* an F whose part is run again before I */
         const enum buffer_id scratch = id == BUFFER_ATTENDED ? BUFFER_DINNER : BUFFER_WIDE;
         return memory_buffer(model->memory, scratch, 0);
     }

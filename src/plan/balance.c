@@ -52,9 +52,8 @@ static bool is_better(const struct score *a, const struct score *b)
 
 static bool is_misfit(const struct balance *b, int rank)
 {
-    enum { MOST_CHUNKS = 64 };
-    int64_t first[MOST_CHUNKS], end[MOST_CHUNKS];
-    assert(b->plan->n_chunks <= MOST_CHUNKS);
+    int64_t first[CONFIG_MAX_CHUNKS], end[CONFIG_MAX_CHUNKS];
+    assert(b->plan->n_chunks <= CONFIG_MAX_CHUNKS);
     for (int chunk = 0; chunk < b->plan->n_chunks; chunk++) {
         const int stage = schedule_stage(&b->plan->schedule.spec, rank, chunk);
         first[chunk] = stage > 0 ? b->ends[stage - 1] : 0;

@@ -274,7 +274,7 @@ void plan_advise(const struct plan *plan, const struct plan_limit *limit, char *
     const size_t most = find_most(&rank, plan);
     struct advice advice = {
         .plan = plan, .limit = limit, .text = {.bytes = text, .capacity = capacity}};
-    text_add(&advice.text, "most of it are ");
+    text_add(&advice.text, "its largest parts are ");
     name_largest(&advice.text, plan, rank);
     text_add(&advice.text, "\nwhat would fit:");
     seek(&advice);

@@ -79,7 +79,6 @@ bool routing_init(struct routing *routing, const struct depth_plan *depth, const
     struct routing built = {.cache = cache,
                             .n_stages = n_stages,
                             .n_ranks = schedule->n_ranks,
-                            .n_chunks = schedule->n_chunks,
                             .n_completed = depth->n_blocks + 1};
     built.stages = calloc((size_t)n_stages, sizeof *built.stages);
     built.bringers =

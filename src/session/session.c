@@ -137,7 +137,6 @@ static void choose_kernels(struct session *s)
     free(places);
     const int64_t wanted = s->config.compute.n_threads;
     s->n_threads = wanted > 0 ? (int)wanted : choose_threads(own.n_processors / n_sharing);
-    s->host = own.host;
     s->kernels = kernels_select(level);
     kernels_set_threads(s->n_threads);
 }

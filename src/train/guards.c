@@ -229,7 +229,7 @@ bool train_heed_guards(struct train *t, const struct train_decision *d, struct e
         n == 1 ? "" : "s",
         t->saved_step >= 0
             ? "--resume goes on from the last checkpoint, --resume=DIR from an older one"
-            : "no checkpoint was saved before it: begin again with a smaller optim.lr say",
+            : "no checkpoint was saved before it: begin again, with a smaller optim.lr, say",
         where);
     return end_run(t, err, text);
 }

@@ -1,6 +1,7 @@
 /* What a run says of itself in its folder when it begins: config.yaml, plan.json, run.json. */
 #include "train_internal.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@ static size_t text_bytes(const struct train *t)
 
 enum { HOST_BYTES = 64 };
 
-static size_t write_run_json(const struct train *t, const char *hosts, char *text, size_t capacity)
+static void write_run_json(const struct train *t, const char *hosts, char *text, size_t capacity)
 {
     const struct train_build *build = &t->options->build;
     struct json_writer w;
@@ -42,26 +43,23 @@ static size_t write_run_json(const struct train *t, const char *hosts, char *tex
     }
     json_end_array(&w);
     json_end_object(&w);
-    return json_writer_ok(&w) ? w.length : 0;
+    assert(json_writer_ok(&w) && "text_bytes is enough");
 }
 
 static bool write_texts(struct train *t, const char *hosts, struct error *err)
 {
-    char *plan = calloc(text_bytes(t), 1);
-    char *run = calloc(text_bytes(t), 1);
-    bool ok =
-        plan != NULL && run != NULL && plan_print_json(&t->session.plan, plan, text_bytes(t)) > 0;
-    if (!ok) {
-        error_set(err, ERROR_CREATE, "no memory for plan.json");
+    char *text = calloc(text_bytes(t), 1);
+    if (text == NULL) {
+        return error_set(err, ERROR_CREATE, "no memory for plan.json and run.json");
     }
-    const size_t run_length = ok ? write_run_json(t, hosts, run, text_bytes(t)) : 0;
-    ok =
-        ok &&
+    const size_t plan_length = plan_print_json(&t->session.plan, text, text_bytes(t));
+    assert(plan_length > 0 && "text_bytes is enough");
+    bool ok =
         rundir_write_file(&t->folder, "config.yaml", t->config_text, strlen(t->config_text), err) &&
-        rundir_write_file(&t->folder, "plan.json", plan, strlen(plan), err) &&
-        rundir_write_file(&t->folder, "run.json", run, run_length, err);
-    free(plan);
-    free(run);
+        rundir_write_file(&t->folder, "plan.json", text, plan_length, err);
+    write_run_json(t, hosts, text, text_bytes(t));
+    ok = ok && rundir_write_file(&t->folder, "run.json", text, strlen(text), err);
+    free(text);
     return ok;
 }
 

@@ -198,7 +198,7 @@ static const char *const COMMON[] = {
     "train.eval_tokens=160", "checkpoint.every=25", "checkpoint.keep=2",
     "run.stall_s=60",        "compute.threads=1",   "checkpoint.initial=true",
 };
-enum { N_COMMON = sizeof COMMON / sizeof COMMON[0], N_OWN = 4 };
+enum { N_COMMON = sizeof COMMON / sizeof COMMON[0], N_OWN = 8 };
 
 static void write_text(struct transport *t, const char *folder)
 {
@@ -278,10 +278,16 @@ static void stories_untied(struct transport *t)
     count(t, OWN);
 }
 
-static void tasks_tied_on_two_threads(struct transport *t)
+static void tasks_tied_in_chunks_with_all_that_they_can_do(struct transport *t)
 {
-    static const char *const OWN[N_OWN] = {"data.tasks={ptr: 1, vars: 1}", "model.tied=true",
-                                           "pipeline.schedule=gpipe", "compute.threads=2"};
+    static const char *const OWN[N_OWN] = {"data.tasks={ptr: 1, vars: 1}",
+                                           "model.tied=true",
+                                           "pipeline.schedule=interleaved",
+                                           "pipeline.chunks=2",
+                                           "pipeline.cache=on",
+                                           "memory.recompute=all",
+                                           "guard.check_every=7",
+                                           "compute.threads=2"};
     count(t, OWN);
 }
 
@@ -315,7 +321,8 @@ int main(int argc, char **argv)
     static const struct ranks_case PIPELINE[] = {
         {"stories_untied", stories_untied},
         {"traced", traced},
-        {"tasks_tied_on_two_threads", tasks_tied_on_two_threads},
+        {"tasks_tied_in_chunks_with_all_that_they_can_do",
+         tasks_tied_in_chunks_with_all_that_they_can_do},
         {"text_of_full_attention_over_depth_deflated_and_saved_in_the_background",
          text_of_full_attention_over_depth_deflated_and_saved_in_the_background},
         {NULL, NULL},

@@ -70,7 +70,11 @@ static void choose(struct transport *t)
     log.quiet = true;
     CHECK(t, file_join(path, job.folder, "log.txt", NULL));
     CHECK(t, rank != 0 || log_open_file(&log, path, NULL));
-    deflation_choose(&engine, job.shares_host ? 7 : (uint64_t)rank, &log);
+    uint64_t hosts[RANKS];
+    for (int i = 0; i < transport_size(t); i++) {
+        hosts[i] = job.shares_host ? 7 : (uint64_t)i;
+    }
+    deflation_choose(&engine, hosts, &log);
     const struct engine_chunk *c = &engine.chunks[0];
     job.sides[rank] =
         (struct sides){c->values_in.layout.codec != NULL, c->values_out.layout.codec != NULL,
