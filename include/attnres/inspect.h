@@ -30,7 +30,7 @@ struct inspect_input {
 struct inspection {
     struct depth_plan depth;
     bool is_static;    /* read: static */
-    int64_t n_sources; /* ids: N + 1 + L */
+    int64_t n_sources; /* ids: N + 1 + L; of kind full L + 1 */
     int64_t n_tokens;  /* looked at: of one window where weights are kept, of all otherwise */
     double loss;       /* mean nats per target */
     double *map;       /* (L+1, sources): mean weight of a source in a read; NAN: not one of its */

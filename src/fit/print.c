@@ -19,10 +19,12 @@ static void add_number(struct text *t, const char *format, const char *unknown, 
     }
 }
 
+/** From here on a multiplier has four digits. */
+static const double LARGEST_PLAIN = 1e5;
+
 /** A baseline that hardly falls needs any number of times as much. */
 static void add_multiplier(struct text *t, int width, double m)
 {
-    static const double LARGEST_PLAIN = 1e5;
     if (isnan(m)) {
         text_add(t, "%*s", width, "-");
     } else {
@@ -33,10 +35,11 @@ static void add_multiplier(struct text *t, int width, double m)
 void fit_add_interval(struct text *t, int decimals, double low, double high)
 {
     if (low > 0.0) {
-        text_add(t, "%.*f to %.*f", decimals, low, decimals, high);
+        text_add(t, "%.*f to ", decimals, low);
     } else {
-        text_add(t, "below %.*f", decimals, high);
+        text_add(t, "below ");
     }
+    text_add(t, high < LARGEST_PLAIN ? "%.*f" : "%.*g", high < LARGEST_PLAIN ? decimals : 4, high);
 }
 
 static void add_size(struct text *t, const struct fit_point *p)

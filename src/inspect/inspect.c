@@ -201,6 +201,12 @@ static bool is_read(const struct depth_plan *depth, int64_t id)
     return false;
 }
 
+/** Of kind full every output is a completed source, and none is another beside it. */
+static int64_t count_sources(const struct depth_plan *depth)
+{
+    return depth->n_blocks + 1 + (depth->kind == MODEL_FULL ? 0 : depth->n_sublayers);
+}
+
 static int64_t count_targets(const struct inspect_input *input, int64_t T)
 {
     int64_t n = 0;
@@ -219,7 +225,7 @@ bool inspect_model(struct inspection *r, struct engine *engine, struct model *mo
     assert(!wants_weights || input->n_windows == 1);
     *r = (struct inspection){.depth = plan->depth,
                              .is_static = plan->config->model.read == READ_STATIC,
-                             .n_sources = plan->depth.n_blocks + 1 + plan->depth.n_sublayers,
+                             .n_sources = count_sources(&plan->depth),
                              .n_tokens = input->n_windows * input->n_tokens};
     r->n_without = input->hides_all ? r->n_sources : plan->depth.n_blocks + 1;
     if (!make_room(r, wants_weights, err)) {

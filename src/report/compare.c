@@ -79,12 +79,12 @@ static double place_of(int row, enum fit_slopes slopes)
     return slopes == FIT_SEPARATE ? OFFSET - row : -OFFSET - row;
 }
 
-/** One mark with its interval. Wide intervals reach beyond the axis, so that the others can be told
- * apart. */
+/** One mark with its interval, as far as `most`. Wide intervals reach beyond the axis, so that the
+ * others can be told apart. */
 static void add_mark(struct text *data, const struct report *report, const struct row *row, int nth,
-                     enum fit_slopes slopes, struct range *range)
+                     enum fit_slopes slopes, double most, struct range *range)
 {
-    static const double MOST_WIDENED = 3.0, FAR = 1e9;
+    static const double MOST_WIDENED = 3.0;
     const struct fit_comparison *c = row->comparison;
     const double m = c->multiplier[slopes];
     if (!is_drawable(m)) {
@@ -92,7 +92,7 @@ static void add_mark(struct text *data, const struct report *report, const struc
     }
     const bool has_interval = c->no_interval == NULL && !isnan(c->low[slopes]);
     const double low = has_interval ? fmax(c->low[slopes], 0.0) : m,
-                 high = has_interval ? fmin(c->high[slopes], FAR) : m;
+                 high = has_interval ? fmin(c->high[slopes], fmax(most, m)) : m;
     const char *kind = report->points.kinds[c->kind];
     widen(range, low);
     widen(range, fmin(high, MOST_WIDENED * fmax(m, 1.0)));
@@ -117,13 +117,13 @@ static int add_left_out(struct text *data, int n_groups, const struct row *row, 
 }
 
 static int add_rows(struct text *data, const struct report *report, const struct row *rows, int n,
-                    struct range *range)
+                    double most, struct range *range)
 {
     int n_left_out = 0;
     for (enum fit_slopes slopes = 0; slopes < FIT_SLOPES; slopes++) {
         text_add(data, "$m%d << EOD\n", (int)slopes);
         for (int i = 0; i < n; i++) {
-            add_mark(data, report, &rows[i], i, slopes, range);
+            add_mark(data, report, &rows[i], i, slopes, most, range);
         }
         text_add(data, "EOD\n");
     }
@@ -156,6 +156,12 @@ static void set_row_tics(struct text *body, const struct report *report, const s
     "its compute."
 #define TIMES " Times compare on one machine alone, with nothing else on it."
 
+/** Without an interval there is a mark alone, and no bar of length 0. */
+#define BAR_OR_MARK(slopes, symbol)                                                                \
+    "$m" slopes " using ($4 > $3 ? $1 : NaN):2:3:4:5 with xerrorbars lc rgb variable pt " symbol   \
+    " ps 1.2 lw 2 notitle, $m" slopes " using ($4 > $3 ? NaN : $1):2:5 with points lc rgb "        \
+    "variable pt " symbol " ps 1.2 lw 2 notitle"
+
 bool report_draw_multiplier(struct figure *f, const struct report *report, struct text *why)
 {
     struct row rows[MOST_ROWS];
@@ -166,23 +172,28 @@ bool report_draw_multiplier(struct figure *f, const struct report *report, struc
                       "or more, a factor of 1.5 of compute apart, and losses that fall with it");
         return false;
     }
-    const int n_left_out = add_rows(f->data, report, rows, n, &range);
+    struct text unseen = {0};
+    add_rows(&unseen, report, rows, n, INFINITY, &range);
     const double pad = 0.08 * (range.high - range.low) + 0.01;
+    /* gnuplot loses bars that reach far beyond the frame. */
+    const int n_left_out =
+        add_rows(f->data, report, rows, n, 2.0 * (range.high + pad), &(struct range){1.0, 1.0});
     const char *baseline = report->points.kinds[report->fits[rows[0].axis].baseline];
     set_row_tics(f->body, report, rows, n);
-    text_add(f->body,
-             "set xlabel 'times as much %s needs for the same loss (below 1: less)' noenhanced\n"
-             "set xrange [%.6g:%.6g]\nset bmargin 5.5\nset key at screen 0.5, screen 0.015 bottom "
-             "center horizontal\n"
-             "set arrow 1 from 1,graph 0 to 1,graph 1 nohead dt 2 lc rgb '#666666'\n"
-             "plot $m0 using 1:2:3:4:5 with xerrorbars lc rgb variable pt 7 ps 1.2 lw 2 notitle, "
-             "$m1 using 1:2:3:4:5 with xerrorbars lc rgb variable pt 6 ps 1.2 lw 2 notitle, "
-             "NaN with points lc rgb '#444444' pt 7 ps 1.2 title 'a slope for each kind', "
-             "NaN with points lc rgb '#444444' pt 6 ps 1.2 lw 2 title 'a common slope'%s\n",
-             baseline, range.low - pad, range.high + pad,
-             n_left_out > 0 ? ", $left using 1:2 with points lc rgb '#555555' pt 2 ps 0.6 title "
-                              "'with one size left out'"
-                            : "");
+    text_add(
+        f->body,
+        "set xlabel 'times as much %s needs for the same loss (below 1: less)' noenhanced\n"
+        "set xrange [%.6g:%.6g]\nset bmargin 5.5\nset key at screen 0.5, screen 0.015 bottom "
+        "center horizontal\n"
+        "set arrow 1 from 1,graph 0 to 1,graph 1 nohead dt 2 lc rgb '#666666'\n"
+        "plot " BAR_OR_MARK("0", "7") ", " BAR_OR_MARK(
+            "1",
+            "6") ", NaN with points lc rgb '#444444' pt 7 ps 1.2 title 'a slope for each kind', "
+                 "NaN with points lc rgb '#444444' pt 6 ps 1.2 lw 2 title 'a common slope'%s\n",
+        baseline, range.low - pad, range.high + pad,
+        n_left_out > 0 ? ", $left using 1:2 with points lc rgb '#555555' pt 2 ps 0.6 title "
+                         "'with one size left out'"
+                       : "");
     f->height = 150 + 56 * n;
     f->caption = report->wants_time ? BARS TIMES : BARS;
     return true;

@@ -440,7 +440,7 @@ bool report_draw_compute(struct figure *f, const struct report *report, struct t
     const struct span span = find_span(report, is_val, true);
     const double low = span.first_x / 1.2, high = span.last_x * 1.2;
     const struct fit_curve all = fit_curve_of(&report->points, -1, FIT_FLOPS);
-    const bool has_residuals = !isnan(all.alpha);
+    const bool has_residuals = report_has_residuals(report, &all);
     struct text label = {y, sizeof y, 0};
     text_add(&label, "loss, %s", report_loss_unit(report));
     make_room(f, longest_compute_name(report));

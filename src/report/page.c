@@ -99,7 +99,11 @@ static void add_findings(struct file_sheet *p, const struct report *report)
             char words[160] = "";
             struct text t = {words, sizeof words, 0};
             fit_add_interval(&t, 2, c->low[FIT_SEPARATE], c->high[FIT_SEPARATE]);
-            file_sheet_add(p, " (95 %% interval: %s)", words);
+            const bool holds_1 = c->low[FIT_SEPARATE] <= 1.0 && 1.0 <= c->high[FIT_SEPARATE];
+            file_sheet_add(p, " (95 %% interval: %s%s)", words,
+                           holds_1 ? ", so not told from 1" : "");
+        } else {
+            file_sheet_add(p, " (no interval: %s)", c->no_interval);
         }
         file_sheet_add(p, ".");
         if (c->no_interval == NULL && fit_scatters_unequally(c)) {

@@ -135,6 +135,8 @@ double report_dodge(int which, int n);
 /* residuals.c */
 /** Whether a run has an end that is compared with others'. */
 bool report_is_end(const struct report_run *run);
+/** Whether some end lies off the curve through all. */
+bool report_has_residuals(const struct report *report, const struct fit_curve *all);
 /** The panel of what ends are off one curve for all kinds, between two values of compute; terminal,
  * margins and the axis of compute are set. */
 void report_draw_residuals(struct figure *figure, const struct report *report,

@@ -15,6 +15,18 @@ static double residual_of(const struct fit_curve *all, const struct report_line 
     return 100.0 * (line->val_loss / exp(all->a - all->alpha * log(line->flops)) - 1.0);
 }
 
+bool report_has_residuals(const struct report *report, const struct fit_curve *all)
+{
+    static const double ROUNDING = 1e-6; /* two sizes lie on any curve */
+    for (int i = 0; i < report->n_runs && !isnan(all->alpha); i++) {
+        const struct report_run *run = &report->runs[i];
+        if (report_is_end(run) && fabs(residual_of(all, report_last_line(run))) > ROUNDING) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /** The runs of a series as dots; and their mean with its error, 0 of a single one. `shift`: what
  * moves them aside, a factor of compute. */
 static void add_series(struct text *data, const struct report *report,

@@ -150,7 +150,18 @@ static bool check_look(struct report_look *look)
     return true;
 }
 
-static bool add_look(struct report_run *run, const char *path, struct error *err)
+/** Whether it is of a model as the run's: one that was copied to the wrong folder is not. `kind` is
+ * the run's, which may have +static and the like behind that of the model. */
+static bool is_of_run(const struct report_look *look, const struct report_run *run,
+                      const char *kind)
+{
+    const char *own = json_as_text(json_get(look->document.root, "kind"));
+    const size_t length = strlen(own);
+    return strncmp(own, kind, length) == 0 && (kind[length] == '\0' || kind[length] == '+') &&
+           look->n_layers == run->n_layers;
+}
+
+static bool add_look(struct report_run *run, const char *kind, const char *path, struct error *err)
 {
     struct file_bytes f = {0};
     struct report_look look = {0};
@@ -165,6 +176,10 @@ static bool add_look(struct report_run *run, const char *path, struct error *err
     if (!check_look(&look)) {
         json_document_finish(&look.document);
         return error_set(err, ERROR_DATA, "%s: not what attnres inspect --json prints", path);
+    }
+    if (!is_of_run(&look, run, kind)) {
+        json_document_finish(&look.document);
+        return error_set(err, ERROR_DATA, "%s: of another kind or depth than the run", path);
     }
     int at = run->n_looks++;
     for (; at > 0 && run->looks[at - 1].step > look.step; at--) {
@@ -193,7 +208,7 @@ static bool note_look(void *user, const char *name)
 
 /** An inspection that cannot be read costs the run nothing else: its losses and its place in the
  * fit do not depend on it. */
-static void read_looks(struct report_run *run, struct text *notes)
+static void read_looks(struct report_run *run, const char *kind, struct text *notes)
 {
     struct look_paths paths = {0};
     struct error failure = {0};
@@ -211,7 +226,7 @@ static void read_looks(struct report_run *run, struct text *notes)
     }
     for (int i = 0; i < paths.n; i++) {
         if (!file_join(path, run->path, paths.names[i], &failure) ||
-            !add_look(run, path, &failure)) {
+            !add_look(run, kind, path, &failure)) {
             text_add(notes, "an inspection is left out: %s\n", failure.message);
         }
     }
@@ -417,7 +432,7 @@ bool report_read_run(struct report_run *run, struct report *report, const char *
         return false;
     }
     read_hops(run, report->notes);
-    read_looks(run, report->notes);
+    read_looks(run, kind, report->notes);
     return true;
 }
 

@@ -339,7 +339,7 @@ static void leaving_a_source_out_is_a_logit_of_minus_infinity(void **state)
     };
     for (int kind = 0; kind < 3; kind++) {
         const int64_t N = kind == 0 ? L : 3;
-        for (int64_t id = 0; id <= N + L; id++) {
+        for (int64_t id = 0; id < N + 1 + (kind == 0 ? 0 : L); id++) {
             struct trial *trial = make(KINDS[kind]);
             reads_draw(&trial->rank.plan, &trial->rank.model);
             look(trial, 1, false);

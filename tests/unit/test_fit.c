@@ -291,7 +291,9 @@ static void an_interval_that_reaches_zero_has_no_low_end(void **state)
     fit_add_interval(&t, 2, 1.2, 1.3);
     text_add(&t, "; ");
     fit_add_interval(&t, 2, -0.85, 4.8);
-    assert_string_equal(words, "1.20 to 1.30; below 4.80");
+    text_add(&t, "; ");
+    fit_add_interval(&t, 4, -1e99, 1e99);
+    assert_string_equal(words, "1.20 to 1.30; below 4.80; below 1e+99");
 }
 
 static void a_multiplier_of_any_size_is_printed_whole(void **state)

@@ -196,7 +196,11 @@ static void open_sums_are_one_column(void **state)
 {
     (void)state;
     struct trial trial;
+    char config[sizeof CONFIG];
     begin(&trial, "run");
+    snprintf(config, sizeof config, "%s", CONFIG);
+    memcpy(strstr(config, "block_full"), "block     ", strlen("block_full"));
+    write_file(&trial, "config.yaml", config);
     write_look(&trial, 1, "\"kind\": \"block\"");
     assert_true(read_again(&trial));
     const struct report_look *look = &trial.run.looks[0];
@@ -251,6 +255,8 @@ static void inspections_that_are_none_are_left_out_alone(void **state)
         write_look(&trial, CASES[i].member, CASES[i].other);
         expect_no_look(&trial, "inspect.json: not what attnres inspect --json prints");
     }
+    write_look(&trial, 1, "\"kind\": \"full\"");
+    expect_no_look(&trial, "inspect.json: of another kind or depth than the run");
     write_file(&trial, "inspect.json", ""); /* what the shell leaves of a command that failed */
     expect_no_look(&trial, "inspect.json");
     end(&trial);

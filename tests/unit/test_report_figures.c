@@ -410,7 +410,8 @@ static void maps_are_of_the_reads_that_their_titles_name(void **state)
     draw_looks(report_draw_maps, check_maps);
 }
 
-/* Rows from above; of each a mark for its own slopes above one for a common slope. */
+/* Rows from above; of each a mark for its own slopes above one for a common slope. An interval ends
+ * a little beyond the frame at most, for gnuplot draws no bar that reaches far. */
 static void multipliers_stand_in_the_row_of_their_kind(void **state)
 {
     (void)state;
@@ -427,7 +428,7 @@ static void multipliers_stand_in_the_row_of_their_kind(void **state)
                                                                 .at = 3e9,
                                                                 .multiplier = {1.25, 1.2},
                                                                 .low = {1.1, 1.05},
-                                                                .high = {1.4, 1.35},
+                                                                .high = {1e12, 1.35},
                                                                 .without = without};
     r->fits[FIT_FLOPS].comparisons[1] = (struct fit_comparison){.kind = 2,
                                                                 .at = 5e9,
@@ -436,7 +437,7 @@ static void multipliers_stand_in_the_row_of_their_kind(void **state)
                                                                 .no_interval = "one seed",
                                                                 .without = none};
     static const char *const BLOCKS[] = {
-        "$m0 << EOD\n1.25 0.170 1.1 1.4 0x0072b2\n0.75 -0.830 0.75 0.75 0x009e73\nEOD\n",
+        "$m0 << EOD\n1.25 0.170 1.1 8 0x0072b2\n0.75 -0.830 0.75 0.75 0x009e73\nEOD\n",
         "$m1 << EOD\n1.2 -0.170 1.05 1.35 0x0072b2\n0.875 -1.170 0.875 0.875 0x009e73\nEOD\n",
         "$left << EOD\n1.3 0.170\n1.22 -0.170\n1.23 -0.170\nEOD\n"};
     draw_on(d, report_draw_multiplier);
@@ -444,7 +445,7 @@ static void multipliers_stand_in_the_row_of_their_kind(void **state)
     assert_non_null(
         strstr(d->body, "(\"block\\nat 3e+09 FLOPs\" 0, \"full\\nat 5e+09 FLOPs\" -1)"));
     assert_non_null(strstr(d->body, "times as much standard needs"));
-    assert_non_null(strstr(d->body, "$m0 using 1:2:3:4:5 with xerrorbars lc rgb variable pt 7"));
+    assert_non_null(strstr(d->body, "$m0 using ($4 > $3 ? $1 : NaN):2:3:4:5 with xerrorbars lc"));
     finish_drawing(d);
 }
 
