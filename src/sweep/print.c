@@ -67,7 +67,7 @@ size_t sweep_print(const struct sweep *sweep, const struct sweep_entry *entries,
         width = length > width ? length : width;
     }
     text_add(&t, "   #  %-*s  %-8s %19s  %10s  %10s  %10s\n", (int)width, "run", "state", "step",
-             "loss", "val loss", "seconds");
+             "loss", "val loss", "training s");
     for (int i = 0; i < sweep->n_runs; i++) {
         const struct sweep_entry *entry = &entries[i];
         if (options->only != 0 && options->only != i + 1) {
