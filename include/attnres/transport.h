@@ -104,7 +104,7 @@ bool transport_all_true(struct transport *t, bool ok);
 /** End the job on all ranks with this exit code after printing the message with the rank. Does not
  * return. In local it prints nothing, marks the world as aborted and ends the calling thread; the
  * other ranks' threads end at their next call, or now if they wait. */
-_Noreturn void transport_abort(struct transport *t, int exit_code, const char *message);
+void transport_abort(struct transport *t, int exit_code, const char *message);
 
 /** End this process at once with this exit code, from any of its threads and without a call that
  * could wait; the launcher ends the other ranks. For whoever finds that the thread which uses the

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include <attnres/clock.h>
 
@@ -220,10 +219,9 @@ void transport_wait_any(struct transport *t, struct transport_request *const *re
     journal_end(t->journal);
 }
 
-_Noreturn void transport_abort(struct transport *t, int exit_code, const char *message)
+void transport_abort(struct transport *t, int exit_code, const char *message)
 {
     t->operations->abort(t, exit_code, message);
-    abort();
 }
 
 void transport_leave(struct transport *t, int exit_code, const char *message)

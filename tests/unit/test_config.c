@@ -242,19 +242,6 @@ static void numbers_may_be_spelt_in_every_plain_way(void **state)
     }
 }
 
-/* Nothing is said of what a value that is refused would have meant. */
-static void a_bad_value_brings_no_problem_of_another_key(void **state)
-{
-    (void)state;
-    struct config c;
-    struct error err;
-    assert_false(parse(&c, "pipeline: {chunks: 65, partition: [4, 4, 8], stages: 3}\n", &err));
-    assert_null(strchr(err.message, '\n'));
-    assert_non_null(strstr(err.message, "pipeline.chunks: found 65"));
-    assert_false(parse(&c, "pipeline: {chunks: 65, partition: [8, 8]}\n", &err));
-    assert_null(strchr(err.message, '\n'));
-}
-
 static void all_problems_are_reported_together(void **state)
 {
     (void)state;
@@ -591,7 +578,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_file_sets_what_it_names),
         cmocka_unit_test(a_bad_file_is_refused_where_it_is_bad),
         cmocka_unit_test(numbers_may_be_spelt_in_every_plain_way),
-        cmocka_unit_test(a_bad_value_brings_no_problem_of_another_key),
         cmocka_unit_test(all_problems_are_reported_together),
         cmocka_unit_test(overrides_come_after_the_file),
         cmocka_unit_test(windows_to_skip_are_ranges_or_single_ones),

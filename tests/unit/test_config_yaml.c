@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <cmocka.h>
 
 #include <attnres/config.h>
@@ -23,9 +24,25 @@ static void lack_of_memory_is_no_error_of_the_file(void **state)
     config_yaml_close(yaml);
 }
 
+/* Nothing is said of what a value that is refused would have meant. */
+static void a_bad_value_brings_no_problem_of_another_key(void **state)
+{
+    (void)state;
+    static const char *const TEXTS[] = {"pipeline: {chunks: 65, partition: [4, 4, 8], stages: 3}\n",
+                                        "pipeline: {chunks: 65, partition: [8, 8]}\n"};
+    for (int i = 0; i < 2; i++) {
+        struct config c;
+        struct error err = {0};
+        assert_false(config_parse(&c, "f.yaml", TEXTS[i], strlen(TEXTS[i]), 0, NULL, &err));
+        assert_non_null(strstr(err.message, "pipeline.chunks: found 65"));
+        assert_null(strchr(err.message, '\n'));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_bad_value_brings_no_problem_of_another_key),
         cmocka_unit_test(lack_of_memory_is_no_error_of_the_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
