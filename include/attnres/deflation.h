@@ -29,10 +29,10 @@ struct deflation {
 /** Whether it saves enough of the time to be worth a processor's. */
 bool deflation_pays(double plain_s, double deflated_s);
 
-/** Under pipeline.deflate: auto measure the links between ranks of different `host`, tell the
+/** Under pipeline.deflate: auto measure the links between ranks of different hosts, tell the
  * engine, and log on rank 0 what was chosen and why. Otherwise, or without such links, nothing is
- * sent. host: any number that is the same on ranks of one host only. To be called before the
- * engine's first schedule. Collective over all ranks. */
+ * sent. hosts: by rank, any number that is the same on ranks of one host only. To be called before
+ * the engine's first schedule. Collective over all ranks. */
 void deflation_choose(struct engine *engine, const uint64_t *hosts, struct log *log);
 
 /** One choice as the log has it. Length like snprintf. */

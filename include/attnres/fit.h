@@ -81,9 +81,9 @@ struct fit_points {
 };
 
 /** Add the points of a file, or of standard input ("-"): a JSON object a line, or comma-separated
- * values under a line of names.
- * Names: kind, compute, loss; and, if they are known, size, seed, tokens, time. Empty lines and
- * those that begin with # are passed over. path must outlive the points. */
+ * values under a line of names. Names: kind, compute, loss; and, if they are known, size, seed,
+ * tokens, time. Empty lines and those that begin with # are passed over. path must outlive the
+ * points. */
 bool fit_points_read(struct fit_points *points, const char *path, struct error *err);
 /** The same from memory: a pure function of its arguments. */
 bool fit_points_parse(struct fit_points *points, const char *name, const char *bytes, size_t length,

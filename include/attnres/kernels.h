@@ -6,9 +6,9 @@
  * backward accumulates, unless said otherwise. Nothing here allocates, prints or remembers. Threads
  * (OpenMP, as many as omp_set_num_threads said in the calling thread) split outputs in tiles of
  * fixed size, so results do not depend on their number. Layout is row major; n is a number of
- * tokens (B*T); pointers are aligned as their type
- * (the plan's buffers start on 64 bytes, a row inside one need not). Letters: B sequences, T
- * tokens, C channels, H heads, D head size, F feed-forward width, V vocabulary. */
+ * tokens (B*T); pointers are aligned as their type (the plan's buffers start on 64 bytes, a row
+ * inside one need not). Letters: B sequences, T tokens, C channels, H heads, D head size, F
+ * feed-forward width, V vocabulary. */
 #ifndef ATTNRES_KERNELS_H
 #define ATTNRES_KERNELS_H
 

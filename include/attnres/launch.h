@@ -118,6 +118,8 @@ void launch_find(struct launch_facts *facts);
 int launch_count_processors(void);
 /** The same of a control group, from the files below root ("" for this machine's). */
 void launch_read_cgroup(struct launch_cgroup *cgroup, const char *root);
+/** Whether a signal is ignored, as nohup has HUP: who starts a program so wants it to go on. */
+bool launch_ignores(int signal_number);
 /** The launcher's environment, by a function like getenv. */
 void launch_read_launcher(struct launch_start *start, const char *(*get)(const char *name));
 

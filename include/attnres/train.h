@@ -28,7 +28,7 @@ struct train_options {
     const char *resume_from; /* this step or run folder instead; must exist. NULL: none */
     bool dry_run;            /* print the plan and end */
     bool stops_on_signals;   /* INT, TERM, USR1 and, unless it is ignored, HUP save and stop; a file
-                                size   limit does not kill */
+                                size limit does not kill */
     bool wants_entropy;      /* fill order1_entropy, at the end; costs what some steps cost */
     double job_end_s; /* when the job is ended from outside, clock_monotonic_s; 0: unknown. Rank 0's
                          counts: it saves and stops before */

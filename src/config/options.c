@@ -157,8 +157,8 @@ const struct option config_options[] = {
     {"pipeline.cache", OPTION_BOOL, AT(pipeline.cache), "off", 0, 0, NULL, FREE,
      "Whether ranks keep the sources that earlier chunks held, so that a hop carries only what "
      "its receiver lacks. Saves messages where chunks are more than 1, and gives up that "
-     "numbers do not depend on the cut: gradients of a step differ by less than 1e-6 of them, "
-     "with representative.gradient=bf16 by less than 1e-2 (kind full: 3e-2)."},
+     "numbers do not depend on the cut: in the tests gradients of a step differ by less than "
+     "1e-6 of them, with representative.gradient=bf16 by less than 1e-2 (kind full: 3e-2)."},
     {"pipeline.deflate", OPTION_CHOICE, AT(pipeline.deflate), "off", 0, 0, deflates, FREE,
      "Whether messages between stages are deflated, without loss: floats shrink by a sixth (f32) "
      "or "

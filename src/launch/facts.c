@@ -2,6 +2,7 @@
 #include "launch_internal.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +79,12 @@ static void find_limits(struct launch_facts *facts)
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < INT32_MAX) {
         facts->n_open_files = (int32_t)files.rlim_cur;
     }
+}
+
+bool launch_ignores(int signal_number)
+{
+    struct sigaction action;
+    return sigaction(signal_number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
 int launch_count_processors(void)

@@ -161,6 +161,7 @@ static void set_row_tics(struct text *body, const struct report *report, const s
     "$m" slopes " using ($4 > $3 ? $1 : NaN):2:3:4:5 with xerrorbars lc rgb variable pt " symbol   \
     " ps 1.2 lw 2 notitle, $m" slopes " using ($4 > $3 ? NaN : $1):2:5 with points lc rgb "        \
     "variable pt " symbol " ps 1.2 lw 2 notitle"
+#define MARKS_OF_BOTH BAR_OR_MARK("0", "7") ", " BAR_OR_MARK("1", "6")
 
 bool report_draw_multiplier(struct figure *f, const struct report *report, struct text *why)
 {
@@ -180,20 +181,18 @@ bool report_draw_multiplier(struct figure *f, const struct report *report, struc
         add_rows(f->data, report, rows, n, 2.0 * (range.high + pad), &(struct range){1.0, 1.0});
     const char *baseline = report->points.kinds[report->fits[rows[0].axis].baseline];
     set_row_tics(f->body, report, rows, n);
-    text_add(
-        f->body,
-        "set xlabel 'times as much %s needs for the same loss (below 1: less)' noenhanced\n"
-        "set xrange [%.6g:%.6g]\nset bmargin 5.5\nset key at screen 0.5, screen 0.015 bottom "
-        "center horizontal\n"
-        "set arrow 1 from 1,graph 0 to 1,graph 1 nohead dt 2 lc rgb '#666666'\n"
-        "plot " BAR_OR_MARK("0", "7") ", " BAR_OR_MARK(
-            "1",
-            "6") ", NaN with points lc rgb '#444444' pt 7 ps 1.2 title 'a slope for each kind', "
-                 "NaN with points lc rgb '#444444' pt 6 ps 1.2 lw 2 title 'a common slope'%s\n",
-        baseline, range.low - pad, range.high + pad,
-        n_left_out > 0 ? ", $left using 1:2 with points lc rgb '#555555' pt 2 ps 0.6 title "
-                         "'with one size left out'"
-                       : "");
+    text_add(f->body,
+             "set xlabel 'times as much %s needs for the same loss (below 1: less)' noenhanced\n"
+             "set xrange [%.6g:%.6g]\nset bmargin 5.5\nset key at screen 0.5, screen 0.015 bottom "
+             "center horizontal\n"
+             "set arrow 1 from 1,graph 0 to 1,graph 1 nohead dt 2 lc rgb '#666666'\n"
+             "plot " MARKS_OF_BOTH
+             ", NaN with points lc rgb '#444444' pt 7 ps 1.2 title 'a slope for each kind', "
+             "NaN with points lc rgb '#444444' pt 6 ps 1.2 lw 2 title 'a common slope'%s\n",
+             baseline, fmax(range.low - pad, 0.0), range.high + pad,
+             n_left_out > 0 ? ", $left using 1:2 with points lc rgb '#555555' pt 2 ps 0.6 title "
+                              "'with one size left out'"
+                            : "");
     f->height = 150 + 56 * n;
     f->caption = report->wants_time ? BARS TIMES : BARS;
     return true;

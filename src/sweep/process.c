@@ -10,22 +10,17 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <attnres/launch.h>
+
 static const int ASKING[] = {SIGINT, SIGTERM, SIGUSR1, SIGHUP};
 enum { N_ASKING = sizeof ASKING / sizeof ASKING[0] };
-
-/** HUP is, by nohup. */
-static bool is_ignored(int signal_number)
-{
-    struct sigaction action;
-    return sigaction(signal_number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
-}
 
 void sweep_handle_signals(void (*handler)(int))
 {
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     for (int i = 0; i < N_ASKING; i++) {
-        if (ASKING[i] != SIGHUP || !is_ignored(SIGHUP)) {
+        if (ASKING[i] != SIGHUP || !launch_ignores(SIGHUP)) {
             sigaction(ASKING[i], &action, NULL);
         }
     }

@@ -10,6 +10,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include <attnres/launch.h>
+
 enum { ASKS_TO_STOP, ASKS_FOR_EVENTS, ASKS };
 
 static atomic_int arrived[ASKS];
@@ -35,17 +37,11 @@ void train_hold_signals(void)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-static bool is_ignored(int signal_number)
-{
-    struct sigaction action;
-    return sigaction(signal_number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
-}
-
 static void fill_taken(sigset_t *set)
 {
     fill_held(set);
     sigaddset(set, SIGINT);
-    if (!is_ignored(SIGHUP)) { /* by nohup */
+    if (!launch_ignores(SIGHUP)) {
         sigaddset(set, SIGHUP);
     }
 }
